@@ -1,0 +1,105 @@
+# kmsd's bench. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+BUF_VERSION := 1.75.0
+BUF := bin/buf-$(BUF_VERSION)
+FUZZTIME ?= 10s
+CRASH_ROUNDS ?= 200
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/kmsd and bin/kmsctl
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.commit=$$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)" -o bin/ ./cmd/kmsd ./cmd/kmsctl
+
+.PHONY: demo
+demo: build ## the main job for real, explained as it goes
+	@./demo
+
+.PHONY: run
+run: build ## start kmsd on ./kmsd-data (made on the first start)
+	@./run
+
+.PHONY: test
+test: ## all tests of a change
+	go test ./...
+
+.PHONY: check
+check: check-generated check-proto lint fips race crash fuzz ## everything that must hold before a change lands
+
+.PHONY: generate
+generate: $(BUF) ## make the Go code of the .proto files
+	$(BUF) generate
+
+.PHONY: check-generated
+check-generated: $(BUF)
+	@rm -rf .tmp/generated && mkdir -p .tmp/generated
+	@$(BUF) generate -o .tmp/generated
+	@diff -r -q -x '*.proto' -x '*.binpb' proto .tmp/generated/proto || { echo "generated code is stale: run 'make generate' and commit what it changes" >&2; exit 1; }
+	@test -n "$$(find .tmp/generated -name '*.pb.go')" || { echo "buf generated nothing" >&2; exit 1; }
+
+.PHONY: check-proto
+check-proto: $(BUF)
+	$(BUF) lint
+	$(BUF) breaking --against proto/baseline.binpb
+
+.PHONY: baseline
+baseline: $(BUF) ## pin the API that `make check` holds later changes against (at a release)
+	$(BUF) build -o proto/baseline.binpb
+
+.PHONY: lint
+lint: ## gofumpt, vet, staticcheck
+	@out=$$(go tool gofumpt -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$')); test -z "$$out" || { echo "not formatted, run 'make format':" >&2; echo "$$out" >&2; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+.PHONY: format
+format: ## format the Go code
+	go tool gofumpt -w $$(git ls-files '*.go' | grep -v '\.pb\.go$$')
+
+.PHONY: fips
+fips: ## the cryptography under FIPS 140-3 only
+	GODEBUG=fips140=only go test ./crypto/...
+
+.PHONY: race
+race: ## all tests under the race detector
+	go test -race -short ./...
+
+.PHONY: crash
+crash: ## kill -9 rounds under writers, and the variant without fsync that must lose
+	KMSD_CRASH_ROUNDS=$(CRASH_ROUNDS) go test -count=1 -timeout 20m -run 'Crash|PowerLoss' -v ./internal/kmstest/... | grep -v '^=== '
+
+.PHONY: fuzz
+fuzz: ## FUZZTIME (10s) of fuzzing for every target
+	@./.ci/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: build ## kmsd beside a bare gRPC echo, in one run; writes bench-out/latest.json
+	@./bench/run
+
+.PHONY: bench-quick
+bench-quick: build ## a sample of `make bench` in under 50 seconds
+	@./bench/run --quick
+
+.PHONY: bench-go
+bench-go: ## the Go micro-benchmarks
+	go test -run '^$$' -bench . -benchmem ./crypto ./authz ./audit ./storage ./keystore ./iam/... ./client/...
+
+.PHONY: interop
+interop: build ## files of kmsctl and of the AWS Encryption SDK for JavaScript, each read by the other (needs node and npm)
+	@./interop/run
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin bench-out .tmp
+
+$(BUF):
+	@mkdir -p bin
+	GOBIN=$(CURDIR)/bin go install github.com/bufbuild/buf/cmd/buf@v$(BUF_VERSION)
+	@mv bin/buf $@
