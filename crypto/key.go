@@ -160,4 +160,3 @@ func (w *worker) deriveMessage() {
 	w.input = fixedInput(w.input[:0], labelMessage, w.aad[:atCommitment], len(w.derived))
 	appendDerived(w.derived[:0], w.message, w.input, len(w.derived))
 }
-
