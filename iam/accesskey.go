@@ -1,0 +1,139 @@
+package iam
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/kmsd/kmsd/authz"
+	"github.com/kmsd/kmsd/crypto"
+	"github.com/kmsd/kmsd/storage"
+)
+
+// AccessKey is an access key with its secret, as it is told once, when it is made. It prints without the secret.
+type AccessKey struct {
+	ID      string        // AKIA and 16 of A-Z and 2-7
+	Secret  crypto.Secret // 40 characters of base64. The caller must not wipe it: verification uses the same bytes
+	Created time.Time
+}
+
+// AccessKeyInfo is what may be said of an access key.
+type AccessKeyInfo struct {
+	ID      string
+	Status  Status
+	Created time.Time
+}
+
+type accessKey struct {
+	id      string
+	secret  crypto.Secret
+	status  Status
+	created time.Time
+}
+
+func newAccessKey(s *Snapshot) accessKey {
+	for {
+		k := accessKey{id: newAccessKeyID(), secret: newSecretKey(), status: Active, created: present()}
+		if _, taken := s.AccessKey(k.id); !taken {
+			return k
+		}
+	}
+}
+
+// CreateAccessKey gives a user, or the root user for RootName, an access key. Each may have MaxAccessKeysPerUser, active or not (ErrLimitExceeded). The grant
+// must permit authz.IAMCreateAccessKey on the user's ARN.
+func (i *IAM) CreateAccessKey(g authz.Grant, account, name string, also ...Also) (AccessKey, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	s := i.Snapshot()
+	p, err := s.target(g, authz.IAMCreateAccessKey, account, name)
+	if err != nil {
+		return AccessKey{}, err
+	}
+	if len(p.keys) >= MaxAccessKeysPerUser {
+		return AccessKey{}, fmt.Errorf("%w: %d access keys for a user", ErrLimitExceeded, MaxAccessKeysPerUser)
+	}
+	k := newAccessKey(s)
+	next := p.clone()
+	next.keys = append(slices.Clone(p.keys), k)
+	if err := i.putAccessKey(s, p, next, k, also); err != nil {
+		return AccessKey{}, fmt.Errorf("creating an access key: %w", err)
+	}
+	return AccessKey{ID: k.id, Secret: k.secret, Created: k.created}, nil
+}
+
+func (i *IAM) putAccessKey(s *Snapshot, p, next *principal, k accessKey, also []Also) error {
+	record := encodeAccessKey(k)
+	defer clear(record)
+	return i.commit(s, p, next, func(tx *storage.Tx) error {
+		return tx.Put(kindAccessKey, join(p.Account, p.ID, k.id), record)
+	}, also)
+}
+
+// UpdateAccessKey sets the status of an access key. It holds for every call that reads the snapshot after it returns. The grant must permit
+// authz.IAMUpdateAccessKey on the user's ARN.
+func (i *IAM) UpdateAccessKey(g authz.Grant, account, name, id string, status Status, also ...Also) error {
+	if status != Active && status != Inactive {
+		return invalid("Status", "must be Active or Inactive")
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	s := i.Snapshot()
+	p, at, err := s.targetKey(g, authz.IAMUpdateAccessKey, account, name, id)
+	if err != nil {
+		return err
+	}
+	next := p.clone()
+	next.keys = slices.Clone(p.keys)
+	next.keys[at].status = status
+	if err := i.putAccessKey(s, p, next, next.keys[at], also); err != nil {
+		return fmt.Errorf("updating an access key: %w", err)
+	}
+	return nil
+}
+
+// DeleteAccessKey removes an access key for good. The grant must permit authz.IAMDeleteAccessKey on the user's ARN.
+func (i *IAM) DeleteAccessKey(g authz.Grant, account, name, id string, also ...Also) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	s := i.Snapshot()
+	p, at, err := s.targetKey(g, authz.IAMDeleteAccessKey, account, name, id)
+	if err != nil {
+		return err
+	}
+	next := p.clone()
+	next.keys = slices.Delete(slices.Clone(p.keys), at, at+1)
+	err = i.commit(s, p, next, func(tx *storage.Tx) error {
+		return tx.Delete(kindAccessKey, join(account, p.ID, id))
+	}, also)
+	if err != nil {
+		return fmt.Errorf("deleting an access key: %w", err)
+	}
+	return nil
+}
+
+func (s *Snapshot) targetKey(g authz.Grant, action authz.Action, account, name, id string) (*principal, int, error) {
+	p, err := s.target(g, action, account, name)
+	if err != nil {
+		return nil, 0, err
+	}
+	at := slices.IndexFunc(p.keys, func(k accessKey) bool { return k.id == id })
+	if at < 0 {
+		return nil, 0, fmt.Errorf("%w: the user has no such access key", ErrNoSuchEntity)
+	}
+	return p, at, nil
+}
+
+// ListAccessKeys returns the access keys of a user, or of the root user for RootName, in the order they were made. The grant must permit
+// authz.IAMListAccessKeys on the user's ARN.
+func (s *Snapshot) ListAccessKeys(g authz.Grant, account, name string) ([]AccessKeyInfo, error) {
+	p, err := s.target(g, authz.IAMListAccessKeys, account, name)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]AccessKeyInfo, 0, len(p.keys))
+	for _, k := range p.keys {
+		list = append(list, AccessKeyInfo{ID: k.id, Status: k.status, Created: k.created})
+	}
+	return list, nil
+}

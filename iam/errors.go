@@ -1,0 +1,42 @@
+package iam
+
+import (
+	"errors"
+
+	"github.com/kmsd/kmsd/authz"
+)
+
+// Errors that callers branch on; those returned wrap them. In brackets the name of the AWS exception.
+var (
+	ErrEntityExists   = errors.New("the entity already exists")                                       // [EntityAlreadyExistsException] also by a name that differs in case only
+	ErrNoSuchEntity   = errors.New("no such entity")                                                  // [NoSuchEntityException]
+	ErrDeleteConflict = errors.New("the user still has access keys, client certificates or policies") // [DeleteConflictException]
+	ErrLimitExceeded  = errors.New("the limit is reached")                                            // [LimitExceededException]
+	ErrValidation     = errors.New("the request is not valid")                                        // [ValidationException] every *ValidationError matches it
+
+	// ErrMalformedPolicy [MalformedPolicyDocumentException] is authz's: the policy document does not parse.
+	ErrMalformedPolicy = authz.ErrMalformedPolicy
+
+	// ErrInactive and ErrExpired say why a credential that exists must not be accepted.
+	ErrInactive = errors.New("the credential is inactive")
+	ErrExpired  = errors.New("the credential has expired")
+
+	// ErrNotPermitted means that the grant is not for this change: the program forgot to ask authz, or asked about
+	// something else. It is an internal error, never a caller's.
+	ErrNotPermitted = errors.New("iam: internal error: the grant does not permit the change")
+)
+
+// ValidationError says which argument is not valid and what it must be. It does not quote the argument.
+type ValidationError struct {
+	Field       string // as in the API: "UserName", "Path", …
+	Description string // "must be …"
+}
+
+func (e *ValidationError) Error() string { return e.Field + " " + e.Description }
+
+// Is reports whether target is ErrValidation.
+func (e *ValidationError) Is(target error) bool { return target == ErrValidation }
+
+func invalid(field, description string) error {
+	return &ValidationError{Field: field, Description: description}
+}
