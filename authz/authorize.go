@@ -1,0 +1,214 @@
+package authz
+
+// CallerKind says what a caller is. The zero CallerKind is nobody, who is denied everything.
+type CallerKind uint8
+
+// The kinds of callers.
+const (
+	Root CallerKind = iota + 1 // the root user of an account
+	User                       // a user of an account
+)
+
+// A Caller is an authenticated principal with the policies that apply to it. Authorize does not change it, and it
+// may be shared once it is filled in.
+type Caller struct {
+	Kind    CallerKind
+	Account string // 12 digits
+	ID      string // unique id: AIDA… of a user, the account of a root user
+	ARN     string // for messages; never matched
+
+	// Identity are the identity policies of a user. A root user needs none: it may do in its account whatever no
+	// Deny and no key policy forbids.
+	Identity []*Policy
+}
+
+// ResourceKind says what a resource is.
+type ResourceKind uint8
+
+// The kinds of resources.
+const (
+	None      ResourceKind = iota // the action has no resource: CreateKey, ListKeys and the like
+	Key                           // a key; its policy decides first
+	Alias                         // an alias of a key
+	IAMEntity                     // a user
+)
+
+// A Resource is what an action is asked for. Authorize does not change it, and it may be shared once filled in.
+type Resource struct {
+	Kind    ResourceKind
+	Account string // the owner; not used for None
+	ARN     string // not used for None
+
+	// Policy is the policy of a Key, bound, and nil for the other kinds. A Key without one is a key that does not
+	// exist: in the caller's account its identity policies decide alone whether it may be told so, and in another
+	// account the answer is a denial.
+	Policy *Policy
+}
+
+// A request is one question while it is decided. It stays on the stack.
+type request struct {
+	caller   *Caller
+	action   Action
+	resource *Resource
+	cross    bool
+	target   target
+}
+
+// Authorize decides whether the caller may perform the action on the resource. The Grant permits exactly that if
+// the Verdict is Allow, and nothing otherwise. An API call that needs several permissions asks once for each.
+//
+// It takes bounded time, allocates nothing, and may be called by many goroutines at once. A nil caller or resource
+// is denied.
+func Authorize(c *Caller, a Action, r *Resource) (Grant, Decision) {
+	if c == nil || r == nil || !a.known() {
+		return Grant{}, Decision{Reason: InvalidRequest}
+	}
+	if c.Kind != User && c.Kind != Root || c.Account == "" || c.ID == "" {
+		return Grant{}, Decision{Reason: Unauthenticated}
+	}
+	if d, refused := refuse(a, r); refused {
+		return Grant{}, d
+	}
+	q := request{caller: c, action: a, resource: r}
+	arn := "*"
+	if r.Kind != None {
+		arn = r.ARN
+		q.cross = c.Account != r.Account
+		q.target = newTarget(arn)
+	} else {
+		q.target.budget = maxSteps
+	}
+	d := q.decide()
+	if q.target.exhausted() && d.Reason != ExplicitResource && d.Reason != ExplicitIdentity {
+		d = Decision{Reason: TooComplex}
+	}
+	if d.Verdict != Allow {
+		return Grant{}, d
+	}
+	return Grant{action: a, arn: arn, account: c.Account, id: c.ID}, d
+}
+
+// refuse turns away requests that are wrong in themselves. A key action without a Key would be decided by identity
+// policies alone, so that the key policy would be passed by.
+func refuse(a Action, r *Resource) (Decision, bool) {
+	if r.Kind > IAMEntity || actionTable[a].kinds&(1<<r.Kind) == 0 {
+		return Decision{Reason: InvalidRequest}, true
+	}
+	if r.Kind != None && (r.Account == "" || r.ARN == "") || r.Kind != Key && r.Policy != nil {
+		return Decision{Reason: InvalidRequest}, true
+	}
+	return Decision{}, false
+}
+
+// decide answers in the order of the text: what forbids, then what allows.
+func (q *request) decide() Decision {
+	if q.action == STSGetCallerIdentity {
+		return Decision{Verdict: Allow, Reason: AlwaysAllowed}
+	}
+	if q.cross && !q.action.CrossAccount() {
+		return Decision{Reason: NotCrossAccount}
+	}
+	if d, unusable := q.unusable(); unusable {
+		return d
+	}
+	if p := q.resource.Policy; p != nil {
+		if n, l := p.firstFor(q.caller, q.action, &q.target); n != 0 {
+			return Decision{
+				Reason: ExplicitResource, Layer: ResourceLayer, Level: l, Identity: q.identityAlone(),
+				Policy: p.name, Statement: n,
+			}
+		}
+	}
+	if p, n := q.identity(Deny); n != 0 {
+		return Decision{Reason: ExplicitIdentity, Layer: IdentityLayer, Policy: p.name, Statement: n}
+	}
+	switch {
+	case q.resource.Policy != nil:
+		return q.byKeyPolicy()
+	case q.cross:
+		return Decision{Reason: NoResourceAllow, Layer: ResourceLayer}
+	}
+	return q.byIdentity(ByIdentity, ByRoot)
+}
+
+// unusable finds a policy that applies and must not be evaluated.
+func (q *request) unusable() (Decision, bool) {
+	for _, p := range q.caller.Identity {
+		if p == nil {
+			return Decision{Reason: PolicyUnusable, Layer: IdentityLayer}, true
+		}
+		if p.ready != IdentityPolicy {
+			return Decision{Reason: PolicyUnusable, Layer: IdentityLayer, Policy: p.name}, true
+		}
+	}
+	if p := q.resource.Policy; p != nil && p.ready != KeyPolicy {
+		return Decision{Reason: PolicyUnusable, Layer: ResourceLayer, Identity: q.identityAlone(), Policy: p.name}, true
+	}
+	return Decision{}, false
+}
+
+// byKeyPolicy decides about a key that exists, once nothing forbids it.
+func (q *request) byKeyPolicy() Decision {
+	p := q.resource.Policy
+	w := p.allowsFor(q.caller, q.action, &q.target)
+	n, level := w.closest()
+	switch {
+	case !q.cross && (level == DirectLevel || level == RoleLevel):
+		return Decision{
+			Verdict: Allow, Reason: ByResourcePolicy, Layer: ResourceLayer, Level: level,
+			Policy: p.name, Statement: n,
+		}
+	case w.none():
+		d := Decision{Reason: NoResourceAllow, Layer: ResourceLayer, Identity: q.identityAlone()}
+		if !q.cross && !p.Delegates(q.caller.Account, q.action) {
+			d.Reason = KeyPolicyDoesNotDelegate
+		}
+		return d
+	}
+	reason := IdentityViaAccount
+	if q.cross {
+		reason = ByBothAccounts
+	}
+	d := q.byIdentity(reason, reason)
+	d.Level = level
+	if d.Verdict == Allow && d.Statement == 0 { // a root user: the key policy's statement is the only one
+		d.Policy, d.Statement = p.name, n
+	}
+	return d
+}
+
+// byIdentity lets the caller's own policies decide. The reason is the first one if a statement allows, the second
+// if the caller is a root user.
+func (q *request) byIdentity(byStatement, byRoot Reason) Decision {
+	if q.caller.Kind == Root {
+		return Decision{Verdict: Allow, Reason: byRoot, Layer: IdentityLayer}
+	}
+	if p, n := q.identity(Allow); n != 0 {
+		return Decision{Verdict: Allow, Reason: byStatement, Layer: IdentityLayer, Policy: p.name, Statement: n}
+	}
+	return Decision{Reason: NoIdentityAllow, Layer: IdentityLayer}
+}
+
+// identity returns the first statement of the effect in the caller's policies, or 0.
+func (q *request) identity(effect Verdict) (*Policy, int) {
+	for _, p := range q.caller.Identity {
+		if n := p.first(effect, q.action, &q.target); n != 0 {
+			return p, n
+		}
+	}
+	return nil, 0
+}
+
+// identityAlone says what the caller's policies would answer if the key did not exist.
+func (q *request) identityAlone() Outcome {
+	if _, n := q.identity(Deny); n != 0 {
+		return ExplicitDeny
+	}
+	if q.caller.Kind == Root {
+		return Allowed
+	}
+	if _, n := q.identity(Allow); n != 0 {
+		return Allowed
+	}
+	return ImplicitDeny
+}

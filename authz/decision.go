@@ -1,0 +1,203 @@
+package authz
+
+// Verdict is the answer of a decision, and the effect of a statement.
+type Verdict uint8
+
+// The verdicts. The zero Verdict denies.
+const (
+	Deny Verdict = iota
+	Allow
+)
+
+// String returns "DENY" or "ALLOW".
+func (v Verdict) String() string {
+	if v == Allow {
+		return "ALLOW"
+	}
+	return "DENY"
+}
+
+// Level says how closely a statement of a key policy names the caller.
+type Level uint8
+
+// The levels. A statement that names the account lets the account's identity policies decide; the others decide
+// for their own account alone.
+const (
+	NoLevel      Level = iota
+	DirectLevel        // the caller itself, or "*"
+	RoleLevel          // the role that the caller has assumed
+	AccountLevel       // the account of the caller
+)
+
+// String returns "DIRECT", "ROLE", "ACCOUNT", or "" for NoLevel.
+func (l Level) String() string {
+	return [...]string{"", "DIRECT", "ROLE", "ACCOUNT"}[l&3]
+}
+
+// Layer says which kind of policy decided.
+type Layer uint8
+
+// The layers.
+const (
+	NoLayer       Layer = iota // no policy: the request itself, or what every caller may do
+	ResourceLayer              // the key policy
+	IdentityLayer              // the policies of the caller
+)
+
+// String returns the layer in AWS's words, such as "identity-based policy", or "" for NoLayer.
+func (l Layer) String() string {
+	switch l {
+	case ResourceLayer:
+		return "resource-based policy"
+	case IdentityLayer:
+		return "identity-based policy"
+	}
+	return ""
+}
+
+// Reason says why a decision is what it is.
+type Reason uint8
+
+// The reasons.
+const (
+	NoReason Reason = iota // the zero Decision
+
+	// Denials.
+	Unauthenticated          // the Caller is incomplete
+	InvalidRequest           // the action does not exist, or does not fit the Resource
+	NotCrossAccount          // the resource belongs to another account, and the action does not reach there
+	PolicyUnusable           // a policy that applies did not load, is not bound, or is of the wrong kind
+	TooComplex               // the policies cost more matching steps than a decision may take
+	ExplicitResource         // a Deny in the key policy
+	ExplicitIdentity         // a Deny in a policy of the caller
+	KeyPolicyDoesNotDelegate // the key policy allows nothing to the caller, nor the action to the account
+	NoResourceAllow          // the key policy allows nothing that was asked for
+	NoIdentityAllow          // no policy of the caller allows it
+
+	// Permissions.
+	AlwaysAllowed      // every caller may do it
+	ByResourcePolicy   // the key policy names the caller
+	IdentityViaAccount // the key policy names the account, and the caller's policies allow, or it is the root user
+	ByBothAccounts     // the key policy of another account allows, and so do the caller's policies, or it is the root user
+	ByIdentity         // the caller's policies allow, and the resource has none
+	ByRoot             // the caller is the root user, and the resource has no policy
+	reasonEnd
+)
+
+// reasonNames :: Reason → its name in the audit log. It is never written.
+var reasonNames = [reasonEnd]string{
+	NoReason:                 "None",
+	Unauthenticated:          "Unauthenticated",
+	InvalidRequest:           "InvalidRequest",
+	NotCrossAccount:          "NotCrossAccount",
+	PolicyUnusable:           "PolicyUnusable",
+	TooComplex:               "TooComplex",
+	ExplicitResource:         "ExplicitResource",
+	ExplicitIdentity:         "ExplicitIdentity",
+	KeyPolicyDoesNotDelegate: "KeyPolicyDoesNotDelegate",
+	NoResourceAllow:          "NoResourceAllow",
+	NoIdentityAllow:          "NoIdentityAllow",
+	AlwaysAllowed:            "AlwaysAllowed",
+	ByResourcePolicy:         "ResourcePolicy",
+	IdentityViaAccount:       "IdentityViaAccount",
+	ByBothAccounts:           "CrossAccount",
+	ByIdentity:               "Identity",
+	ByRoot:                   "Root",
+}
+
+// String returns the reason's name as the audit log has it, such as "ExplicitIdentity". Names do not change.
+func (r Reason) String() string {
+	if r >= reasonEnd {
+		return "Unknown"
+	}
+	return reasonNames[r]
+}
+
+// Outcome is what the identity policies of a caller say by themselves.
+type Outcome uint8
+
+// The outcomes.
+const (
+	NotAsked Outcome = iota
+	ImplicitDeny
+	ExplicitDeny
+	Allowed
+)
+
+// A Decision is the answer to one question, and why. The zero Decision is a denial.
+type Decision struct {
+	Verdict Verdict
+	Reason  Reason
+	Layer   Layer // of the policy that decided, or that lacks a statement that allows
+	Level   Level // of the statement of the key policy that decided
+
+	// Identity is what the caller's own policies say, where the key policy denies: [Message] tells a caller about
+	// the key policy only if they allow. It is NotAsked elsewhere.
+	Identity Outcome
+
+	// Policy is the name of the policy whose statement decided, or that is unusable, and Statement the number of
+	// the statement in it, from 1; "" and 0 if no statement did. Where two policies were needed, they are those of
+	// the caller's own.
+	Policy    string
+	Statement int
+}
+
+// A Grant is a permission as a value: who holds one has been allowed one action on one resource. Only [Authorize]
+// makes a Grant that permits anything; the zero Grant permits nothing. It does not end by itself: take one for
+// each request.
+type Grant struct {
+	action      Action
+	arn         string
+	account, id string
+}
+
+// Permits reports whether the grant is for the action and the resource. The resource of an action that has none
+// is "*".
+func (g Grant) Permits(a Action, resourceARN string) bool {
+	return g.action != 0 && g.action == a && g.arn == resourceARN
+}
+
+// Caller returns the account and the unique id of who was allowed; both are "" in the zero Grant.
+func (g Grant) Caller() (account, id string) { return g.account, g.id }
+
+// Message returns the text of a denial in AWS's words. Which policy denies, or lacks an Allow, is said only if
+// sameAccount is true, the resource is the caller's account's, and, where it is the key policy, the caller's own
+// policies allow the action: so the text never depends on whether a key exists that the caller has no permission
+// for. ARNs are put in as they are. r may be nil, or its ARN "", where no resource is known.
+func Message(c *Caller, a Action, r *Resource, d Decision, sameAccount bool) string {
+	msg := "User: " + c.ARN + " is not authorized to perform: " + a.String()
+	switch {
+	case r != nil && r.Kind == None:
+		msg += " on resource: *"
+	case r == nil || r.ARN == "":
+		msg += " on the resource associated with this ciphertext"
+	default:
+		msg += " on resource: " + r.ARN
+	}
+	if !sameAccount || r != nil && r.Kind != None && r.Account != c.Account {
+		return msg + " because the resource does not exist in this Region, no resource-based policies allow access, " +
+			"or a resource-based policy explicitly denies access"
+	}
+	reason := d.Reason
+	switch d.Identity {
+	case ImplicitDeny:
+		reason = NoIdentityAllow
+	case ExplicitDeny:
+		reason = ExplicitIdentity
+	}
+	switch reason {
+	case ExplicitResource:
+		return msg + " with an explicit deny in a resource-based policy"
+	case ExplicitIdentity:
+		return msg + " with an explicit deny in an identity-based policy"
+	case KeyPolicyDoesNotDelegate, NoResourceAllow:
+		return msg + " because no resource-based policy allows the " + a.String() + " action"
+	case NoIdentityAllow:
+		return msg + " because no identity-based policy allows the " + a.String() + " action"
+	case TooComplex:
+		return msg + " because the policies that apply are too complex to evaluate"
+	case PolicyUnusable:
+		return msg + " because a policy that applies cannot be evaluated"
+	}
+	return msg
+}

@@ -1,0 +1,270 @@
+package authz
+
+import "slices"
+
+// PolicyKind says what a policy is attached to, and so which elements it may have.
+type PolicyKind uint8
+
+// The kinds of policies. The zero PolicyKind is none.
+const (
+	IdentityPolicy PolicyKind = iota + 1 // of a user
+	KeyPolicy                            // of a key
+)
+
+// A Policy is a compiled document. It never changes, and may be used by many goroutines at once. A nil Policy, the
+// zero Policy, one made by [Unusable], and a key policy that has to be bound and is not, deny every request that
+// they are part of.
+type Policy struct {
+	ready PolicyKind // the kind, or zero if the policy must not be evaluated
+	kind  PolicyKind
+	name  string
+	doc   string
+	size  int
+	stmts []statement
+
+	// For each action, where the statements that name it stand in order: those of one effect are next to each
+	// other, in the document's order. Statements whose exact ARNs are in byARN and that have no other pattern are
+	// not among them.
+	spans   [actionEnd][2]span // :: Action → Verdict → span
+	order   []int32
+	byARN   map[string][]int32 // :: ARN → statements that name it, in the document's order
+	indexed [2]actionSet       // :: Verdict → actions that statements in byARN name
+}
+
+type span struct{ from, to uint32 }
+
+// A statement is compiled, but for its place in the policy's spans.
+type statement struct {
+	from, to    int // its bytes in the document
+	sid         string
+	effect      Verdict
+	actions     actionSet
+	notResource bool
+	patterns    []pattern // those that byARN does not hold
+	principals  principals
+}
+
+// byARN is used by policies with more exact ARNs than this.
+const fewARNs = 8
+
+func compile(kind PolicyKind, stmts []statement) *Policy {
+	p := &Policy{kind: kind, ready: kind, stmts: stmts}
+	for i := range stmts {
+		if slices.ContainsFunc(stmts[i].principals.list, func(e principal) bool { return e.needsBinding() }) {
+			p.ready = 0
+		}
+	}
+	if kind == IdentityPolicy {
+		p.indexARNs()
+	}
+	for a := Action(1); a < actionEnd; a++ {
+		for _, effect := range []Verdict{Deny, Allow} {
+			from := len(p.order)
+			for i := range stmts {
+				if s := &stmts[i]; s.effect == effect && s.actions.has(a) && len(s.patterns) > 0 {
+					p.order = append(p.order, int32(i))
+				}
+			}
+			p.spans[a][effect] = span{uint32(from), uint32(len(p.order))}
+		}
+	}
+	return p
+}
+
+// indexARNs moves the exact ARNs of Resource elements into byARN, if there are enough of them.
+func (p *Policy) indexARNs() {
+	exact := 0
+	for i := range p.stmts {
+		exact += p.stmts[i].exactARNs()
+	}
+	if exact <= fewARNs {
+		return
+	}
+	p.byARN = make(map[string][]int32, exact)
+	for i := range p.stmts {
+		s := &p.stmts[i]
+		if s.exactARNs() == 0 {
+			continue
+		}
+		for j := range p.indexed[s.effect] {
+			p.indexed[s.effect][j] |= s.actions[j]
+		}
+		var rest []pattern
+		for _, e := range s.patterns {
+			if e.kind != exactPattern {
+				rest = append(rest, e)
+				continue
+			}
+			if l := p.byARN[e.text]; len(l) == 0 || l[len(l)-1] != int32(i) {
+				p.byARN[e.text] = append(l, int32(i))
+			}
+		}
+		s.patterns = rest
+	}
+}
+
+// exactARNs returns how many ARNs without a wildcard Resource has.
+func (s *statement) exactARNs() int {
+	if s.notResource {
+		return 0
+	}
+	n := 0
+	for i := range s.patterns {
+		if s.patterns[i].kind == exactPattern {
+			n++
+		}
+	}
+	return n
+}
+
+// covers reports whether Resource, or NotResource, takes in what is asked for.
+func (s *statement) covers(t *target) bool {
+	for i := range s.patterns {
+		if t.matches(&s.patterns[i]) {
+			return !s.notResource
+		}
+	}
+	return s.notResource
+}
+
+// first returns the number, from 1, of the first statement of an identity policy that has the effect and takes in
+// the action and the target, or 0.
+func (p *Policy) first(effect Verdict, a Action, t *target) int {
+	found := int32(len(p.stmts))
+	if p.indexed[effect].has(a) {
+		for _, i := range p.byARN[t.arn] {
+			if s := &p.stmts[i]; s.effect == effect && s.actions.has(a) {
+				found = i
+				break
+			}
+		}
+	}
+	at := p.spans[a][effect]
+	for _, i := range p.order[at.from:at.to] {
+		if i >= found {
+			break
+		}
+		if p.stmts[i].covers(t) {
+			found = i
+			break
+		}
+	}
+	if int(found) == len(p.stmts) {
+		return 0
+	}
+	return int(found) + 1
+}
+
+// firstFor returns the number, from 1, of the first Deny of a key policy for the caller, and its level, or 0.
+func (p *Policy) firstFor(c *Caller, a Action, t *target) (int, Level) {
+	at := p.spans[a][Deny]
+	for _, i := range p.order[at.from:at.to] {
+		s := &p.stmts[i]
+		if l := s.principals.level(c); l != NoLevel && s.covers(t) {
+			return int(i) + 1, l
+		}
+	}
+	return 0, NoLevel
+}
+
+// allows holds, for each level at which a key policy allows something to a caller, the number of the first
+// statement that does, from 1, and 0 for the other levels.
+type allows struct{ direct, role, account int }
+
+func (w allows) none() bool { return w.direct == 0 && w.role == 0 && w.account == 0 }
+
+// closest returns the statement of the closest level, and the level.
+func (w allows) closest() (int, Level) {
+	switch {
+	case w.direct != 0:
+		return w.direct, DirectLevel
+	case w.role != 0:
+		return w.role, RoleLevel
+	case w.account != 0:
+		return w.account, AccountLevel
+	}
+	return 0, NoLevel
+}
+
+// allowsFor returns at which levels a key policy allows the action to the caller. It stops at the closest.
+func (p *Policy) allowsFor(c *Caller, a Action, t *target) allows {
+	var w allows
+	at := p.spans[a][Allow]
+	for _, i := range p.order[at.from:at.to] {
+		s := &p.stmts[i]
+		l := s.principals.level(c)
+		if l == NoLevel || l == AccountLevel && w.account != 0 || l == RoleLevel && w.role != 0 || !s.covers(t) {
+			continue
+		}
+		switch l {
+		case DirectLevel:
+			w.direct = int(i) + 1
+			return w
+		case RoleLevel:
+			w.role = int(i) + 1
+		case AccountLevel:
+			w.account = int(i) + 1
+		}
+	}
+	return w
+}
+
+// Unusable returns a policy that denies every request it is part of. It stands for a stored document that does not
+// load: leaving it out would lose its Deny statements.
+func Unusable(kind PolicyKind, name string) *Policy { return &Policy{kind: kind, name: name} }
+
+// Named returns the same policy under a name, which decisions report.
+func (p *Policy) Named(name string) *Policy {
+	q := *p
+	q.name = name
+	return &q
+}
+
+// Name returns the name that [Policy.Named] gave, or "".
+func (p *Policy) Name() string { return p.name }
+
+// Kind returns what the policy was parsed as.
+func (p *Policy) Kind() PolicyKind { return p.kind }
+
+// Document returns a copy of the document, byte for byte as it was parsed.
+func (p *Policy) Document() []byte { return []byte(p.doc) }
+
+// Size returns the number of characters in the document without the white space between its elements: what AWS's
+// quotas for identity policies count.
+func (p *Policy) Size() int { return p.size }
+
+// Statements returns the number of statements.
+func (p *Policy) Statements() int { return len(p.stmts) }
+
+// Sid returns the Sid of a statement, counted from 1 as in [Decision]; "" if it has none or does not exist. It may
+// hold any character that a document may, line ends among them.
+func (p *Policy) Sid(n int) string {
+	if n < 1 || n > len(p.stmts) {
+		return ""
+	}
+	return p.stmts[n-1].sid
+}
+
+// StatementSpan returns where a statement, counted from 1, stands in the document: its first byte and the one
+// after its last. Both are 0 if it does not exist.
+func (p *Policy) StatementSpan(n int) (from, to int) {
+	if n < 1 || n > len(p.stmts) {
+		return 0, 0
+	}
+	return p.stmts[n-1].from, p.stmts[n-1].to
+}
+
+// Delegates reports whether a key policy has a statement that allows the action to the account, and so lets the
+// account's identity policies decide. It looks at Principal, Action and Effect only.
+func (p *Policy) Delegates(account string, a Action) bool {
+	if !a.known() {
+		return false
+	}
+	at := p.spans[a][Allow]
+	for _, i := range p.order[at.from:at.to] {
+		if p.stmts[i].principals.accounts.has(account) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,170 @@
+package authz
+
+import (
+	"slices"
+	"strings"
+)
+
+type principalKind uint8
+
+const (
+	anyPrincipal principalKind = iota + 1
+	accountPrincipal
+	userPrincipal
+	rolePrincipal
+	sessionPrincipal
+	idPrincipal
+)
+
+// A principal is one entry of a Principal element.
+type principal struct {
+	kind principalKind
+	text string // as the document writes it
+	id   string // the account of an accountPrincipal; the unique id of a bound user or role, or of an idPrincipal
+	from int    // where it stands in the document
+}
+
+func (p *principal) needsBinding() bool { return p.kind == userPrincipal || p.kind == rolePrincipal }
+
+// principals are the entries of one statement, compiled.
+type principals struct {
+	list     []principal
+	everyone bool
+	accounts stringSet
+	ids      stringSet // of users and of roles
+}
+
+func compilePrincipals(list []principal) principals {
+	p := principals{list: list}
+	var accounts, ids []string
+	for _, e := range list {
+		switch e.kind {
+		case anyPrincipal:
+			p.everyone = true
+		case accountPrincipal:
+			accounts = append(accounts, e.id)
+		case userPrincipal, rolePrincipal, idPrincipal:
+			if e.id != "" {
+				ids = append(ids, e.id)
+			}
+		}
+	}
+	p.accounts, p.ids = newStringSet(accounts), newStringSet(ids)
+	return p
+}
+
+// level returns how closely the entries name the caller, the closest first, or NoLevel if they do not.
+func (p *principals) level(c *Caller) Level {
+	switch {
+	case p.everyone:
+		return DirectLevel
+	case c.Kind == User && p.ids.has(c.ID):
+		return DirectLevel
+	case p.accounts.has(c.Account):
+		return AccountLevel
+	}
+	return NoLevel
+}
+
+// A stringSet is a few strings in a slice, or many in a map.
+type stringSet struct {
+	few  []string
+	many map[string]struct{}
+}
+
+const fewStrings = 8
+
+func newStringSet(list []string) stringSet {
+	slices.Sort(list)
+	list = slices.Compact(list)
+	if len(list) <= fewStrings {
+		return stringSet{few: list}
+	}
+	m := make(map[string]struct{}, len(list))
+	for _, s := range list {
+		m[s] = struct{}{}
+	}
+	return stringSet{many: m}
+}
+
+func (s *stringSet) has(v string) bool {
+	for _, e := range s.few {
+		if e == v {
+			return true
+		}
+	}
+	if s.many == nil {
+		return false
+	}
+	_, ok := s.many[v]
+	return ok
+}
+
+const principalForms = `write "*", a 12-digit account, or the ARN of an account's root, a user or a role`
+
+// parsePrincipal reads one value of Principal's "AWS". The second result is what is wrong with it, "" if nothing.
+func parsePrincipal(s string) (principal, string) {
+	switch {
+	case s == "*":
+		return principal{kind: anyPrincipal, text: s}, ""
+	case isAccount(s):
+		return principal{kind: accountPrincipal, text: s, id: s}, ""
+	case isUniqueID(s):
+		return principal{kind: idPrincipal, text: s, id: s}, ""
+	case strings.ContainsAny(s, "*?"):
+		return principal{}, `has a wildcard; a principal is "*" alone or has none`
+	}
+	var parts [arnParts]string
+	if !splitARN(s, &parts) || parts[0] != "arn" || !isPartition(parts[1]) || parts[3] != "" || !isAccount(parts[4]) {
+		return principal{}, "is not a principal; " + principalForms
+	}
+	kind, name, _ := strings.Cut(parts[5], "/")
+	switch service := parts[2]; {
+	case service == "iam" && parts[5] == "root":
+		return principal{kind: accountPrincipal, text: s, id: parts[4]}, ""
+	case service == "iam" && kind == "group":
+		return principal{}, "is a group, which cannot be a principal; name its users, or the account"
+	case service == "iam" && kind == "user" && isEntityName(name, maxUserName):
+		return principal{kind: userPrincipal, text: s}, ""
+	case service == "iam" && kind == "role" && isEntityName(name, maxRoleName):
+		return principal{kind: rolePrincipal, text: s}, ""
+	case service == "sts" && kind == "assumed-role" && isSessionName(name):
+		return principal{kind: sessionPrincipal, text: s}, ""
+	case service == "sts" && kind == "federated-user":
+		return principal{}, "is a federated user, which this version does not support"
+	}
+	return principal{}, "is not a principal; " + principalForms
+}
+
+const (
+	maxUserName = 64
+	maxRoleName = 64
+	maxPath     = 512
+)
+
+// isEntityName reports whether s is [path/]name as IAM has it.
+func isEntityName(s string, maxName int) bool {
+	slash := strings.LastIndexByte(s, '/')
+	path, name := s[:slash+1], s[slash+1:]
+	return name != "" && len(name) <= maxName && onlyBytes(name, isNameByte) &&
+		len(path)+1 <= maxPath && onlyBytes(path, func(b byte) bool { return b > ' ' && b < 0x7f })
+}
+
+func isSessionName(s string) bool {
+	role, session, _ := strings.Cut(s, "/")
+	return role != "" && len(role) <= maxRoleName && onlyBytes(role, isNameByte) &&
+		len(session) >= 2 && len(session) <= 64 && onlyBytes(session, isNameByte)
+}
+
+func isNameByte(b byte) bool { return isAlphanumeric(b) || strings.IndexByte("_+=,.@-", b) >= 0 }
+
+func isPartition(s string) bool {
+	return s != "" && onlyBytes(s, func(b byte) bool { return 'a' <= b && b <= 'z' || isDigit(b) || b == '-' })
+}
+
+// isUniqueID reports whether s has the form of the unique id of a user (AIDA…) or a role (AROA…), which IAM gives
+// 16 to 128 characters.
+func isUniqueID(s string) bool {
+	return (strings.HasPrefix(s, "AIDA") || strings.HasPrefix(s, "AROA")) && len(s) >= 16 && len(s) <= 128 &&
+		onlyBytes(s, func(b byte) bool { return 'A' <= b && b <= 'Z' || isDigit(b) })
+}
