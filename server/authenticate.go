@@ -1,0 +1,222 @@
+package server
+
+import (
+	"crypto/sha256"
+	"errors"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/kmsd/kmsd/audit"
+	"github.com/kmsd/kmsd/authz"
+	"github.com/kmsd/kmsd/iam"
+	"github.com/kmsd/kmsd/iam/sigv4"
+)
+
+// verified is a signature that was found good. It stands for every call that repeats it to the letter, while the
+// credential is the same and the date has not gone by.
+type verified struct {
+	authorization, date, host, nonce string
+	credential                       *iam.Credential
+	at                               time.Time // of the signature
+}
+
+// noncesKept bounds the memory of nonces: changes in ten minutes, some 60 bytes each.
+const noncesKept = 1 << 18
+
+func unauthenticated(reason, message, class string) *failure {
+	return &failure{code: codes.Unauthenticated, reason: reason, message: message, class: class}
+}
+
+// unknownCredential is said of credentials that are unknown, inactive or deleted alike.
+func unknownCredential(class string) *failure {
+	return unauthenticated("UnrecognizedClientException", "the security token included in the request is invalid", class)
+}
+
+// authenticate finds out who calls: by the signature in the metadata, or else by the client certificate of the
+// connection. Who sends both must be the same principal by both.
+func (c *call) authenticate(md metadata.MD) error {
+	authorization, err := single(md, "authorization")
+	if err != nil {
+		return err
+	}
+	switch {
+	case authorization != "":
+		if err := c.bySignature(md, authorization); err != nil {
+			return err
+		}
+		if c.conn.certificate == nil {
+			return nil
+		}
+		by, ok := c.people.Certificate(c.conn.fingerprint)
+		if !ok || by.Caller.ID != c.credential.Caller.ID {
+			return unknownCredential("CertificateOfAnotherPrincipal")
+		}
+		return nil
+	case c.conn.certificate != nil:
+		return c.byCertificate()
+	}
+	return unauthenticated("MissingAuthenticationTokenException",
+		"the request carries neither a signature nor a client certificate; give kmsctl or the client library credentials", "NoCredentials")
+}
+
+func single(md metadata.MD, name string) (string, error) {
+	switch v := md[name]; len(v) {
+	case 0:
+		return "", nil
+	case 1:
+		return v[0], nil
+	}
+	return "", unauthenticated("IncompleteSignatureException", "a header of the signature is there twice", "DuplicateHeader")
+}
+
+func (c *call) byCertificate() error {
+	cred, ok := c.people.Certificate(c.conn.fingerprint)
+	if !ok {
+		return unknownCredential("UnknownCertificate")
+	}
+	if err := cred.Usable(c.event.ReceivedTime); err != nil {
+		return unknownCredential("CertificateExpired") // the connection may be older than that
+	}
+	c.become(cred, audit.AuthClientCertificate)
+	return nil
+}
+
+// bySignature checks SigV4 over method, host, date and every x-amz- and x-kmsd- header. TLS protects the body.
+func (c *call) bySignature(md metadata.MD, authorization string) error {
+	v := verified{authorization: authorization}
+	for _, h := range []struct {
+		name string
+		to   *string
+	}{{":authority", &v.host}, {headerDate, &v.date}, {headerNonce, &v.nonce}} {
+		var err error
+		if *h.to, err = single(md, h.name); err != nil {
+			return err
+		}
+	}
+	if !c.repeatsVerified(&v) {
+		if err := c.verify(md, &v); err != nil {
+			return err
+		}
+	}
+	if c.m.mutating {
+		if v.nonce == "" {
+			return unauthenticated("IncompleteSignatureException", "a call that changes something must sign the header "+headerNonce, "NoNonce")
+		}
+		if err := c.s.nonces.first(v.credential.ID, v.nonce, c.event.ReceivedTime); err != nil {
+			return err
+		}
+	}
+	c.become(v.credential, audit.AuthAccessKey)
+	return nil
+}
+
+// The headers of a signed call.
+const (
+	headerDate  = "x-amz-date"
+	headerNonce = "x-kmsd-nonce"
+)
+
+// repeatsVerified reports whether v is, to the letter, the signature that the last call of the method on this
+// connection was let in with, and fills in what that one proved.
+func (c *call) repeatsVerified(v *verified) bool {
+	last := c.conn.signatures[c.m.number].Load()
+	if last == nil || last.authorization != v.authorization || last.date != v.date || last.host != v.host || last.nonce != v.nonce {
+		return false
+	}
+	if cred, ok := c.people.AccessKey(last.credential.ID); !ok || cred != last.credential {
+		return false // changed since: look closely
+	}
+	if c.event.ReceivedTime.Sub(last.at).Abs() > sigv4.MaxSkew {
+		return false
+	}
+	v.credential, v.at = last.credential, last.at
+	return true
+}
+
+func (c *call) verify(md metadata.MD, v *verified) error {
+	sig, err := sigv4.Parse(v.authorization, v.date)
+	if err != nil {
+		return signatureFailure(err)
+	}
+	cred, known := c.people.AccessKey(sig.AccessKeyID)
+	key := c.s.nobody // the same work is done for an access key that does not exist
+	if known {
+		key = cred.SigningKey(sig.Date)
+	}
+	err = sig.Verify(key, sigv4.Request{Method: "POST", Path: c.m.name, Host: v.host, Headers: md, PayloadHash: sigv4.UnsignedPayload}, c.event.ReceivedTime)
+	if !known {
+		return unknownCredential("UnknownAccessKey")
+	}
+	if err != nil {
+		return signatureFailure(err)
+	}
+	if err := cred.Usable(c.event.ReceivedTime); err != nil {
+		return unknownCredential("InactiveAccessKey")
+	}
+	v.credential, v.at = cred, sig.Time
+	if !c.m.mutating {
+		c.conn.signatures[c.m.number].Store(v)
+	}
+	return nil
+}
+
+func signatureFailure(err error) error {
+	f := unauthenticated("InvalidSignatureException", "the signature does not match: check the secret access key", "SignatureMismatch")
+	switch {
+	case errors.Is(err, sigv4.ErrIncomplete):
+		f.reason, f.message, f.class = "IncompleteSignatureException", err.Error(), "IncompleteSignature"
+	case errors.Is(err, sigv4.ErrExpired), errors.Is(err, sigv4.ErrNotYetValid):
+		f.message, f.class = "the date of the signature is more than 5 minutes from the server's clock: set the clock of one of them", "ClockSkew"
+	case errors.Is(err, sigv4.ErrScope):
+		f.message, f.class = "the signature is scoped to another date, region or service: check the region of the credentials", "Scope"
+	}
+	return f
+}
+
+// become takes on the principal of a credential that was proven.
+func (c *call) become(cred *iam.Credential, method audit.AuthMethod) {
+	c.credential = cred
+	a := &c.event.Actor
+	a.AuthMethod = method
+	a.CredentialID = cred.ID
+	a.ClientCertThumbprint = c.conn.thumbprint
+	a.ID, a.ARN, a.Tenant, a.UserName = cred.Caller.ID, cred.Caller.ARN, cred.Caller.Account, cred.UserName
+	a.Type = audit.ActorIAMUser
+	if cred.Caller.Kind == authz.Root {
+		a.Type = audit.ActorRoot
+	}
+}
+
+// nonceCache refuses a nonce that an access key has used before, for as long as its signature would be good. It has two
+// generations, each of the length of that time, and a bound: beyond it, calls that change something are refused.
+type nonceCache struct {
+	mu            sync.Mutex
+	since         time.Time
+	current, past map[[32]byte]struct{}
+	most          int
+}
+
+func (n *nonceCache) first(accessKey, nonce string, now time.Time) error {
+	if len(nonce) < 16 || len(nonce) > 64 {
+		return unauthenticated("IncompleteSignatureException", "the header "+headerNonce+" must have 16 to 64 characters", "Nonce")
+	}
+	key := sha256.Sum256([]byte(accessKey + "/" + nonce))
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if now.Sub(n.since) > 2*sigv4.MaxSkew {
+		n.past, n.current, n.since = n.current, map[[32]byte]struct{}{}, now
+	}
+	_, a := n.current[key]
+	_, b := n.past[key]
+	if a || b {
+		return unauthenticated("InvalidSignatureException", "the request was sent before: sign each request anew", "Replay")
+	}
+	if len(n.current) >= n.most {
+		return &failure{code: codes.ResourceExhausted, reason: "ThrottlingException", message: "too many changes in a short time", class: "NonceCacheFull"}
+	}
+	n.current[key] = struct{}{}
+	return nil
+}

@@ -1,0 +1,148 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+
+	"github.com/kmsd/kmsd/audit"
+)
+
+// connection is what is known of a connection since its handshake, worked out once and read by every call on it.
+type connection struct {
+	credentials.CommonAuthInfo
+	network     audit.Network
+	certificate *x509.Certificate // the client's, verified against the CA pool; nil if it sent none
+	fingerprint [32]byte          // SHA-256 of certificate
+	thumbprint  string            // fingerprint in hexadecimal
+
+	// signatures holds the last verified signature of each method, so that calls that repeat it within its second need
+	// no HMAC. :: method number → signature
+	signatures []atomic.Pointer[verified]
+}
+
+// AuthType names the kind of credentials.AuthInfo.
+func (*connection) AuthType() string { return "tls" }
+
+func connectionOf(ctx context.Context) (*connection, error) {
+	if p, ok := peer.FromContext(ctx); ok {
+		if c, ok := p.AuthInfo.(*connection); ok {
+			return c, nil
+		}
+	}
+	return nil, errors.New("finding the connection of a call: it has none")
+}
+
+// handshaker is gRPC's TLS, which keeps what the pipeline needs as the connection's credentials.AuthInfo.
+type handshaker struct {
+	credentials.TransportCredentials
+	methods int
+}
+
+// ServerHandshake does TLS on raw and works out what calls on the connection will need.
+func (h handshaker) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := h.TransportCredentials.ServerHandshake(raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, ok := info.(credentials.TLSInfo)
+	if !ok {
+		return nil, nil, errors.Join(errors.New("handshake without TLS"), conn.Close())
+	}
+	c := &connection{CommonAuthInfo: t.CommonAuthInfo, network: networkOf(raw, t.State), signatures: make([]atomic.Pointer[verified], h.methods)}
+	if chains := t.State.VerifiedChains; len(chains) > 0 && len(chains[0]) > 0 {
+		c.certificate = chains[0][0]
+		c.fingerprint = sha256.Sum256(c.certificate.Raw)
+		c.thumbprint = hex.EncodeToString(c.fingerprint[:])
+	}
+	return conn, c, nil
+}
+
+// Clone copies the credentials, as gRPC asks.
+func (h handshaker) Clone() credentials.TransportCredentials {
+	return handshaker{h.TransportCredentials.Clone(), h.methods}
+}
+
+func networkOf(conn net.Conn, state tls.ConnectionState) audit.Network {
+	n := audit.Network{
+		Listener:    conn.LocalAddr().String(),
+		TLSVersion:  tls.VersionName(state.Version),
+		CipherSuite: tls.CipherSuiteName(state.CipherSuite),
+		SNI:         state.ServerName,
+	}
+	if a, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
+		n.SrcIP, n.SrcPort = a.Addr().Unmap().WithZone("").String(), int(a.Port())
+	}
+	return n
+}
+
+// limitedListener refuses connections beyond a number in all and a number for each address, by closing them at once: what
+// waits for a place would hold memory for whoever sent it.
+type limitedListener struct {
+	net.Listener
+	most, mostPerIP int
+	refused         func()
+
+	mu    sync.Mutex
+	all   int
+	perIP map[netip.Addr]int // :: address → its open connections
+}
+
+func (l *limitedListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		var ip netip.Addr
+		if a, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
+			ip = a.Addr().Unmap()
+		}
+		if l.enter(ip) {
+			return &countedConn{Conn: conn, leave: sync.OnceFunc(func() { l.leave(ip) })}, nil
+		}
+		l.refused()
+		conn.Close() // refused: there is nobody to tell
+	}
+}
+
+func (l *limitedListener) enter(ip netip.Addr) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all >= l.most || l.perIP[ip] >= l.mostPerIP {
+		return false
+	}
+	l.all++
+	l.perIP[ip]++
+	return true
+}
+
+func (l *limitedListener) leave(ip netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all--
+	if l.perIP[ip]--; l.perIP[ip] == 0 {
+		delete(l.perIP, ip)
+	}
+}
+
+type countedConn struct {
+	net.Conn
+	leave func()
+}
+
+// Close ends the connection and frees its place.
+func (c *countedConn) Close() error {
+	defer c.leave()
+	return c.Conn.Close()
+}

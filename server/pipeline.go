@@ -1,0 +1,217 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kmsd/kmsd/audit"
+	"github.com/kmsd/kmsd/authz"
+	"github.com/kmsd/kmsd/iam"
+	"github.com/kmsd/kmsd/keystore"
+)
+
+// call is one request on its way through the pipeline. It reads one snapshot of principals and one of keys from start to end,
+// and fills in one audit event.
+type call struct {
+	s          *Server
+	m          *method
+	conn       *connection
+	credential *iam.Credential
+	people     *iam.Snapshot
+	keys       *keystore.Snapshot
+	event      audit.Event
+}
+
+// caller is who makes the call.
+func (c *call) caller() *authz.Caller { return c.credential.Caller }
+
+// account is the account of who makes the call.
+func (c *call) account() string { return c.credential.Caller.Account }
+
+// serve is the one pipeline: authenticate → decode and validate → authorize → use → record → answer. Whatever happens on the way
+// ends in one event, and what comes back is answered only once that event is durable.
+func (s *Server) serve(ctx context.Context, m *method, decode func(any) error) (proto.Message, error) {
+	c := s.begin(m)
+	defer s.release(c)
+	out, err := c.run(ctx, decode)
+	if err == nil {
+		err = ctx.Err() // nobody waits for the answer: it is not given
+	}
+	var f *failure
+	if err != nil {
+		f = failureOf(err)
+		c.logInternal(f, err)
+	}
+	return s.finish(ctx, c, f, out)
+}
+
+var calls = sync.Pool{New: func() any { return new(call) }}
+
+func (s *Server) begin(m *method) *call {
+	c := calls.Get().(*call)
+	c.s, c.m = s, m
+	c.people, c.keys = s.people.Snapshot(), s.keys.Snapshot()
+	e := &c.event
+	e.EventID, e.RequestID, e.ReceivedTime = audit.NewID(), audit.NewID(), time.Now()
+	e.Phase, e.EventType, e.EventCategory, e.APIVersion = audit.PhaseOutcome, audit.TypeAPICall, "Management", "v1"
+	e.EventSource, e.EventName = m.source, m.event
+	e.ReadOnly, e.Mutating, e.CryptoOp = !m.mutating, m.mutating, m.crypto
+	e.Actor.Type, e.Actor.AuthMethod = audit.ActorUnknown, audit.AuthNone
+	e.Decision.Result = audit.ResultNone
+	return c
+}
+
+func (s *Server) release(c *call) {
+	c.event.EncryptionContext = nil // the request's, not ours to clear
+	c.event.Reset()
+	c.conn, c.credential, c.people, c.keys = nil, nil, nil, nil
+	calls.Put(c)
+}
+
+// run does the work of a call. A panic becomes an error that does not carry the panic's value, which might hold anything.
+func (c *call) run(ctx context.Context, decode func(any) error) (out proto.Message, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			out, err = nil, &failure{code: codes.Internal, reason: reasonInternal, message: "internal error", class: "Panic"}
+			c.s.log.Error("panic in a call", "method", c.m.name, "request_id", c.event.RequestID.String(), "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+		}
+	}()
+	md := incoming(ctx)
+	if c.conn, err = connectionOf(ctx); err != nil {
+		return nil, err
+	}
+	c.event.Network = c.conn.network
+	if agent := md["user-agent"]; len(agent) == 1 {
+		c.event.Network.UserAgent = agent[0]
+	}
+	if err := c.authenticate(md); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return c.m.handle(c, decode)
+}
+
+// finish records how the call ended and makes its answer. If the event cannot be made durable, there is no answer but UNAVAILABLE.
+func (s *Server) finish(ctx context.Context, c *call, f *failure, out proto.Message) (proto.Message, error) {
+	e := &c.event
+	e.EventTime = time.Now()
+	latency := e.EventTime.Sub(e.ReceivedTime)
+	o := &e.Outcome
+	o.LatencyUs = latency.Microseconds()
+	o.Status = "OK"
+	code := codes.OK
+	if f != nil {
+		code = f.code
+		o.Status, o.ErrorCode, o.ErrorClass = statusName(f.code), f.reason, f.class
+		c.m.wipe(out)
+	} else {
+		o.BytesOut = int64(proto.Size(out))
+	}
+	if err := s.audit.Append(ctx, e); err != nil {
+		s.metrics.auditFailures.Inc()
+		s.log.Error("withholding an answer", "method", c.m.name, "request_id", e.RequestID.String(), "error", err)
+		c.m.wipe(out)
+		f, code = failureOf(err), codes.Unavailable
+		if f.code != codes.Unavailable {
+			f = failureOf(audit.ErrUnavailable)
+		}
+	}
+	s.metrics.calls[c.m.number].observe(code, latency)
+	if f != nil {
+		return nil, f.status(e.RequestID.String()).Err()
+	}
+	return out, nil
+}
+
+// logInternal writes the words of errors that the client does not see to the log.
+func (c *call) logInternal(f *failure, err error) {
+	var own *failure
+	if f.reason == reasonInternal && !errors.As(err, &own) {
+		c.s.log.Error("call failed", "method", c.m.name, "request_id", c.event.RequestID.String(), "error", err)
+	}
+}
+
+// allow asks authz and notes its decision in the event. A denial is an error in AWS's words. shown is what the denial calls the resource: what the
+// caller named, so that a name that leads nowhere is denied like one that leads to a key.
+func (c *call) allow(a authz.Action, r *authz.Resource, shown *authz.Resource) (authz.Grant, error) {
+	g, d := authz.Authorize(c.caller(), a, r)
+	to := &c.event.Decision
+	if to.Result == audit.ResultAllow && d.Verdict == authz.Allow {
+		c.noteMatch(d)
+		return g, nil // of several authorizations the first one stands in reason and layer
+	}
+	to.Reason, to.Layer, to.PolicyGeneration = d.Reason.String(), d.Layer.String(), c.people.Generation()
+	c.noteMatch(d)
+	if d.Verdict != authz.Allow {
+		to.Result = audit.ResultDeny
+		return authz.Grant{}, &failure{
+			code: codes.PermissionDenied, reason: reasonAccessDenied, class: d.Reason.String(),
+			message: authz.Message(c.caller(), a, shown, d, r.Account == c.account() || r.Kind == authz.None),
+		}
+	}
+	to.Result = audit.ResultAllow
+	return g, nil
+}
+
+func (c *call) noteMatch(d authz.Decision) {
+	if d.Policy == "" {
+		return
+	}
+	to := &c.event.Decision
+	to.MatchedPolicies = append(to.MatchedPolicies, d.Policy)
+	to.MatchedStatements = append(to.MatchedStatements, statementName(d.Statement))
+}
+
+// statementNames are the names of the first statements, so that the hot path makes no strings. :: number → name
+var statementNames = func() (names [32]string) {
+	for i := range names {
+		names[i] = fmt.Sprintf("%d", i)
+	}
+	return names
+}()
+
+func statementName(n int) string {
+	if n >= 0 && n < len(statementNames) {
+		return statementNames[n]
+	}
+	return fmt.Sprintf("%d", n)
+}
+
+// nothing is the resource of operations that have none.
+var nothing = &authz.Resource{Kind: authz.None}
+
+// param adds a member to the event's request. What is not added does not appear there: no request is logged as such.
+func (c *call) param(p audit.Param) { c.event.Request = append(c.event.Request, p) }
+
+// touched adds a resource to the event, once.
+func (c *call) touched(kind, arn, account, role string) {
+	r := audit.Resource{Type: kind, ARN: arn, Tenant: account, Role: role}
+	if !slices.Contains(c.event.Resources, r) {
+		c.event.Resources = append(c.event.Resources, r)
+	}
+}
+
+var codeNames = map[codes.Code]string{
+	codes.OK: "OK", codes.Canceled: "CANCELLED", codes.Unknown: "UNKNOWN", codes.InvalidArgument: "INVALID_ARGUMENT",
+	codes.DeadlineExceeded: "DEADLINE_EXCEEDED", codes.NotFound: "NOT_FOUND", codes.AlreadyExists: "ALREADY_EXISTS",
+	codes.PermissionDenied: "PERMISSION_DENIED", codes.ResourceExhausted: "RESOURCE_EXHAUSTED", codes.FailedPrecondition: "FAILED_PRECONDITION",
+	codes.Aborted: "ABORTED", codes.OutOfRange: "OUT_OF_RANGE", codes.Unimplemented: "UNIMPLEMENTED", codes.Internal: "INTERNAL",
+	codes.Unavailable: "UNAVAILABLE", codes.DataLoss: "DATA_LOSS", codes.Unauthenticated: "UNAUTHENTICATED",
+}
+
+func statusName(c codes.Code) string {
+	if name, ok := codeNames[c]; ok {
+		return name
+	}
+	return "UNKNOWN"
+}

@@ -1,0 +1,137 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+
+	"github.com/kmsd/kmsd/audit"
+	"github.com/kmsd/kmsd/authz"
+	"github.com/kmsd/kmsd/crypto"
+	"github.com/kmsd/kmsd/iam"
+	"github.com/kmsd/kmsd/iam/sigv4"
+	"github.com/kmsd/kmsd/keystore"
+	"github.com/kmsd/kmsd/storage"
+)
+
+// failure is how a call ends that does not succeed: what the client sees, and what the audit event says besides.
+type failure struct {
+	code    codes.Code
+	reason  string // AWS's name of the error
+	message string // for the client
+	class   string // for the audit event: more precise than what the client may know
+	fields  []violation
+}
+
+// Error is never shown to anybody: a failure goes to the client by status.
+func (f *failure) Error() string { return f.reason + ": " + f.message }
+
+// The reasons that several places give.
+const (
+	reasonAccessDenied      = "AccessDeniedException"
+	reasonInvalidCiphertext = "InvalidCiphertextException"
+	reasonInternal          = "KMSInternalException"
+	reasonNotFound          = "NotFoundException"
+	reasonValidation        = "ValidationException"
+)
+
+// invalidCiphertext is what every failure to decrypt looks like from outside.
+const invalidCiphertext = "the ciphertext is invalid, or was not made under this key, in this encryption context"
+
+// row says how a sentinel error looks from outside. Where text is empty the error's own words are shown, which is right only
+// for errors that are made of words for the client.
+type row struct {
+	sentinel error
+	code     codes.Code
+	reason   string
+	text     string
+}
+
+// rows is the one place where errors become protocol. What is not in it is an internal error, and its words stay inside.
+var rows = []row{
+	{authz.ErrMalformedPolicy, codes.InvalidArgument, "MalformedPolicyDocumentException", ""},
+
+	{crypto.ErrContext, codes.InvalidArgument, reasonValidation, ""},
+	{crypto.ErrCiphertext, codes.InvalidArgument, reasonInvalidCiphertext, invalidCiphertext},
+
+	{keystore.ErrDisabled, codes.FailedPrecondition, "DisabledException", ""},
+	{keystore.ErrInvalidKeyID, codes.NotFound, reasonNotFound, ""},
+	{keystore.ErrInvalidAliasName, codes.InvalidArgument, "InvalidAliasNameException", ""},
+	{keystore.ErrNotFound, codes.NotFound, reasonNotFound, ""},
+	{keystore.ErrAlreadyExists, codes.AlreadyExists, "AlreadyExistsException", ""},
+	{keystore.ErrLimitExceeded, codes.ResourceExhausted, "LimitExceededException", ""},
+	{keystore.ErrTokenReused, codes.InvalidArgument, "IdempotentParameterMismatchException", ""},
+	{keystore.ErrMaterialMissing, codes.InvalidArgument, reasonInvalidCiphertext, invalidCiphertext},
+	{keystore.ErrNotPermitted, codes.Internal, reasonInternal, "internal error"},
+	{keystore.ErrCorrupt, codes.DataLoss, reasonInternal, "a stored record is damaged; the log of kmsd names it"},
+
+	{storage.ErrCorrupt, codes.DataLoss, reasonInternal, "a stored record is damaged; the log of kmsd names it"},
+	{storage.ErrBroken, codes.Unavailable, reasonInternal, "the store is not available"},
+
+	{audit.ErrUnavailable, codes.Unavailable, reasonInternal, "the audit log is not available, so nothing is answered"},
+
+	{context.Canceled, codes.Canceled, "RequestCanceled", "the call was cancelled"},
+	{context.DeadlineExceeded, codes.DeadlineExceeded, "DependencyTimeoutException", "the deadline passed"},
+}
+
+// failureOf turns any error into how the call ends.
+func failureOf(err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	for _, r := range rows {
+		if !errors.Is(err, r.sentinel) {
+			continue
+		}
+		text := r.text
+		if text == "" {
+			text = err.Error()
+		}
+		return &failure{code: r.code, reason: r.reason, message: text, class: classOf(err)}
+	}
+	return &failure{code: codes.Internal, reason: reasonInternal, message: "internal error", class: "Internal"}
+}
+
+// classOf is the precise word for the audit event.
+func classOf(err error) string {
+	if errors.Is(err, keystore.ErrMaterialMissing) {
+		return "UnknownKeyMaterial"
+	}
+	if errors.Is(err, crypto.ErrCiphertext) {
+		return crypto.DecryptFailure(err)
+	}
+	return ""
+}
+
+// domain is the domain of every ErrorInfo.
+const domain = "kms"
+
+// status is f as gRPC sends it: ErrorInfo always, BadRequest where fields were wrong, and the request's id.
+func (f *failure) status(requestID string) *status.Status {
+	details := []protoadapt.MessageV1{
+		&errdetails.ErrorInfo{Reason: f.reason, Domain: domain},
+		&errdetails.RequestInfo{RequestId: requestID},
+	}
+	if len(f.fields) > 0 {
+		bad := &errdetails.BadRequest{}
+		for _, v := range f.fields {
+			bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: v.field, Description: v.what})
+		}
+		details = append(details, bad)
+	}
+	st := status.New(f.code, f.message)
+	if with, err := st.WithDetails(details...); err == nil {
+		return with
+	}
+	return st
+}
+
+var (
+	_ = iam.ErrNoSuchEntity
+	_ = sigv4.ErrIncomplete
+)
