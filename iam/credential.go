@@ -55,7 +55,7 @@ type Credential struct {
 	ID       string // the access key id, or the certificate's fingerprint in lower-case hex
 	Method   Method
 	Status   Status
-	UserName string        // RootName for a root user
+	UserName string        // empty for a root user
 	Caller   *authz.Caller // the principal, ready for authz; shared by its credentials
 	NotAfter time.Time     // zero: no end
 
@@ -74,6 +74,15 @@ func (c *Credential) Usable(now time.Time) error {
 		return ErrExpired
 	}
 	return nil
+}
+
+// Decoy returns an inactive access key's credential that is nobody's, with a secret of its own. Who verifies a call that
+// names an unknown access key with it takes as long as for a known one; the call cannot pass.
+func (i *IAM) Decoy() *Credential {
+	return &Credential{
+		ID: newAccessKeyID(), Method: ByAccessKey, Status: Inactive, Caller: &authz.Caller{},
+		secret: newSecretKey(), region: i.cfg.Region,
+	}
 }
 
 // Secret returns the secret access key, 40 characters, or the zero Secret for a certificate. It is not to be wiped.

@@ -60,8 +60,9 @@ func (p *principal) isRoot() bool { return p.Name == RootName }
 func (p *principal) compile(region string) *principal {
 	p.sort()
 	caller := &authz.Caller{Kind: authz.User, Account: p.Account, ID: p.ID, ARN: p.ARN}
+	userName := p.Name
 	if p.isRoot() {
-		caller.Kind = authz.Root
+		caller.Kind, userName = authz.Root, ""
 	}
 	for _, pol := range p.policies {
 		caller.Identity = append(caller.Identity, pol.compiled)
@@ -69,12 +70,12 @@ func (p *principal) compile(region string) *principal {
 	p.credentials = make([]*Credential, 0, len(p.keys)+len(p.certificates))
 	for _, k := range p.keys {
 		p.credentials = append(p.credentials, &Credential{
-			ID: k.id, Method: ByAccessKey, Status: k.status, UserName: p.Name, Caller: caller, secret: k.secret, region: region,
+			ID: k.id, Method: ByAccessKey, Status: k.status, UserName: userName, Caller: caller, secret: k.secret, region: region,
 		})
 	}
 	for _, c := range p.certificates {
 		p.credentials = append(p.credentials, &Credential{
-			ID: c.fingerprintHex(), Method: ByCertificate, Status: Active, UserName: p.Name, Caller: caller,
+			ID: c.fingerprintHex(), Method: ByCertificate, Status: Active, UserName: userName, Caller: caller,
 			NotAfter: c.NotAfter, fingerprint: c.Fingerprint,
 		})
 	}

@@ -36,14 +36,13 @@ type Request struct {
 // The errors are ErrExpired, ErrNotYetValid, ErrScope (the key is for another date, region or service), ErrIncomplete and ErrMismatch. Signatures are
 // compared in constant time. It is safe for concurrent use and bounded by the size of r.
 func (s Signature) Verify(key SigningKey, r Request, now time.Time) error {
-	switch age := now.Sub(s.Time); {
-	case s.amzDate == "" || key.mac == nil:
+	if s.amzDate == "" || key.mac == nil {
 		return ErrMismatch
-	case age > MaxSkew:
-		return ErrExpired
-	case age < -MaxSkew:
-		return ErrNotYetValid
-	case s.Date != key.date || s.Region != key.region || s.Service != key.service:
+	}
+	if err := s.Fresh(now); err != nil {
+		return err
+	}
+	if s.Date != key.date || s.Region != key.region || s.Service != key.service {
 		return ErrScope
 	}
 	if err := s.checkRequest(r); err != nil {
@@ -61,6 +60,18 @@ func (s Signature) Verify(key SigningKey, r Request, now time.Time) error {
 	got := key.mac(toSign)
 	if subtle.ConstantTimeCompare(got[:], s.value[:]) != 1 {
 		return ErrMismatch
+	}
+	return nil
+}
+
+// Fresh returns nil while the date of s is within MaxSkew of now, and otherwise ErrExpired or ErrNotYetValid. For a signature that has been
+// verified, whoever keeps the result asks it each time.
+func (s Signature) Fresh(now time.Time) error {
+	switch age := now.Sub(s.Time); {
+	case age > MaxSkew:
+		return ErrExpired
+	case age < -MaxSkew:
+		return ErrNotYetValid
 	}
 	return nil
 }
