@@ -53,7 +53,7 @@ func Decrypt(ctx context.Context, kms KMS, dst io.Writer, src io.Reader, o Decry
 }
 
 func decrypt(ctx context.Context, kms KMS, dst io.Writer, src io.Reader, o DecryptOptions) (Info, error) {
-	src = bufio.NewReaderSize(src, firstRead)
+	src = bufio.NewReaderSize(src, 64<<10)
 	h, body, tag, err := readHeader(src, o.MaxDataKeys)
 	if err != nil {
 		return Info{}, err

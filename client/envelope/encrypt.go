@@ -18,8 +18,8 @@ type EncryptOptions struct {
 	// Context is the encryption context: it is authenticated, stands in the message in the clear, and is needed
 	// to decrypt the data key. Keys that begin with "aws-crypto-" are reserved. nil is an empty one.
 	Context map[string]string
-	// FrameLength is the length of the frames in bytes, from MinFrameLength to MaxFrameLength. Decrypt
-	// holds two of them for each worker. 0 means DefaultFrameLength.
+	// FrameLength is the length of the frames in bytes, from MinFrameLength to MaxFrameLength: what
+	// Decrypt holds back until it is authenticated. 0 means DefaultFrameLength.
 	FrameLength int
 	// Workers is how many frames are sealed at the same time, at most 64. 0 means GOMAXPROCS.
 	Workers int
@@ -41,8 +41,8 @@ func (o EncryptOptions) check() error {
 	return checkContext(o.Context)
 }
 
-// Encrypt reads src to its end and writes it to dst as one message, encrypted under a data key of kms. It uses at
-// most 128 MiB of memory beyond two frames, and by default about 256 KiB for each of two frames per worker.
+// Encrypt reads src to its end and writes it to dst as one message, encrypted under a data key of kms. It holds two
+// frames per worker in memory, but not more than 64 MiB of them, or two frames if those are longer.
 //
 // dst is written to in the goroutine that called, src is read in another once there is more than one frame. When
 // Encrypt returns an error, dst may hold the beginning of a message, which Decrypt refuses as truncated. After a failed

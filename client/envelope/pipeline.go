@@ -12,7 +12,7 @@ import (
 const headRoom = 4 + 4 + ivLength + 4
 
 // firstRead is how much memory a message's first frame begins with, so that small messages take little.
-const firstRead = 64 << 10
+const firstRead = 8 << 10
 
 // frame is one frame on its way from src through a worker to dst. Its memory is used again for later frames.
 type frame struct {
