@@ -32,7 +32,8 @@ func seeds(t testing.TB, kms *fakeKMS) [][]byte {
 		slices.Concat(whole.header(t), whole.block(content1)),
 		slices.Concat(large.header(t), []byte("\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01...")),
 		slices.Concat(plain.header(t), plain.frame("", true)),
-		[]byte("AgR4"), {1, 0x80, 3, 0x78},
+		[]byte("AgR4"),
+		{1, 0x80, 3, 0x78},
 	}
 }
 

@@ -526,7 +526,7 @@ func TestNothingIsReleasedBeforeItIsAuthentic(t *testing.T) {
 		if !errors.Is(err, ErrAltered) || info.Bytes != 0 {
 			t.Errorf("Decrypt with frame %d altered = %+v, %v, want %v", bad, info, err, ErrAltered)
 		}
-		if !bytes.Equal(out.Bytes(), noise(50*MinFrameLength)[:bad*MinFrameLength]) {
+		if !bytes.Equal(out.Bytes(), noise(50 * MinFrameLength)[:bad*MinFrameLength]) {
 			t.Errorf("Decrypt with frame %d altered released %d bytes, want the %d before it", bad, out.Len(), bad*MinFrameLength)
 		}
 	}
@@ -546,7 +546,7 @@ func TestFramesAreReleasedWhileTheSourceIsOpen(t *testing.T) {
 	}()
 	go func() { _, _ = feed.Write(message[:len(message)-1]) }()
 	first := make([]byte, 2*MinFrameLength)
-	if _, err := io.ReadFull(out, first); err != nil || !bytes.Equal(first, noise(3*MinFrameLength)[:len(first)]) {
+	if _, err := io.ReadFull(out, first); err != nil || !bytes.Equal(first, noise(3 * MinFrameLength)[:len(first)]) {
 		t.Errorf("the first two frames: %v, want them while the third is on its way", err)
 	}
 	go func() {
