@@ -23,36 +23,39 @@ func splitARN(s string, parts *[arnParts]string) bool {
 type patternKind uint8
 
 const (
-	anyPattern   patternKind = iota + 1 // "*"
-	exactPattern                        // no wildcard
-	splitPattern                        // six parts
-	tokenPattern                        // fewer or more than six parts
+	anyPattern    patternKind = iota + 1 // "*"
+	exactPattern                         // no wildcard
+	prefixPattern                        // text, then "*"
+	partsPattern                         // six parts
+	tokenPattern                         // fewer or more than six parts
 )
 
 // A pattern is a compiled value of Resource or NotResource.
 //
-// A "*" that ends a part of an ARN may run over the colons behind it, and everything may in the last part. Where
-// the ARN asked for has exactly five colons, as every ARN of kmsd has, a pattern with five colons cannot make use
-// of that, and parts are compared one by one; other pairs take the token matcher.
+// A "*" that ends a part of an ARN may run over the colons behind it, and everything may in the last part: that is
+// what tokens say. Where the ARN asked for has exactly five colons, as every ARN of kmsd has, a pattern with five
+// colons cannot make use of it, so that parts are matched one by one, which is what ops do. What ops match the
+// tokens match too; where they do not, the tokens are asked if the ARN is of another kind.
 type pattern struct {
 	kind   patternKind
-	text   string
-	parts  [arnParts]segment // of a splitPattern
-	tokens []token           // of a splitPattern and a tokenPattern
+	text   string  // of a prefixPattern, what is before the star
+	ops    []op    // of a partsPattern
+	tokens []token // of a partsPattern and a tokenPattern
 }
 
-type segmentKind uint8
+type opKind uint8
 
 const (
-	literalSegment segmentKind = iota
-	anySegment                 // "*"
-	prefixSegment              // text, then "*"
-	globSegment
+	literalOp opKind = iota // text
+	skipOp                  // up to the next colon
+	restOp                  // everything that is left
+	globOp                  // what is left of the part: the chunks, with anything between them
 )
 
-type segment struct {
-	kind segmentKind
-	text string
+type op struct {
+	kind   opKind
+	text   string
+	chunks []string // each may have "?"; the first begins the rest of the part, the last ends it
 }
 
 type tokenKind uint8
@@ -77,27 +80,44 @@ func compilePattern(s string) pattern {
 	case !strings.ContainsAny(s, "*?"):
 		return pattern{kind: exactPattern, text: s}
 	}
+	if at := strings.IndexAny(s, "*?"); at == len(s)-1 && s[at] == '*' {
+		return pattern{kind: prefixPattern, text: s[:at]}
+	}
 	p := pattern{kind: tokenPattern, text: s, tokens: compileTokens(s)}
 	var parts [arnParts]string
 	if splitARN(s, &parts) {
-		p.kind = splitPattern
-		for i, part := range parts {
-			p.parts[i] = compileSegment(part)
-		}
+		p.kind, p.ops = partsPattern, compileOps(&parts)
 	}
 	return p
 }
 
-func compileSegment(s string) segment {
-	switch at := strings.IndexAny(s, "*?"); {
-	case at < 0:
-		return segment{literalSegment, s}
-	case s == "*":
-		return segment{anySegment, ""}
-	case at == len(s)-1 && s[at] == '*':
-		return segment{prefixSegment, s[:at]}
+func compileOps(parts *[arnParts]string) []op {
+	var ops []op
+	literal := ""
+	for i, part := range parts {
+		if i > 0 {
+			literal += ":"
+		}
+		at := strings.IndexAny(part, "*?")
+		if at < 0 {
+			literal += part
+			continue
+		}
+		ops = append(ops, op{kind: literalOp, text: literal + part[:at]})
+		literal = ""
+		switch glob := part[at:]; {
+		case strings.Trim(glob, "*") != "":
+			ops = append(ops, op{kind: globOp, chunks: strings.Split(glob, "*")})
+		case i == arnParts-1:
+			ops = append(ops, op{kind: restOp})
+		default:
+			ops = append(ops, op{kind: skipOp})
+		}
 	}
-	return segment{globSegment, s}
+	if literal != "" {
+		ops = append(ops, op{kind: literalOp, text: literal})
+	}
+	return ops
 }
 
 func compileTokens(s string) []token {
@@ -127,80 +147,135 @@ func compileTokens(s string) []token {
 // A target is the ARN that is asked for, and what is left of the matching steps that a decision may take.
 type target struct {
 	arn    string // "" stands for no resource, which only "*" covers
-	parts  [arnParts]string
-	split  bool // parts holds arn
+	form   arnForm
 	budget int
 }
+
+type arnForm uint8
+
+const (
+	unknownForm arnForm = iota // nobody has looked yet
+	plainForm                  // five colons, and ASCII only
+	otherForm
+)
 
 // maxSteps bounds what all patterns of one decision may cost: about 100 µs.
 const maxSteps = 1 << 16
 
-func newTarget(arn string) target {
-	t := target{arn: arn, budget: maxSteps}
-	t.split = splitARN(arn, &t.parts)
-	return t
-}
+func newTarget(arn string) target { return target{arn: arn, budget: maxSteps} }
 
 // exhausted reports whether a match was given up, so that what the matches said does not count.
 func (t *target) exhausted() bool { return t.budget < 0 }
 
+func (t *target) plain() bool {
+	if t.form == unknownForm {
+		t.form = otherForm
+		if strings.Count(t.arn, ":") == arnParts-1 && onlyBytes(t.arn, func(b byte) bool { return b < utf8.RuneSelf }) {
+			t.form = plainForm
+		}
+	}
+	return t.form == plainForm
+}
+
 func (t *target) matches(p *pattern) bool {
 	t.budget--
-	switch {
-	case p.kind == anyPattern:
+	switch p.kind {
+	case anyPattern:
 		return true
-	case t.arn == "":
-		return false
-	case p.kind == exactPattern:
+	case exactPattern:
 		return p.text == t.arn
-	case p.kind == splitPattern && t.split:
-		return t.segmentMatches(&p.parts[4], t.parts[4]) && t.segmentMatches(&p.parts[5], t.parts[5]) &&
-			t.segmentMatches(&p.parts[3], t.parts[3]) && t.segmentMatches(&p.parts[2], t.parts[2]) &&
-			t.segmentMatches(&p.parts[1], t.parts[1]) && t.segmentMatches(&p.parts[0], t.parts[0])
+	case prefixPattern:
+		return strings.HasPrefix(t.arn, p.text)
+	case partsPattern:
+		if t.opsMatch(p.ops) {
+			return true
+		}
+		if t.form == plainForm || t.plain() {
+			return false
+		}
 	}
 	return t.tokensMatch(p.tokens, t.arn)
 }
 
-func (t *target) segmentMatches(m *segment, s string) bool {
-	switch m.kind {
-	case anySegment:
-		return true
-	case literalSegment:
-		return m.text == s
-	case prefixSegment:
-		return len(s) >= len(m.text) && s[:len(m.text)] == m.text
+func (t *target) opsMatch(ops []op) bool {
+	s := t.arn
+	for i := range ops {
+		switch o := &ops[i]; o.kind {
+		case literalOp:
+			if !strings.HasPrefix(s, o.text) {
+				return false
+			}
+			s = s[len(o.text):]
+		case restOp:
+			return true
+		default:
+			end := len(s)
+			if i < len(ops)-1 {
+				if end = strings.IndexByte(s, ':'); end < 0 {
+					return false
+				}
+			}
+			if o.kind == globOp && !t.chunksMatch(o.chunks, s[:end]) {
+				return false
+			}
+			s = s[end:]
+		}
 	}
-	return t.globMatches(m.text, s)
+	return s == ""
 }
 
-// globMatches is the usual matcher with one place to go back to: the last star.
-func (t *target) globMatches(pattern, s string) bool {
-	i, j, star, from := 0, 0, -1, 0
-	for i < len(s) {
-		if t.budget--; t.budget < 0 {
+// chunksMatch takes the first and the last chunk at the ends of s and finds the others from left to right, each
+// as early as it can be.
+func (t *target) chunksMatch(chunks []string, s string) bool {
+	head, tail := chunks[0], chunks[len(chunks)-1]
+	if len(chunks) == 1 {
+		return len(head) == len(s) && t.chunkMatches(head, s)
+	}
+	if len(head)+len(tail) > len(s) || !t.chunkMatches(head, s) || !t.chunkMatches(tail, s[len(s)-len(tail):]) {
+		return false
+	}
+	s = s[len(head) : len(s)-len(tail)]
+	for _, c := range chunks[1 : len(chunks)-1] {
+		at := t.find(c, s)
+		if at < 0 {
 			return false
 		}
-		switch {
-		case j < len(pattern) && pattern[j] == '*':
-			star, from = j, i
-			j++
-		case j < len(pattern) && pattern[j] == '?':
-			i += width(s, i)
-			j++
-		case j < len(pattern) && pattern[j] == s[i]:
-			i++
-			j++
-		case star >= 0:
-			from++
-			i, j = from, star+1
-		default:
+		s = s[at+len(c):]
+	}
+	return true
+}
+
+// chunkMatches reports whether s, which is not shorter, begins with the chunk. A "?" stands for one byte of ASCII
+// here; other characters are left to the tokens.
+func (t *target) chunkMatches(chunk, s string) bool {
+	for i := range len(chunk) {
+		t.budget--
+		if chunk[i] != s[i] && (chunk[i] != '?' || s[i] >= utf8.RuneSelf) {
 			return false
 		}
 	}
-	for j < len(pattern) && pattern[j] == '*' {
-		j++
+	return true
+}
+
+// find returns where the chunk first stands in s, or -1.
+func (t *target) find(chunk, s string) int {
+	question := strings.IndexByte(chunk, '?')
+	if question < 0 {
+		t.budget -= len(s)/4 + 1
+		return strings.Index(s, chunk)
 	}
-	return j == len(pattern)
+	literal := chunk[:question]
+	for at := 0; at+len(chunk) <= len(s) && t.budget >= 0; at++ {
+		t.budget -= (len(s)-at)/16 + 1
+		next := strings.Index(s[at:], literal)
+		if next < 0 || at+next+len(chunk) > len(s) {
+			return -1
+		}
+		if at += next; t.chunkMatches(chunk, s[at:]) {
+			return at
+		}
+	}
+	return -1
 }
 
 // width returns how many bytes the character at s[i] has; "?" is one character.
@@ -247,14 +322,14 @@ func (t *target) tokensMatch(tokens []token, s string) bool {
 		case star < 0:
 			return false
 		case star == crossing:
-			from++
+			from += width(s, from)
 			crossFrom = from
 		case s[from] != ':':
-			from++
+			from += width(s, from)
 		case crossing < 0:
 			return false
 		default:
-			crossFrom++
+			crossFrom += width(s, crossFrom)
 			star, from = crossing, crossFrom
 		}
 		i, j = from, star+1

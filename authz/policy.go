@@ -35,13 +35,13 @@ type span struct{ from, to uint32 }
 
 // A statement is compiled, but for its place in the policy's spans.
 type statement struct {
-	from, to    int // its bytes in the document
-	sid         string
+	patterns    []pattern // those that byARN does not hold
+	notResource bool
 	effect      Verdict
 	actions     actionSet
-	notResource bool
-	patterns    []pattern // those that byARN does not hold
 	principals  principals
+	sid         string
+	from, to    int // its bytes in the document
 }
 
 // byARN is used by policies with more exact ARNs than this.
