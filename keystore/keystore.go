@@ -110,7 +110,7 @@ func (ks *Keystore) CreateKey(g authz.Grant, n NewKey) (*Key, error) {
 	s, now := ks.Snapshot(), time.Now().UTC()
 	k := &Key{ID: crypto.NewKeyID(), Created: now, State: Enabled, Description: n.Description, Policy: n.Policy, PolicyUpdated: now}
 	k.ARN = ks.place.KeyARN(n.Account, k.ID)
-	k.Resource = authz.Resource{Kind: authz.ResourceKey, Account: n.Account, ARN: k.ARN, Policy: n.Policy.compiled}
+	k.Resource = authz.Resource{Kind: authz.Key, Account: n.Account, ARN: k.ARN, Policy: n.Policy.compiled}
 	k.addVersion(newVersion(k, Creation, now))
 	var made *Key
 	err := ks.store.Update(func(tx *storage.Tx) error {

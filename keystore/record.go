@@ -166,7 +166,7 @@ func (l *loader) key(path string, value []byte) error {
 	if k.Policy, err = l.policy(r.Policy, r.Bindings); err != nil {
 		return fmt.Errorf("%w: policy: %w", ErrCorrupt, err)
 	}
-	k.Resource = authz.Resource{Kind: authz.ResourceKey, Account: account, ARN: k.ARN, Policy: k.Policy.compiled}
+	k.Resource = authz.Resource{Kind: authz.Key, Account: account, ARN: k.ARN, Policy: k.Policy.compiled}
 	l.keys[id] = k
 	return nil
 }

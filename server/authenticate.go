@@ -18,7 +18,7 @@ import (
 // verified is a signature that was found good. It stands for every call that repeats it to the letter, while the
 // credential is the same and the date has not gone by.
 type verified struct {
-	authorization, date, host, nonce string
+	authorization, date, host, nonce, path string
 	credential                       *iam.Credential
 	at                               time.Time // of the signature
 }
@@ -86,7 +86,7 @@ func (c *call) byCertificate() error {
 
 // bySignature checks SigV4 over method, host, date and every x-amz- and x-kmsd- header. TLS protects the body.
 func (c *call) bySignature(md metadata.MD, authorization string) error {
-	v := verified{authorization: authorization}
+	v := verified{authorization: authorization, path: c.m.name}
 	for _, h := range []struct {
 		name string
 		to   *string
@@ -123,7 +123,7 @@ const (
 // connection was let in with, and fills in what that one proved.
 func (c *call) repeatsVerified(v *verified) bool {
 	last := c.conn.signatures[c.m.number].Load()
-	if last == nil || last.authorization != v.authorization || last.date != v.date || last.host != v.host || last.nonce != v.nonce {
+	if last == nil || last.authorization != v.authorization || last.date != v.date || last.host != v.host || last.nonce != v.nonce || last.path != v.path {
 		return false
 	}
 	if cred, ok := c.people.AccessKey(last.credential.ID); !ok || cred != last.credential {

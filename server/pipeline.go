@@ -41,7 +41,13 @@ func (c *call) account() string { return c.credential.Caller.Account }
 func (s *Server) serve(ctx context.Context, m *method, decode func(any) error) (proto.Message, error) {
 	c := s.begin(m)
 	defer s.release(c)
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Call)
+	defer cancel()
+	before := s.store.Generation()
 	out, err := c.run(ctx, decode)
+	if after := s.store.Generation(); m.mutating && after != before {
+		c.event.StateGeneration = audit.StateGeneration{Before: before, After: after}
+	}
 	if err == nil {
 		err = ctx.Err() // nobody waits for the answer: it is not given
 	}
@@ -116,6 +122,11 @@ func (s *Server) finish(ctx context.Context, c *call, f *failure, out proto.Mess
 		c.m.wipe(out)
 	} else {
 		o.BytesOut = int64(proto.Size(out))
+	}
+	if ctx.Err() != nil { // the call is over, its event is not
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), s.limits.Call)
+		defer cancel()
 	}
 	if err := s.audit.Append(ctx, e); err != nil {
 		s.metrics.auditFailures.Inc()

@@ -13,7 +13,6 @@ import (
 	"github.com/kmsd/kmsd/authz"
 	"github.com/kmsd/kmsd/crypto"
 	"github.com/kmsd/kmsd/iam"
-	"github.com/kmsd/kmsd/iam/sigv4"
 	"github.com/kmsd/kmsd/keystore"
 	"github.com/kmsd/kmsd/storage"
 )
@@ -68,6 +67,13 @@ var rows = []row{
 	{keystore.ErrMaterialMissing, codes.InvalidArgument, reasonInvalidCiphertext, invalidCiphertext},
 	{keystore.ErrNotPermitted, codes.Internal, reasonInternal, "internal error"},
 	{keystore.ErrCorrupt, codes.DataLoss, reasonInternal, "a stored record is damaged; the log of kmsd names it"},
+
+	{iam.ErrEntityExists, codes.AlreadyExists, "EntityAlreadyExistsException", ""},
+	{iam.ErrNoSuchEntity, codes.NotFound, "NoSuchEntityException", ""},
+	{iam.ErrDeleteConflict, codes.FailedPrecondition, "DeleteConflictException", ""},
+	{iam.ErrLimitExceeded, codes.ResourceExhausted, "LimitExceededException", ""},
+	{iam.ErrValidation, codes.InvalidArgument, reasonValidation, ""},
+	{iam.ErrNotPermitted, codes.Internal, reasonInternal, "internal error"},
 
 	{storage.ErrCorrupt, codes.DataLoss, reasonInternal, "a stored record is damaged; the log of kmsd names it"},
 	{storage.ErrBroken, codes.Unavailable, reasonInternal, "the store is not available"},
@@ -130,8 +136,3 @@ func (f *failure) status(requestID string) *status.Status {
 	}
 	return st
 }
-
-var (
-	_ = iam.ErrNoSuchEntity
-	_ = sigv4.ErrIncomplete
-)

@@ -1,0 +1,45 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
+)
+
+// codec is the standard protobuf encoding with a limit of its own, so that a message which is too large ends in the pipeline, with an audit event,
+// and not in the transport.
+type codec struct{ most int }
+
+var errTooLarge = errors.New("the message is too large")
+
+// Name is what gRPC calls the encoding.
+func (codec) Name() string { return "proto" }
+
+// Marshal encodes a message.
+func (codec) Marshal(v any) (mem.BufferSlice, error) {
+	m, ok := v.(proto.Message)
+	if !ok {
+		return nil, fmt.Errorf("encoding %T: it is no message", v)
+	}
+	b, err := proto.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	return mem.BufferSlice{mem.SliceBuffer(b)}, nil
+}
+
+// Unmarshal decodes a message.
+func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	m, ok := v.(proto.Message)
+	if !ok {
+		return fmt.Errorf("decoding %T: it is no message", v)
+	}
+	if data.Len() > c.most {
+		return errTooLarge
+	}
+	b := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	defer b.Free()
+	return proto.Unmarshal(b.ReadOnlyData(), m)
+}

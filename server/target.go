@@ -1,0 +1,145 @@
+package server
+
+import (
+	"google.golang.org/grpc/codes"
+
+	"github.com/kmsd/kmsd/audit"
+	"github.com/kmsd/kmsd/authz"
+	"github.com/kmsd/kmsd/crypto"
+	"github.com/kmsd/kmsd/keystore"
+)
+
+// target is a key as a request names it, and what was found under that name.
+type target struct {
+	ref   keystore.Ref
+	shown authz.Resource // for denials: the name that the caller gave
+	key   *keystore.Key  // nil if there is none
+}
+
+// target looks up a key by what a request calls it.
+func (c *call) target(field, text string) (target, error) {
+	ref, err := c.s.place.ParseRef(text, c.account())
+	if err != nil {
+		f := failureOf(err)
+		f.fields = []violation{{field, f.message}}
+		return target{}, f
+	}
+	t := target{ref: ref}
+	if k, ok := c.keys.Resolve(ref); ok {
+		t.key = k
+		c.touched("KEY", k.ARN, k.Account(), "")
+	}
+	t.shown = authz.Resource{Kind: authz.Key, Account: ref.Account, ARN: c.s.place.KeyARN(ref.Account, ref.ID)}
+	if ref.Alias != "" {
+		t.shown.ARN = c.s.place.AliasARN(ref.Account, ref.Alias)
+		c.touched("ALIAS", t.shown.ARN, ref.Account, "")
+	} else if t.key == nil {
+		c.touched("KEY", t.shown.ARN, ref.Account, "")
+	}
+	return t, nil
+}
+
+// byID is target for operations that AWS does not let name a key by an alias.
+func (c *call) byID(field, text string) (target, error) {
+	t, err := c.target(field, text)
+	if err == nil && t.ref.Alias != "" {
+		return target{}, &failure{
+			code: codes.NotFound, reason: reasonNotFound, message: "Invalid keyId: this operation takes a key id or a key ARN, not an alias",
+			class: "AliasNotAllowed", fields: []violation{{field, "names an alias"}},
+		}
+	}
+	return t, err
+}
+
+// authorize asks for an action on the key. The decision comes before the key's existence: who may not do it is denied whether there is such a
+// key or not; who may is told that there is none.
+func (c *call) authorize(a authz.Action, t target) (authz.Grant, error) {
+	if t.key != nil {
+		return c.allow(a, &t.key.Resource, &t.shown)
+	}
+	absent := authz.Resource{Kind: authz.Key, Account: t.ref.Account, ARN: c.s.place.KeyARN(t.ref.Account, t.ref.ID)}
+	if _, err := c.allow(a, &absent, &t.shown); err != nil {
+		return authz.Grant{}, err
+	}
+	what := "Key '" + t.shown.ARN + "' does not exist"
+	if t.ref.Alias != "" {
+		what = "Alias " + t.shown.ARN + " is not found."
+	}
+	return authz.Grant{}, &failure{code: codes.NotFound, reason: reasonNotFound, message: what, class: "NoSuchKey"}
+}
+
+// noteKey writes the version that is used into the event.
+func (c *call) noteKey(k *keystore.Key, v *keystore.Version) {
+	c.event.Key = audit.Key{
+		ID: k.ID.String(), Version: v.Number, MaterialID: v.Material.String(),
+		Algorithm: symmetricDefault, Origin: originKMS, State: k.State.String(),
+	}
+}
+
+const (
+	symmetricDefault = "SYMMETRIC_DEFAULT"
+	originKMS        = "AWS_KMS"
+)
+
+// encrypter authorizes an operation that encrypts under a key and returns the key's current version.
+func (c *call) encrypter(a authz.Action, field, text string) (*keystore.Key, keystore.Usable, error) {
+	t, err := c.target(field, text)
+	if err != nil {
+		return nil, keystore.Usable{}, err
+	}
+	g, err := c.authorize(a, t)
+	if err != nil {
+		return nil, keystore.Usable{}, err
+	}
+	u, err := t.key.Use(g)
+	if err != nil {
+		return nil, keystore.Usable{}, err
+	}
+	c.noteKey(t.key, u.Version)
+	return t.key, u, nil
+}
+
+// decrypter finds the key that a ciphertext names, authorizes an operation that decrypts with it, and returns the version that the
+// ciphertext names. text is the key that the caller says it is, or empty.
+func (c *call) decrypter(a authz.Action, field, text string, blob []byte) (*keystore.Key, keystore.Usable, error) {
+	h, err := crypto.ParseHeader(blob)
+	if err != nil {
+		return nil, keystore.Usable{}, err
+	}
+	t, err := c.named(field, text, h)
+	if err != nil {
+		return nil, keystore.Usable{}, err
+	}
+	g, err := c.authorize(a, t)
+	if err != nil {
+		if f := failureOf(err); f.code == codes.NotFound && text == "" {
+			// The name comes out of the ciphertext: what it does not lead to is a ciphertext that is invalid.
+			return nil, keystore.Usable{}, &failure{code: codes.InvalidArgument, reason: reasonInvalidCiphertext, message: invalidCiphertext, class: "UnknownKey"}
+		}
+		return nil, keystore.Usable{}, err
+	}
+	if t.key.ID != h.Key {
+		return nil, keystore.Usable{}, &failure{
+			code: codes.InvalidArgument, reason: "IncorrectKeyException", class: "IncorrectKey",
+			message: "The key ID in the request does not identify a CMK that can perform this operation.",
+		}
+	}
+	u, err := t.key.UseVersion(g, h.Material)
+	if err != nil {
+		return nil, keystore.Usable{}, err
+	}
+	c.noteKey(t.key, u.Version)
+	return t.key, u, nil
+}
+
+// named is the key that the caller names, or else the one that the ciphertext names, of whatever account.
+func (c *call) named(field, text string, h crypto.Header) (target, error) {
+	if text != "" {
+		return c.target(field, text)
+	}
+	account := c.account()
+	if k, ok := c.keys.Key(h.Key); ok {
+		account = k.Account()
+	}
+	return c.target(field, c.s.place.KeyARN(account, h.Key))
+}
