@@ -154,7 +154,7 @@ func TestIDsParseTheirCanonicalFormOnly(t *testing.T) {
 	}
 	good := "83b1f521-7c44-4558-93a2-c636675c9f05"
 	for _, s := range []string{
-		"", "83b1f521", good + " ", " " + good[1:], "83B1f521-7c44-4558-93a2-c636675c9f05", good[:35], good + "0",
+		"", "83b1f521", good + " ", " " + good[1:], "83B1f521-7c44-4558-93a2-c636675c9f05", good[:35], good + "0", good + "00",
 		"83b1f5217c44455893a2c636675c9f05", "{" + good + "}", "urn:uuid:" + good, "83b1f521-7c44-4558-93a2+c636675c9f05",
 		"83b1f52g-7c44-4558-93a2-c636675c9f05", "83b1f521_7c44_4558_93a2_c636675c9f05", "83b1f5-217c44-4558-93a2-c636675c9f05",
 	} {
@@ -163,7 +163,7 @@ func TestIDsParseTheirCanonicalFormOnly(t *testing.T) {
 		}
 	}
 	hex := material.String()
-	for _, s := range []string{"", hex[:63], hex + "0", hex[:62], "F" + hex[1:], "g" + hex[1:], hex[:63] + " "} {
+	for _, s := range []string{"", hex[:63], hex + "0", hex + "00", hex[:62], "F" + hex[1:], "g" + hex[1:], hex[:63] + " "} {
 		if got, err := crypto.ParseMaterialID(s); err == nil || got != (crypto.MaterialID{}) {
 			t.Errorf("ParseMaterialID(%q) = %v, %v, want an error", s, got, err)
 		}

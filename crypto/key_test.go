@@ -252,16 +252,31 @@ func TestSealerReadsItsOwnBuffer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// One of the inputs lies in the spare capacity of dst, at every offset.
 	plaintext, aad := ramp(50), ramp(20)
+	sealed := s.Seal(nil, plaintext, aad)
 	for shift := range 100 {
-		buffer := make([]byte, 300)
-		input, data := buffer[shift:shift+50], buffer[shift+60:shift+80]
-		copy(input, plaintext)
-		copy(data, aad)
-		sealed := s.Seal(buffer[:0], input, data)
-		got, err := s.Open(buffer[:0], sealed, data)
-		if err != nil || !bytes.Equal(got, plaintext) || !bytes.Equal(data, aad) {
-			t.Fatalf("Open(Seal()) of its own buffer at %d = %x, %v", shift, got, err)
+		in := func(b []byte) (dst, input []byte) {
+			buffer := make([]byte, 300)
+			return buffer[:0], buffer[shift : shift+copy(buffer[shift:], b)]
+		}
+		opens := func(what string, sealed, input, want []byte) {
+			t.Helper()
+			if got, err := s.Open(nil, sealed, aad); err != nil || !bytes.Equal(got, plaintext) || !bytes.Equal(input, want) {
+				t.Errorf("Seal of %s in its own buffer at %d: Open() = %x, %v, input is %x", what, shift, got, err, input)
+			}
+		}
+		dst, input := in(plaintext)
+		opens("the plaintext", s.Seal(dst, input, aad), input, plaintext)
+		dst, input = in(aad)
+		opens("the associated data", s.Seal(dst, plaintext, input), input, aad)
+		dst, input = in(sealed)
+		if got, err := s.Open(dst, input, aad); err != nil || !bytes.Equal(got, plaintext) || !bytes.Equal(input, sealed) {
+			t.Errorf("Open of its own buffer at %d = %x, %v, input is %x", shift, got, err, input)
+		}
+		dst, input = in(aad)
+		if got, err := s.Open(dst, sealed, input); err != nil || !bytes.Equal(got, plaintext) || !bytes.Equal(input, aad) {
+			t.Errorf("Open with associated data in its own buffer at %d = %x, %v, data is %x", shift, got, err, input)
 		}
 	}
 }
