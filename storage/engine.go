@@ -310,11 +310,11 @@ func writeFailed(err error) bool {
 	return false
 }
 
-// close waits for readers and the writer. If the state is broken bbolt may hold its locks for ever: then only the file is
-// closed, and with it the lock on it; the mapping stays until the process ends.
-func (e *engine) close(broken bool) error {
-	if broken {
-		return e.f.Close()
+// close waits for readers and the writer. If bbolt panicked it may hold its locks for ever: then the file is unlocked and
+// closed without it, and its mapping stays until the process ends.
+func (e *engine) close(panicked bool) error {
+	if panicked {
+		return errors.Join(unix.Flock(int(e.f.Fd()), unix.LOCK_UN), e.f.Close())
 	}
 	return guard(e.db.Close)
 }

@@ -391,7 +391,8 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return ErrClosed
 	}
-	if err := s.engine.close(s.broken.Load() != nil); err != nil {
+	cause := s.broken.Load()
+	if err := s.engine.close(cause != nil && errors.As(*cause, new(*panicError))); err != nil {
 		return fmt.Errorf("closing the store: %w", err)
 	}
 	return nil
