@@ -81,7 +81,9 @@ func parseHash(dst *[sha256.Size]byte, value []byte) bool {
 	if len(value) != 46 || value[0] != '"' {
 		return false
 	}
-	n, err := base64.StdEncoding.Strict().Decode(dst[:], value[1:45])
+	var decoded [sha256.Size + 1]byte // 44 characters without padding would be 33 bytes
+	n, err := base64.StdEncoding.Strict().Decode(decoded[:], value[1:45])
+	copy(dst[:], decoded[:])
 	return err == nil && n == sha256.Size
 }
 

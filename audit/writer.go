@@ -18,7 +18,7 @@ const (
 
 // How long a broken log waits before it tries again, at first and at most.
 const (
-	minHealDelay = 20 * time.Millisecond
+	minHealDelay = time.Millisecond
 	maxHealDelay = 250 * time.Millisecond
 )
 
@@ -195,11 +195,11 @@ func (l *Log) fail(b *batch, cause error) {
 	l.mu.Unlock()
 	l.w.failed = true
 	l.abandon(false)
+	l.tell(err)
 	for _, failed := range []*batch{b, next} {
 		failed.err = err
 		close(failed.done)
 	}
-	l.tell(err)
 }
 
 func (l *Log) tell(err error) {
