@@ -3,6 +3,8 @@ package crypto_test
 import (
 	"bytes"
 	"crypto/fips140"
+	"crypto/sha256"
+	"encoding"
 	"fmt"
 	"os"
 	"os/exec"
@@ -57,9 +59,30 @@ func TestNothingPrintsItsSecret(t *testing.T) {
 	m.Sum([]byte("x"))
 	leaktest.Check(t, secret.Expose(), secret, &secret, k, *k, s, *s, m, *m)
 
+	// The state of HMAC after its padded key (FIPS 198-1, section 6) is as good as the key.
+	for _, pad := range []byte{0x36, 0x5c} {
+		state := hmacState(t, secret.Expose(), pad)
+		leaktest.Check(t, state, k, m, s)
+	}
 	// What is derived from the secret does not print either.
 	tags := crypto.Derive(secret, "kmsd/ctx/v1", append(idBytes(k.ID()), materialBytes(k.Material())...), 32)
 	leaktest.Check(t, tags.Expose(), tags, k)
+}
+
+// hmacState returns the chaining value of SHA-256 after the block of key XOR pad.
+func hmacState(t *testing.T, key []byte, pad byte) []byte {
+	t.Helper()
+	block := bytes.Repeat([]byte{pad}, sha256.BlockSize)
+	for i, b := range key {
+		block[i] ^= b
+	}
+	h := sha256.New()
+	h.Write(block)
+	state, err := h.(encoding.BinaryMarshaler).MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state[4:36] // after a word that names the hash
 }
 
 func idBytes(id crypto.KeyID) []byte { return id[:] }
