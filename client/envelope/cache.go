@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -66,12 +65,9 @@ type entry struct {
 
 // flight is a call of the KMS that others wait for.
 type flight struct {
-	done chan struct{} // closed when err is set
-	err  error
+	done chan struct{} // closed at its end
+	err  error         // the KMS's refusal; nil too if the caller went away: then those who wait ask themselves
 }
-
-// errAbandoned is what a flight leaves to those who wait if its caller went away: they ask themselves.
-var errAbandoned = errors.New("the caller who asked the KMS is gone")
 
 // NewCache returns a Cache before kms. Close it to wipe its keys.
 func NewCache(kms KMS, config CacheConfig) *Cache {
@@ -145,7 +141,7 @@ func (c *Cache) key(ctx context.Context, id cacheID, size int64, ask func() (Dat
 		case <-ctx.Done():
 			return DataKey{}, ctx.Err()
 		}
-		if other.err != nil && !errors.Is(other.err, errAbandoned) {
+		if other.err != nil {
 			return DataKey{}, other.err
 		}
 	}
@@ -190,8 +186,7 @@ func (c *Cache) spent(e *entry) bool {
 
 // fetch asks the KMS, keeps a copy of the answer, and ends the flight.
 func (c *Cache) fetch(ctx context.Context, id cacheID, size int64, own *flight, ask func() (DataKey, error)) (k DataKey, err error) {
-	own.err = errAbandoned // stays so if ask panics
-	defer func() {
+	defer func() { // even if ask panics
 		c.mu.Lock()
 		delete(c.flights, id)
 		c.mu.Unlock()
@@ -205,7 +200,6 @@ func (c *Cache) fetch(ctx context.Context, id cacheID, size int64, own *flight, 
 		}
 		return DataKey{}, err
 	}
-	own.err = nil
 	c.keep(&entry{id: id, key: k.clone(), expires: asked.Add(c.config.MaxAge)}, size)
 	return k, nil
 }

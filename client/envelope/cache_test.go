@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -54,10 +55,11 @@ func TestCacheIsBoundByBytes(t *testing.T) {
 		{1, 2},
 		{999, 2},
 		{1000, 3},
-		{1001, 4}, // more than any key is for: one of its own
-		{500, 5},
-		{501, 6},
-		{499, 6},
+		{500, 4},
+		{501, 5},
+		{100, 5},
+		{1001, 6}, // more than any key is for: one of its own, and the other is kept
+		{399, 6},
 		{0, 7},
 	} {
 		if got := seal(t, kms, c, step.size, EncryptOptions{}); got != step.want {
@@ -108,6 +110,26 @@ func TestCacheTellsCallsApart(t *testing.T) {
 			}
 			if got := seal(t, kms, c, 10, o); got != want {
 				t.Errorf("round %d, %v: %d data keys, want %d", round+1, o, got, want)
+			}
+		}
+	}
+}
+
+// Keys and values that would run into one another without their lengths.
+func TestCacheIDsAreUnambiguous(t *testing.T) {
+	nine := "\x00\x00\x00\x00\x00\x00\x00\x09"
+	zero := strings.Repeat("\x00", 8)
+	ids := map[cacheID]int{}
+	for i, context := range []map[string]string{
+		nil, {"": ""}, {"a": ""}, {"": "a"}, {"a": "b" + zero}, {"a" + nine + "b": ""}, {"ab": "", "c": ""}, {"a": "", "bc": ""},
+	} {
+		for j, ciphertext := range [][]byte{nil, []byte("a"), []byte(nine)} {
+			for k, key := range []string{"", "a", nine} {
+				id := makeCacheID("decrypt", key, ciphertext, context)
+				if other, ok := ids[id]; ok {
+					t.Errorf("calls %d and %d have the same id", other, 100*i+10*j+k)
+				}
+				ids[id] = 100*i + 10*j + k
 			}
 		}
 	}

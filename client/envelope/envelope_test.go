@@ -10,8 +10,11 @@ import (
 	"math"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -72,8 +75,10 @@ func roundTrip(t *testing.T, plaintext []byte, o EncryptOptions) {
 	if info.MessageID != back.MessageID || info.MessageID == [32]byte{} {
 		t.Errorf("message id %x when encrypting, %x when decrypting", info.MessageID, back.MessageID)
 	}
-	if !kms.made[0].IsZero() {
-		t.Errorf("the data key is still there after Encrypt")
+	for i, k := range kms.made {
+		if !k.IsZero() || len(kms.made) != 2 {
+			t.Errorf("data key %d of %d is still there after Encrypt and Decrypt, want 2 that are wiped", i+1, len(kms.made))
+		}
 	}
 }
 
@@ -219,6 +224,43 @@ func TestErrorsOfStreamsAreWrapped(t *testing.T) {
 	if _, err := Encrypt(t.Context(), kms, io.Discard, idleReader{}, o); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("Encrypt of a source that gives nothing = %v, want %v", err, io.ErrNoProgress)
 	}
+}
+
+// When Encrypt and Decrypt return, they are done with src.
+func TestSourceIsLeftAloneAfterReturn(t *testing.T) {
+	kms := &fakeKMS{}
+	message := mustEncrypt(t, kms, noise(9*MinFrameLength), EncryptOptions{FrameLength: MinFrameLength})
+	for name, run := range map[string]func(src io.Reader) error{
+		"Encrypt": func(src io.Reader) error {
+			o := EncryptOptions{KeyID: "alias/a", FrameLength: MinFrameLength}
+			_, err := Encrypt(t.Context(), kms, &limitedWriter{left: MinFrameLength}, src, o)
+			return err
+		},
+		"Decrypt": func(src io.Reader) error {
+			_, err := Decrypt(t.Context(), kms, &limitedWriter{left: 1}, io.MultiReader(bytes.NewReader(message[:len(message)-1]), src), DecryptOptions{})
+			return err
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			src := &slowReader{}
+			if err := run(src); !errors.Is(err, errSrc) {
+				t.Errorf("%s to a destination that fails = %v, want %v", name, err, errSrc)
+			}
+			if src.reading.Load() {
+				t.Errorf("%s returned, and still reads", name)
+			}
+		})
+	}
+}
+
+// slowReader takes a second for each read.
+type slowReader struct{ reading atomic.Bool }
+
+func (r *slowReader) Read(b []byte) (int, error) {
+	r.reading.Store(true)
+	time.Sleep(time.Second)
+	r.reading.Store(false)
+	return len(b), nil
 }
 
 type limitedWriter struct{ left int }

@@ -25,8 +25,8 @@ type fakeKMS struct {
 	before func(ctx context.Context, call string) error
 
 	mu    sync.Mutex
-	calls map[string]int // :: method → how often it was called
-	made  []crypto.Secret
+	calls map[string]int  // :: method → how often it was called
+	made  []crypto.Secret // every data key it gave out
 }
 
 const (
@@ -110,7 +110,11 @@ func (f *fakeKMS) DecryptDataKey(ctx context.Context, keyARN string, ciphertext 
 	if err != nil {
 		return DataKey{}, errFakeCiphertext
 	}
-	return DataKey{Plaintext: crypto.NewSecret(b), Ciphertext: ciphertext, KeyARN: keyARN}, nil
+	k := crypto.NewSecret(b)
+	f.mu.Lock()
+	f.made = append(f.made, k)
+	f.mu.Unlock()
+	return DataKey{Plaintext: k, Ciphertext: ciphertext, KeyARN: keyARN}, nil
 }
 
 // mustEncrypt returns plaintext as a message.
