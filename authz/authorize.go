@@ -158,7 +158,7 @@ func (q *request) byKeyPolicy() Decision {
 			Verdict: Allow, Reason: ByResourcePolicy, Layer: ResourceLayer, Level: level,
 			Policy: p.name, Statement: n,
 		}
-	case w.none():
+	case level == NoLevel:
 		d := Decision{Reason: NoResourceAllow, Layer: ResourceLayer, Identity: q.identityAlone()}
 		if !q.cross && !p.Delegates(q.caller.Account, q.action) {
 			d.Reason = KeyPolicyDoesNotDelegate

@@ -154,6 +154,10 @@ func TestACostlyDecisionIsADenial(t *testing.T) {
 	if d.Verdict != Deny || d.Reason != TooComplex || g != (Grant{}) {
 		t.Errorf("Authorize = %+v, %+v, want DENY TooComplex and no grant", g, d)
 	}
+	r.ARN = "arn:aws:iam::111122223333:user/:" + strings.Repeat("a", 500) + "/zz" // which only tokens can match
+	if _, d := Authorize(caller, IAMGetUser, r); d.Verdict != Deny || d.Reason != TooComplex {
+		t.Errorf("Authorize = %+v with one colon more, want DENY TooComplex", d)
+	}
 	r.ARN = "arn:aws:iam::111122223333:user/bob"
 	if _, d := Authorize(caller, IAMGetUser, r); d.Verdict != Allow {
 		t.Errorf("Authorize = %+v for a short name, want ALLOW", d)

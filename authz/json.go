@@ -29,10 +29,8 @@ func (k nodeKind) String() string {
 		return "a list"
 	case stringNode:
 		return "a string"
-	case otherNode:
-		return "a number, boolean or null"
 	}
-	return "nothing"
+	return "a number, boolean or null"
 }
 
 // A node is one JSON value and where it stands in the document.

@@ -1,6 +1,9 @@
 package authz
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // PolicyKind says what a policy is attached to, and so which elements it may have.
 type PolicyKind uint8
@@ -10,6 +13,17 @@ const (
 	IdentityPolicy PolicyKind = iota + 1 // of a user
 	KeyPolicy                            // of a key
 )
+
+// String returns the kind's name in prose.
+func (k PolicyKind) String() string {
+	switch k {
+	case IdentityPolicy:
+		return "identity policy"
+	case KeyPolicy:
+		return "key policy"
+	}
+	return fmt.Sprintf("policy kind %d", uint8(k))
+}
 
 // A Policy is a compiled document. It never changes, and may be used by many goroutines at once. A nil Policy, the
 // zero Policy, one made by [Unusable], and a key policy that has to be bound and is not, deny every request that
@@ -167,21 +181,16 @@ func (p *Policy) firstFor(c *Caller, a Action, t *target) (int, Level) {
 	return 0, NoLevel
 }
 
-// allows holds, for each level at which a key policy allows something to a caller, the number of the first
-// statement that does, from 1, and 0 for the other levels.
-type allows struct{ direct, role, account int }
+// allows has, for each level at which a key policy allows something to a caller, the number of the first statement
+// that does, from 1, and 0 for the other levels.
+type allows [AccountLevel + 1]int
 
-func (w allows) none() bool { return w.direct == 0 && w.role == 0 && w.account == 0 }
-
-// closest returns the statement of the closest level, and the level.
-func (w allows) closest() (int, Level) {
-	switch {
-	case w.direct != 0:
-		return w.direct, DirectLevel
-	case w.role != 0:
-		return w.role, RoleLevel
-	case w.account != 0:
-		return w.account, AccountLevel
+// closest returns the statement of the closest level, and the level; 0 and NoLevel if nothing is allowed.
+func (w *allows) closest() (int, Level) {
+	for l := DirectLevel; l <= AccountLevel; l++ {
+		if w[l] != 0 {
+			return w[l], l
+		}
 	}
 	return 0, NoLevel
 }
@@ -193,17 +202,11 @@ func (p *Policy) allowsFor(c *Caller, a Action, t *target) allows {
 	for _, i := range p.order[at.from:at.to] {
 		s := &p.stmts[i]
 		l := s.principals.level(c)
-		if l == NoLevel || l == AccountLevel && w.account != 0 || l == RoleLevel && w.role != 0 || !s.covers(t) {
+		if l == NoLevel || w[l] != 0 || !s.covers(t) {
 			continue
 		}
-		switch l {
-		case DirectLevel:
-			w.direct = int(i) + 1
-			return w
-		case RoleLevel:
-			w.role = int(i) + 1
-		case AccountLevel:
-			w.account = int(i) + 1
+		if w[l] = int(i) + 1; l == DirectLevel {
+			break
 		}
 	}
 	return w

@@ -1,0 +1,55 @@
+package authz
+
+import "slices"
+
+// Principals returns the ARNs of the users and roles that a key policy names, each once, in the document's order:
+// those that [Policy.Bind] asks for. Accounts, "*", unique ids and role sessions are not among them.
+func (p *Policy) Principals() []string {
+	var list []string
+	seen := make(map[string]struct{})
+	for i := range p.stmts {
+		for _, e := range p.stmts[i].principals.list {
+			if _, again := seen[e.text]; e.needsBinding() && !again {
+				seen[e.text] = struct{}{}
+				list = append(list, e.text)
+			}
+		}
+	}
+	return list
+}
+
+// Bind returns a policy whose users and roles match by unique id, and no longer by name, so that one who is
+// deleted and made again under the same name is not the same. resolve is called once for each of [Policy.Principals];
+// what it answers must be kept with the document, and given again when the document is next loaded, since the name
+// may belong to somebody else by then. Where it answers false, or something that is no unique id, the error is a
+// *[SyntaxError] that names the principal and matches [ErrMalformedPolicy].
+//
+// p does not change. Bind of a policy that names no user or role, or of an identity policy, returns its equal.
+func (p *Policy) Bind(resolve func(arn string) (id string, ok bool)) (*Policy, error) {
+	ids := make(map[string]string) // :: ARN → unique id
+	for _, arn := range p.Principals() {
+		id, ok := resolve(arn)
+		if ok && isUniqueID(id) {
+			ids[arn] = id
+		}
+	}
+	stmts := slices.Clone(p.stmts)
+	for i := range stmts {
+		list := slices.Clone(stmts[i].principals.list)
+		for j := range list {
+			if !list[j].needsBinding() {
+				continue
+			}
+			id, ok := ids[list[j].text]
+			if !ok {
+				return nil, faultAt(p.doc, list[j].from, "principal %s does not exist; remove it, or create it first", quote(list[j].text))
+			}
+			list[j].id = id
+		}
+		stmts[i].principals = compilePrincipals(list)
+	}
+	bound := *p
+	bound.stmts = stmts
+	bound.ready = p.kind
+	return &bound, nil
+}

@@ -1,0 +1,113 @@
+package authz_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/kmsd/kmsd/authz"
+)
+
+func TestPrincipalsAndBind(t *testing.T) {
+	doc := principal(`{"AWS":["` + bobARN + `","*","` + aliceARN + `","` + bobARN + `","arn:aws:iam::111122223333:role/r","111122223333"]}`)
+	p := mustParse(t, authz.KeyPolicy, doc)
+	if got, want := p.Principals(), []string{bobARN, aliceARN, "arn:aws:iam::111122223333:role/r"}; !slices.Equal(got, want) {
+		t.Errorf("Principals() = %q, want %q", got, want)
+	}
+	asked := 0
+	_, err := p.Bind(func(arn string) (string, bool) { asked++; return resolveUser(arn) })
+	var fault *authz.SyntaxError
+	if !errors.As(err, &fault) || !strings.Contains(fault.Msg, "role/r\" does not exist") || fault.Offset != strings.Index(doc, `"arn:aws:iam::111122223333:role/r"`) {
+		t.Errorf("Bind = %v, want an error that names the role", err)
+	}
+	if asked != 3 {
+		t.Errorf("Bind asked for %d principals, want each once", asked)
+	}
+	withRole := maps.Clone(ids)
+	withRole["arn:aws:iam::111122223333:role/r"] = "AROAAAAAAAAAAAAAA001"
+	if _, err := p.Bind(func(arn string) (string, bool) { return withRole[arn], true }); err != nil {
+		t.Errorf("Bind = %v, want nil", err)
+	}
+	for _, bad := range []string{"", "alice", "111122223333", "*", aliceARN} {
+		if _, err := p.Bind(func(string) (string, bool) { return bad, true }); !errors.Is(err, authz.ErrMalformedPolicy) {
+			t.Errorf("Bind to %q = %v, want ErrMalformedPolicy", bad, err)
+		}
+	}
+}
+
+func TestBindDoesNotChangeThePolicy(t *testing.T) {
+	p := mustParse(t, authz.KeyPolicy, onlyAlice)
+	bind := func(id string) *authz.Policy {
+		b, err := p.Bind(func(string) (string, bool) { return id, true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	first, second := bind("AIDAAAAAAAAAAAAAA001"), bind("AIDAAAAAAAAAAAAAA002")
+	for _, tt := range []struct {
+		policy *authz.Policy
+		id     string
+		want   authz.Reason
+	}{
+		{first, "AIDAAAAAAAAAAAAAA001", authz.ByResourcePolicy},
+		{first, "AIDAAAAAAAAAAAAAA002", authz.KeyPolicyDoesNotDelegate},
+		{second, "AIDAAAAAAAAAAAAAA002", authz.ByResourcePolicy},
+		{p, "AIDAAAAAAAAAAAAAA002", authz.PolicyUnusable},
+	} {
+		c := authz.Caller{Kind: authz.User, Account: accountA, ID: tt.id}
+		r := authz.Resource{Kind: authz.Key, Account: accountA, ARN: keyA, Policy: tt.policy}
+		if _, d := authz.Authorize(&c, authz.KMSDecrypt, &r); d.Reason != tt.want {
+			t.Errorf("Authorize for %s = %v, want %v", tt.id, d.Reason, tt.want)
+		}
+	}
+}
+
+// TestManyPrincipals makes sure that a long list matches as a short one does.
+func TestManyPrincipals(t *testing.T) {
+	var list []string
+	for i := range 500 {
+		list = append(list, fmt.Sprintf("AIDAAAAAAAAAAAAAA%03d", i), fmt.Sprintf("%012d", i))
+	}
+	quoted, err := json.Marshal(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := mustParse(t, authz.KeyPolicy, `{"Statement":{"Effect":"Allow","Action":"*","Resource":"*","Principal":{"AWS":`+string(quoted)+`}}}`)
+	for i := range 502 {
+		c := authz.Caller{Kind: authz.User, Account: accountA, ID: fmt.Sprintf("AIDAAAAAAAAAAAAAA%03d", i)}
+		r := authz.Resource{Kind: authz.Key, Account: accountA, ARN: keyA, Policy: p}
+		if _, d := authz.Authorize(&c, authz.KMSDecrypt, &r); (d.Verdict == authz.Allow) != (i < 500) {
+			t.Errorf("Authorize for %s = %v, want allowed = %v", c.ID, d.Reason, i < 500)
+		}
+		if got := p.Delegates(fmt.Sprintf("%012d", i), authz.KMSDecrypt); got != (i < 500) {
+			t.Errorf("Delegates(%012d) = %v, want %v", i, got, i < 500)
+		}
+	}
+}
+
+func TestDelegates(t *testing.T) {
+	p := mustParse(t, authz.KeyPolicy, delegating)
+	for _, tt := range []struct {
+		account string
+		action  authz.Action
+		want    bool
+	}{
+		{accountA, authz.KMSPutKeyPolicy, true},
+		{accountA, authz.IAMGetUser, false},
+		{accountB, authz.KMSPutKeyPolicy, false},
+		{accountA, 0, false},
+		{accountA, 60000, false},
+	} {
+		if got := p.Delegates(tt.account, tt.action); got != tt.want {
+			t.Errorf("Delegates(%s, %v) = %v, want %v", tt.account, tt.action, got, tt.want)
+		}
+	}
+	if mustParse(t, authz.KeyPolicy, everyone).Delegates(accountA, authz.KMSDecrypt) {
+		t.Error(`Delegates = true for Principal "*", want false`)
+	}
+}
