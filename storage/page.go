@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"slices"
 	"sort"
 )
 
@@ -165,12 +166,13 @@ func (n *node) childFor(key []byte) int {
 	return i
 }
 
-// node reads the branch or leaf that begins at page id and checks it by itself.
-func (im image) node(id, end uint64) (*node, error) {
+// node reads the branch or leaf that begins at page id into buf, or another slice if buf is too small, and checks it by
+// itself. The node keeps the slice.
+func (im image) node(id, end uint64, buf []byte) (*node, error) {
 	if id < 2 || id >= end {
 		return nil, corruptPage(id, "out of range")
 	}
-	buf := make([]byte, pageSize)
+	buf = slices.Grow(buf[:0], pageSize)[:pageSize]
 	if err := im.read(buf, id); err != nil {
 		return nil, err
 	}
@@ -179,7 +181,7 @@ func (im image) node(id, end uint64) (*node, error) {
 		return nil, corruptPage(id, "overflow out of range")
 	}
 	if overflow > 0 {
-		buf = append(buf, make([]byte, overflow*pageSize)...)
+		buf = slices.Grow(buf, int(overflow)*pageSize)[:(overflow+1)*pageSize]
 		if err := im.read(buf[pageSize:], id+1); err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
+	"slices"
 	"strings"
 
 	"github.com/kmsd/kmsd/crypto"
@@ -132,9 +133,10 @@ func (k *keyring) open(kind Kind, path string, b []byte) ([]byte, error) {
 }
 
 // sum is the record's share of the set hash: a PRF of kind, path, generation and sealed value. The generation is the
-// record's own: it is the first part of b after the version.
-func (k *keyring) sum(key string, b []byte) [32]byte {
-	m := make([]byte, 0, 4+len(key)+len(b))
+// record's own: it is the first part of b after the version. scratch, which may be nil, saves an allocation if it is long
+// enough.
+func (k *keyring) sum(scratch []byte, key string, b []byte) [32]byte {
+	m := slices.Grow(scratch[:0], 4+len(key)+len(b))
 	m = appendPart(m, key)
 	return k.mac.Sum(append(m, b...))
 }

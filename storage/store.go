@@ -160,6 +160,8 @@ func (s *Store) load(domain crypto.Secret, im image, m meta) error {
 		found manifest
 		want  manifest
 		n     int
+
+		scratch = make([]byte, pageSize)
 	)
 	err := im.walk(m, func(key, value []byte) (err error) {
 		n++
@@ -174,7 +176,7 @@ func (s *Store) load(domain crypto.Secret, im image, m meta) error {
 			want, err = s.keys.openManifest(value)
 			return err
 		}
-		e, err := s.loadRecord(string(key), value, want.generation)
+		e, err := s.loadRecord(scratch, string(key), value, want.generation)
 		if err != nil {
 			return err
 		}
@@ -215,7 +217,7 @@ func openHeader(domain crypto.Secret, key, value []byte) (*keyring, [idLen]byte,
 	return keys, id, nil
 }
 
-func (s *Store) loadRecord(key string, value []byte, newest uint64) (*entry, error) {
+func (s *Store) loadRecord(scratch []byte, key string, value []byte, newest uint64) (*entry, error) {
 	kind, path, ok := splitKey(key)
 	if !ok {
 		return nil, corruptStore("a key is not the key of a record")
@@ -224,7 +226,7 @@ func (s *Store) loadRecord(key string, value []byte, newest uint64) (*entry, err
 	if !ok || generation > newest {
 		return nil, corruptRecord(kind, path, "is not a record of this generation or before")
 	}
-	return &entry{generation: generation, mac: s.keys.sum(key, value)}, nil
+	return &entry{generation: generation, mac: s.keys.sum(scratch, key, value)}, nil
 }
 
 // diagnose names what makes found differ from want.

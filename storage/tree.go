@@ -17,7 +17,7 @@ type tree struct {
 
 // tree returns the records as of m.
 func (im image) tree(m meta) (tree, error) {
-	n, err := im.node(m.root, m.end)
+	n, err := im.node(m.root, m.end, nil)
 	if err != nil {
 		return tree{}, err
 	}
@@ -31,8 +31,8 @@ func (im image) tree(m meta) (tree, error) {
 	return tree{im: im, meta: m, root: binary.LittleEndian.Uint64(v)}, nil
 }
 
-func (t tree) node(id uint64, low, high []byte) (*node, error) {
-	n, err := t.im.node(id, t.meta.end)
+func (t tree) node(id uint64, low, high, buf []byte) (*node, error) {
+	n, err := t.im.node(id, t.meta.end, buf)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (n *node) bounds(i int, high []byte) (low, above []byte) {
 func (t tree) leafFor(key []byte, visit func(n *node, high []byte) error) (*node, []byte, error) {
 	id, low, high := t.root, []byte(nil), []byte(nil)
 	for range maxDepth {
-		n, err := t.node(id, low, high)
+		n, err := t.node(id, low, high, nil)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -80,7 +80,7 @@ func (t tree) checkPath(key []byte, removed bool) error {
 	_, _, err := t.leafFor(key, func(n *node, high []byte) error {
 		for i := 0; removed && i < n.n; i++ {
 			low, above := n.bounds(i, high)
-			if _, err := t.node(n.child(i), low, above); err != nil {
+			if _, err := t.node(n.child(i), low, above, nil); err != nil {
 				return err
 			}
 		}
@@ -140,7 +140,8 @@ func (im image) walk(m meta, visit func(key, value []byte) error) error {
 	if !seen.add(m.root, 1) {
 		return corruptPage(m.root, "is used twice")
 	}
-	if err := t.walk(t.root, nil, nil, 0, seen, visit); err != nil {
+	w := walker{tree: t, seen: seen, visit: visit}
+	if err := w.walk(t.root, nil, nil, 0); err != nil {
 		return err
 	}
 	overflow, err := im.freelist(m, func(id uint64) error {
@@ -163,23 +164,32 @@ func (im image) walk(m meta, visit func(key, value []byte) error) error {
 	return nil
 }
 
-func (t tree) walk(id uint64, low, high []byte, depth int, seen pageSet, visit func(key, value []byte) error) error {
+// walker is a walk under way.
+type walker struct {
+	tree
+	seen  pageSet
+	visit func(key, value []byte) error
+	bufs  [maxDepth][]byte // one per depth, used again for each node there
+}
+
+func (w *walker) walk(id uint64, low, high []byte, depth int) error {
 	if depth >= maxDepth {
 		return corruptPage(id, "the tree is too deep")
 	}
-	n, err := t.node(id, low, high)
+	n, err := w.node(id, low, high, w.bufs[depth])
 	if err != nil {
 		return err
 	}
-	if !seen.add(id, n.overflow+1) {
+	w.bufs[depth] = n.buf
+	if !w.seen.add(id, n.overflow+1) {
 		return corruptPage(id, "is used twice")
 	}
 	for i := range n.n {
 		if n.leaf {
-			err = visit(n.key(i), n.value(i))
+			err = w.visit(n.key(i), n.value(i))
 		} else {
 			l, h := n.bounds(i, high)
-			err = t.walk(n.child(i), l, h, depth+1, seen, visit)
+			err = w.walk(n.child(i), l, h, depth+1)
 		}
 		if err != nil {
 			return err

@@ -86,7 +86,7 @@ func (tx *Tx) open(key string, kind Kind, path string, record []byte, e *entry) 
 		return nil, corruptRecord(kind, path, fmt.Sprintf("is of generation %d, should be of %d", generation, e.generation))
 	}
 	// Without this, a record that was sealed for this generation but never committed would pass.
-	if tx.keys.sum(key, record) != e.mac {
+	if tx.keys.sum(nil, key, record) != e.mac {
 		return nil, corruptRecord(kind, path, "is not the one that was written")
 	}
 	return tx.keys.open(kind, path, record)
@@ -116,7 +116,7 @@ func (tx *Tx) Put(kind Kind, path string, value []byte) error {
 		return fmt.Errorf("storage: a value has at most %d bytes, not %d", MaxValueLen, len(value))
 	}
 	record := tx.keys.seal(kind, path, tx.manifest.generation, value)
-	e := &entry{generation: tx.manifest.generation, mac: tx.keys.sum(key, record), pending: record}
+	e := &entry{generation: tx.manifest.generation, mac: tx.keys.sum(nil, key, record), pending: record}
 	if old := tx.index.find(key); old != nil {
 		tx.manifest.toggle(old.mac)
 	} else {
