@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"time"
@@ -13,7 +14,7 @@ import (
 // AccessKey is an access key with its secret, as it is told once, when it is made. It prints without the secret.
 type AccessKey struct {
 	ID      string        // AKIA and 16 of A-Z and 2-7
-	Secret  crypto.Secret // 40 characters of base64. The caller must not wipe it: verification uses the same bytes
+	Secret  crypto.Secret // 40 characters of base64; the caller's own copy, to be wiped when it has been told
 	Created time.Time
 }
 
@@ -31,6 +32,11 @@ type accessKey struct {
 	created time.Time
 }
 
+// told returns k for its owner, with a copy of the secret.
+func (k accessKey) told() AccessKey {
+	return AccessKey{ID: k.id, Secret: crypto.NewSecret(bytes.Clone(k.secret.Expose())), Created: k.created}
+}
+
 func newAccessKey(s *Snapshot) accessKey {
 	for {
 		k := accessKey{id: newAccessKeyID(), secret: newSecretKey(), status: Active, created: present()}
@@ -40,8 +46,8 @@ func newAccessKey(s *Snapshot) accessKey {
 	}
 }
 
-// CreateAccessKey gives a user, or the root user for RootName, an access key. Each may have MaxAccessKeysPerUser, active or not (ErrLimitExceeded). The grant
-// must permit authz.IAMCreateAccessKey on the user's ARN.
+// CreateAccessKey gives a user, or the root user for RootName, an access key. Each may have MaxAccessKeysPerUser,
+// active or not (ErrLimitExceeded). The grant must permit authz.IAMCreateAccessKey on the user's ARN.
 func (i *IAM) CreateAccessKey(g authz.Grant, account, name string, also ...Also) (AccessKey, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -59,7 +65,7 @@ func (i *IAM) CreateAccessKey(g authz.Grant, account, name string, also ...Also)
 	if err := i.putAccessKey(s, p, next, k, also); err != nil {
 		return AccessKey{}, fmt.Errorf("creating an access key: %w", err)
 	}
-	return AccessKey{ID: k.id, Secret: k.secret, Created: k.created}, nil
+	return k.told(), nil
 }
 
 func (i *IAM) putAccessKey(s *Snapshot, p, next *principal, k accessKey, also []Also) error {
@@ -70,8 +76,8 @@ func (i *IAM) putAccessKey(s *Snapshot, p, next *principal, k accessKey, also []
 	}, also)
 }
 
-// UpdateAccessKey sets the status of an access key. It holds for every call that reads the snapshot after it returns. The grant must permit
-// authz.IAMUpdateAccessKey on the user's ARN.
+// UpdateAccessKey sets the status of an access key. It holds for every call that reads the snapshot after it
+// returns. The grant must permit authz.IAMUpdateAccessKey on the user's ARN.
 func (i *IAM) UpdateAccessKey(g authz.Grant, account, name, id string, status Status, also ...Also) error {
 	if status != Active && status != Inactive {
 		return invalid("Status", "must be Active or Inactive")
@@ -124,8 +130,8 @@ func (s *Snapshot) targetKey(g authz.Grant, action authz.Action, account, name, 
 	return p, at, nil
 }
 
-// ListAccessKeys returns the access keys of a user, or of the root user for RootName, in the order they were made. The grant must permit
-// authz.IAMListAccessKeys on the user's ARN.
+// ListAccessKeys returns the access keys of a user, or of the root user for RootName, in the order they were made.
+// The grant must permit authz.IAMListAccessKeys on the user's ARN.
 func (s *Snapshot) ListAccessKeys(g authz.Grant, account, name string) ([]AccessKeyInfo, error) {
 	p, err := s.target(g, authz.IAMListAccessKeys, account, name)
 	if err != nil {

@@ -7,9 +7,11 @@ import (
 	"github.com/kmsd/kmsd/storage"
 )
 
-// Bootstrap makes, in a transaction on a store that holds no account: the management account with its root user, the root user's access key, and the
-// certificate authority. The account's id is 12 digits; if it is empty, a random one is made, which Snapshot.ManagementAccount tells. The access key's secret is told here and never
-// again; it is of use only once the transaction has been committed. On a store that has an account the error matches ErrEntityExists.
+// Bootstrap makes, in a transaction on a store that holds no account: the management account with its root user,
+// the root user's access key, and the certificate authority. The account's id is 12 digits; if it is empty, a
+// random one is made, which Snapshot.ManagementAccount tells. The access key's secret is told here and never
+// again; it is of use only once the transaction has been committed. On a store that has an account the error
+// matches ErrEntityExists.
 func Bootstrap(tx *storage.Tx, id string) (AccessKey, error) {
 	if id == "" {
 		var err error
@@ -37,7 +39,7 @@ func Bootstrap(tx *storage.Tx, id string) (AccessKey, error) {
 	if err != nil {
 		return AccessKey{}, fmt.Errorf("putting the management account: %w", err)
 	}
-	return AccessKey{ID: key.id, Secret: key.secret, Created: key.created}, nil
+	return key.told(), nil
 }
 
 func refuseAccounts(tx *storage.Tx) error {

@@ -23,8 +23,8 @@ const (
 	clockAllowance = 5 * time.Minute
 )
 
-// authority is the certificate authority of one store: it signs client certificates, which count only while they are on record, and
-// the server's own. Its private key is behind a closure and, at rest, in the sealed store only.
+// authority is the certificate authority of one store: it signs client certificates, which count only while they
+// are on record, and the server's own. Its private key is behind a closure and, at rest, in the sealed store only.
 type authority struct {
 	certificate *x509.Certificate
 	issue       func(template *x509.Certificate, public any) (der []byte, err error)
@@ -127,7 +127,8 @@ func newSerial() (*big.Int, error) {
 	return n.Add(n, big.NewInt(1)), nil
 }
 
-// CAPool returns a pool that holds the certificate authority, for checking clients and for checking the server. The caller owns it.
+// CAPool returns a pool that holds the certificate authority, for checking clients and for checking the server.
+// The caller owns it.
 func (i *IAM) CAPool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(i.ca.certificate)

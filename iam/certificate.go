@@ -66,11 +66,13 @@ func parseCertificate(der []byte, userName string, created time.Time) (ClientCer
 	}, nil
 }
 
-// CreateClientCertificate issues a certificate for the key of csr, a PKCS #10 request in PEM of at most 16 KiB. The request must be signed with its key, which is ECDSA on P-256 or P-384,
-// Ed25519, or RSA of 2,048 to 8,192 bits. Whatever else the request says is ignored: the certificate names the user (common name) and its ARN (URI), and is good for
-// authenticating clients only. It is valid for validity, MinCertificateValidity to MaxCertificateValidity, zero meaning DefaultCertificateValidity,
-// and from five minutes before, for clocks that are behind. A user may have MaxCertificatesPerUser, expired ones counted (ErrLimitExceeded). The root user takes none.
-// The grant must permit authz.IAMCreateClientCertificate on the user's ARN.
+// CreateClientCertificate issues a certificate for the key of csr, a PKCS #10 request in PEM of at most 16 KiB.
+// The request must be signed with its key, which is ECDSA on P-256 or P-384, Ed25519, or RSA of 2,048 to 8,192
+// bits. Whatever else the request says is ignored: the certificate names the user (common name) and its ARN (URI),
+// and is good for authenticating clients only. It is valid for validity, MinCertificateValidity to
+// MaxCertificateValidity, zero meaning DefaultCertificateValidity, and from five minutes before, for clocks that
+// are behind. A user may have MaxCertificatesPerUser, expired ones counted (ErrLimitExceeded). The root user takes
+// none. The grant must permit authz.IAMCreateClientCertificate on the user's ARN.
 func (i *IAM) CreateClientCertificate(g authz.Grant, account, name string, csr []byte, validity time.Duration, also ...Also) (ClientCertificate, error) {
 	if validity == 0 {
 		validity = DefaultCertificateValidity
@@ -171,8 +173,9 @@ func (i *IAM) issueClient(u User, public any, validity time.Duration) (ClientCer
 	return parseCertificate(der, u.Name, created)
 }
 
-// DeleteClientCertificate revokes a certificate: it is no credential for whoever reads the snapshot after it returns, on connections that are
-// open too. The grant must permit authz.IAMDeleteClientCertificate on the user's ARN.
+// DeleteClientCertificate revokes a certificate: it is no credential for whoever reads the snapshot after it
+// returns, on connections that are open too. The grant must permit authz.IAMDeleteClientCertificate on the user's
+// ARN.
 func (i *IAM) DeleteClientCertificate(g authz.Grant, account, name string, fingerprint [32]byte, also ...Also) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -196,8 +199,8 @@ func (i *IAM) DeleteClientCertificate(g authz.Grant, account, name string, finge
 	return nil
 }
 
-// ListClientCertificates returns a user's certificates in the order they were made, expired ones among them. The grant must permit
-// authz.IAMListClientCertificates on the user's ARN.
+// ListClientCertificates returns a user's certificates in the order they were made, expired ones among them. The
+// grant must permit authz.IAMListClientCertificates on the user's ARN.
 func (s *Snapshot) ListClientCertificates(g authz.Grant, account, name string) ([]ClientCertificate, error) {
 	p, err := s.target(g, authz.IAMListClientCertificates, account, name)
 	if err != nil {

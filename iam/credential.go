@@ -49,8 +49,8 @@ func (m Method) String() string {
 	return "NONE"
 }
 
-// Credential proves that a call is its principal's. Snapshots hand out pointers to it; it is immutable, safe for concurrent use, and prints
-// without its secret. Whoever accepts it asks Usable first.
+// Credential proves that a call is its principal's. Snapshots hand out pointers to it; it is immutable, safe for
+// concurrent use, and prints without its secret. Whoever accepts it asks Usable first.
 type Credential struct {
 	ID       string // the access key id, or the certificate's fingerprint in lower-case hex
 	Method   Method
@@ -76,8 +76,8 @@ func (c *Credential) Usable(now time.Time) error {
 	return nil
 }
 
-// Decoy returns an inactive access key's credential that is nobody's, with a secret of its own. Who verifies a call that
-// names an unknown access key with it takes as long as for a known one; the call cannot pass.
+// Decoy returns an inactive access key's credential that is nobody's, with a secret of its own. Who verifies a
+// call that names an unknown access key with it takes as long as for a known one; the call cannot pass.
 func (i *IAM) Decoy() *Credential {
 	return &Credential{
 		ID: newAccessKeyID(), Method: ByAccessKey, Status: Inactive, Caller: &authz.Caller{},
@@ -88,8 +88,9 @@ func (i *IAM) Decoy() *Credential {
 // Secret returns the secret access key, 40 characters, or the zero Secret for a certificate. It is not to be wiped.
 func (c *Credential) Secret() crypto.Secret { return c.secret }
 
-// SigningKey returns the key that calls of a date (sigv4.DateFormat) are signed with, for the configured region and Service. The
-// keys of two days are kept; another one is derived, in a few microseconds. For a certificate it is the zero SigningKey, which verifies nothing.
+// SigningKey returns the key that calls of a date (sigv4.DateFormat) are signed with, for the configured region
+// and Service. The keys of two days are kept; another one is derived, in a few microseconds. For a certificate it
+// is the zero SigningKey, which verifies nothing.
 func (c *Credential) SigningKey(date string) sigv4.SigningKey {
 	if c.secret.Len() == 0 || date == "" {
 		return sigv4.SigningKey{}

@@ -1,16 +1,18 @@
-// Package iam knows who there is: accounts with their root users, IAM users, and the credentials and inline policies of each.
+// Package iam knows who there is: accounts with their root users, IAM users, and the credentials and inline
+// policies of each.
 //
-// It keeps them as sealed records in a store and serves them from an immutable Snapshot, compiled for authz. It makes
-// access keys and client certificates, and is the certificate authority behind the latter. It does not decide
-// who may do what (authz does, and every change asks for its Grant), does not speak TLS or gRPC, and does not write the audit log: a
-// change takes functions that run in its own transaction, so that the record of it commits with it.
+// It keeps them as sealed records in a store and serves them from an immutable Snapshot, compiled for authz. It
+// makes access keys and client certificates, and is the certificate authority behind the latter. It does not
+// decide who may do what (authz does, and every change asks for its Grant), does not speak TLS or gRPC, and does
+// not write the audit log: a change takes functions that run in its own transaction, so that the record of it
+// commits with it.
 //
 // Names are AWS IAM's. An id (AIDA…, AKIA…) is random and never given twice, so a user made again under an old name
 // has none of the trust that the old one had.
 //
-// Trust: names, paths, policy documents and certificate requests are hostile. Records are sealed by storage, so who writes
-// the file cannot make one up; a record that does not load stops Open all the same. Who holds the store's domain key holds
-// every secret access key and the certificate authority.
+// Trust: names, paths, policy documents and certificate requests are hostile. Records are sealed by storage, so
+// who writes the file cannot make one up; a record that does not load stops Open all the same. Who holds the
+// store's domain key holds every secret access key and the certificate authority.
 package iam
 
 import (
@@ -41,8 +43,8 @@ type Config struct {
 	MaxUsers  int    // per account; zero means DefaultMaxUsers
 }
 
-// IAM is the principals of one store. Make it with Open. It is safe for concurrent use; it is the only writer of its kinds of
-// records while it is open.
+// IAM is the principals of one store. Make it with Open. It is safe for concurrent use; it is the only writer of
+// its kinds of records while it is open.
 type IAM struct {
 	cfg      Config
 	ca       *authority
@@ -51,11 +53,13 @@ type IAM struct {
 }
 
 // Also is run in the transaction of a change, after the change's own records are put. If it fails, nothing changes
-// and its error is returned.
+// and its error is returned, wrapped. It must not call the IAM but for Snapshot, which is still the one from
+// before the change.
 type Also = func(*storage.Tx) error
 
-// Open loads all principals from cfg.Store, on which Bootstrap has been run; otherwise the error matches ErrNoSuchEntity. A record that does not
-// load, belongs to nobody, or contradicts another is an error that names it: nothing is skipped.
+// Open loads all principals from cfg.Store, on which Bootstrap has been run; otherwise the error matches
+// ErrNoSuchEntity. A record that does not load, belongs to nobody, or contradicts another is an error that names
+// it: nothing is skipped.
 func Open(cfg Config) (*IAM, error) {
 	if cfg.Store == nil {
 		return nil, errors.New("iam: Config.Store is nil")
@@ -91,8 +95,8 @@ func Open(cfg Config) (*IAM, error) {
 // Snapshot returns the state as of the last change that has returned, or a later one. It does not lock.
 func (i *IAM) Snapshot() *Snapshot { return i.snapshot.Load() }
 
-// commit writes a change durably and then publishes it: old gives way to next, either of which may be nil. The caller holds i.mu and made
-// both from s, the published snapshot.
+// commit writes a change durably and then publishes it: old gives way to next, either of which may be nil. The
+// caller holds i.mu and made both from s, the published snapshot.
 func (i *IAM) commit(s *Snapshot, old, next *principal, write func(*storage.Tx) error, also []Also) error {
 	var generation uint64
 	err := i.cfg.Store.Update(func(tx *storage.Tx) error {

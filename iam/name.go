@@ -11,7 +11,8 @@ import (
 	"github.com/kmsd/kmsd/crypto"
 )
 
-// RootName stands for an account's root user where a user's name is asked for, as in AWS's credential report. No user can be named so.
+// RootName stands for an account's root user where a user's name is asked for, as in AWS's credential report. No
+// user can be named so.
 const RootName = "<root_account>"
 
 const (
@@ -37,8 +38,8 @@ func checkName(field, name string, limit int) error {
 	return nil
 }
 
-// checkPath holds paths to a smaller alphabet than AWS does: characters that mean something in a policy's resource (* ? : $ { })
-// and segments that a reader could normalise away are refused.
+// checkPath holds paths to a smaller alphabet than AWS does: characters that mean something in a policy's resource
+// (* ? : $ { }) and segments that a reader could normalise away are refused.
 func checkPath(path string) error {
 	bad := invalid("Path", "must be 1 to 512 characters that begin and end with a slash, of segments named like users")
 	if path == "/" {

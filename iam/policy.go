@@ -33,10 +33,11 @@ func (p *principal) findPolicy(name string) (int, bool) {
 	})
 }
 
-// PutUserPolicy gives a user an inline policy, in the place of the one of the same name. Names are as of users, up to 128 characters; a name that differs from that of another policy of the
-// user in case only is ErrEntityExists. All inline policies of a user together may have MaxInlinePolicyChars, white space between the tokens not
-// counted (ErrLimitExceeded). A document that authz does not parse gives authz's error, which matches ErrMalformedPolicy. The grant must permit
-// authz.IAMPutUserPolicy on the user's ARN.
+// PutUserPolicy gives a user an inline policy, in the place of the one of the same name. Names are as of users, up
+// to 128 characters; a name that differs from that of another policy of the user in case only is ErrEntityExists.
+// All inline policies of a user together may have MaxInlinePolicyChars, white space between the tokens not counted
+// (ErrLimitExceeded). A document that authz does not parse gives authz's error, which matches ErrMalformedPolicy.
+// The grant must permit authz.IAMPutUserPolicy on the user's ARN.
 func (i *IAM) PutUserPolicy(g authz.Grant, account, userName, policyName, document string, also ...Also) error {
 	if err := checkName("PolicyName", policyName, maxPolicyName); err != nil {
 		return err
@@ -115,7 +116,8 @@ func significantChars(document string) int {
 	return n
 }
 
-// DeleteUserPolicy removes an inline policy by its exact name. The grant must permit authz.IAMDeleteUserPolicy on the user's ARN.
+// DeleteUserPolicy removes an inline policy by its exact name. The grant must permit authz.IAMDeleteUserPolicy on
+// the user's ARN.
 func (i *IAM) DeleteUserPolicy(g authz.Grant, account, userName, policyName string, also ...Also) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -150,7 +152,8 @@ func (s *Snapshot) targetPolicy(g authz.Grant, action authz.Action, account, use
 	return p, at, nil
 }
 
-// UserPolicy returns the document of an inline policy, byte for byte as it was put. The grant must permit authz.IAMGetUserPolicy on the user's ARN.
+// UserPolicy returns the document of an inline policy, byte for byte as it was put. The grant must permit
+// authz.IAMGetUserPolicy on the user's ARN.
 func (s *Snapshot) UserPolicy(g authz.Grant, account, userName, policyName string) (document string, err error) {
 	p, at, err := s.targetPolicy(g, authz.IAMGetUserPolicy, account, userName, policyName)
 	if err != nil {
@@ -159,8 +162,8 @@ func (s *Snapshot) UserPolicy(g authz.Grant, account, userName, policyName strin
 	return p.policies[at].document, nil
 }
 
-// ListUserPolicies returns the names of a user's inline policies, in order without regard to case. The grant must permit
-// authz.IAMListUserPolicies on the user's ARN.
+// ListUserPolicies returns the names of a user's inline policies, in order without regard to case. The grant must
+// permit authz.IAMListUserPolicies on the user's ARN.
 func (s *Snapshot) ListUserPolicies(g authz.Grant, account, userName string) ([]string, error) {
 	p, err := s.target(g, authz.IAMListUserPolicies, account, userName)
 	if err != nil {

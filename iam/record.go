@@ -63,8 +63,8 @@ type certificateRecord struct {
 	Certificate []byte    `json:"certificate"` // DER
 }
 
-// decodeJSON is strict: it accepts only what json.Marshal makes of a record, so that unknown, repeated and differently
-// spelled members are refused, as are other versions.
+// decodeJSON is strict: it accepts only what json.Marshal makes of a record, so that unknown, repeated and
+// differently spelled members are refused, as are other versions.
 func decodeJSON[T any](data []byte, version func(*T) int) (T, error) {
 	var zero, record T
 	d := json.NewDecoder(bytes.NewReader(data))
@@ -121,8 +121,8 @@ func encodeJSON(record any) []byte {
 	return data
 }
 
-// encodeAccessKey makes the binary record of an access key: version, status, creation in Unix seconds, secret. The caller
-// clears it after the transaction.
+// encodeAccessKey makes the binary record of an access key: version, status, creation in Unix seconds, secret. The
+// caller clears it after the transaction.
 func encodeAccessKey(k accessKey) []byte {
 	data := make([]byte, 0, accessKeyBytes)
 	data = append(data, recordVersion, byte(k.status))
@@ -155,7 +155,8 @@ func decodeAccessKey(data []byte) (accessKey, error) {
 	}, nil
 }
 
-// encodeKeyPair makes the binary record of a certificate with its private key: version, length of the certificate, certificate (DER), key (PKCS #8).
+// encodeKeyPair makes the binary record of a certificate with its private key: version, length of the certificate,
+// certificate (DER), key (PKCS #8).
 func encodeKeyPair(certificate []byte, key crypto.Secret) []byte {
 	data := make([]byte, 0, 5+len(certificate)+key.Len())
 	data = append(data, recordVersion)

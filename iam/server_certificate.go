@@ -32,7 +32,8 @@ type ServerCertificate struct {
 	NotAfter time.Time
 }
 
-// TLS returns the certificate in the form that crypto/tls takes, which holds the private key in the clear: not to be printed.
+// TLS returns the certificate in the form that crypto/tls takes, which holds the private key in the clear: not to
+// be printed.
 func (c ServerCertificate) TLS() (tls.Certificate, error) {
 	key, err := x509.ParsePKCS8PrivateKey(c.Key.Expose())
 	if err != nil {
@@ -41,9 +42,10 @@ func (c ServerCertificate) TLS() (tls.Certificate, error) {
 	return tls.Certificate{Certificate: c.Chain, PrivateKey: key}, nil
 }
 
-// IssueServerCertificate returns a certificate for the server under hosts: DNS names and IP addresses, 1 to 64 of them, without regard to order and case. The
-// one on record is returned again while it is for the same hosts, by the same authority, and valid for more than 30 days; otherwise one
-// is made for 397 days with an ECDSA P-256 key and is durable on return. What is wrong with a host matches ErrValidation.
+// IssueServerCertificate returns a certificate for the server under hosts: DNS names and IP addresses, 1 to 64 of
+// them, without regard to order and case. The one on record is returned again while it is for the same hosts, by
+// the same authority, and valid for more than 30 days; otherwise one is made for 397 days with an ECDSA P-256 key
+// and is durable on return. What is wrong with a host matches ErrValidation.
 func (i *IAM) IssueServerCertificate(hosts []string) (ServerCertificate, error) {
 	names, addresses, err := parseHosts(hosts)
 	if err != nil {

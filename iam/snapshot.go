@@ -27,7 +27,8 @@ type User struct {
 	Created time.Time // whole seconds, UTC
 }
 
-// Snapshot is all principals at one moment. It is immutable and safe for concurrent use; what its methods return is not to be modified.
+// Snapshot is all principals at one moment. It is immutable and safe for concurrent use; what its methods return
+// is not to be modified.
 type Snapshot struct {
 	generation   uint64
 	partition    string
@@ -175,7 +176,8 @@ func (s *Snapshot) principal(accountID, name string) (*principal, bool) {
 	return nil, false
 }
 
-// Generation returns the store's generation that s is as of; where only others have written since, the store's may be higher.
+// Generation returns the store's generation that s is as of; where only others have written since, the store's may
+// be higher.
 func (s *Snapshot) Generation() uint64 { return s.generation }
 
 // ManagementAccount returns the id of the account that the store was made with.
@@ -190,8 +192,8 @@ func (s *Snapshot) Account(id string) (Account, bool) {
 	return a.Account, true
 }
 
-// AccessKey returns the credential of an access key id, whether or not it is active: ask its Usable. It takes constant time but for
-// the look-up in a map, and does not allocate.
+// AccessKey returns the credential of an access key id, whether or not it is active: ask its Usable. It takes
+// constant time but for the look-up in a map, and does not allocate.
 func (s *Snapshot) AccessKey(id string) (*Credential, bool) { return s.accessKeys.Load(id) }
 
 // Certificate returns the credential of a client certificate by the SHA-256 of its DER form. That the certificate was
@@ -216,8 +218,9 @@ func (s *Snapshot) UserByID(id string) (User, bool) {
 	return User{}, false
 }
 
-// Users returns up to limit users of an account, at most MaxUsersPage, in the order of their names without regard to case,
-// from the first one after the name after (empty: from the beginning), and whether there are more. The root user is not among them. after need not be a user's name.
+// Users returns up to limit users of an account, at most MaxUsersPage, in the order of their names without regard
+// to case, from the first one after the name after (empty: from the beginning), and whether there are more. The
+// root user is not among them. after need not be a user's name.
 func (s *Snapshot) Users(account, after string, limit int) (users []User, more bool) {
 	a, ok := s.accounts.Load(account)
 	if !ok || limit <= 0 {
@@ -236,8 +239,9 @@ func (s *Snapshot) Users(account, after string, limit int) (users []User, more b
 	return users, n < len(rest)
 }
 
-// UserARN returns the ARN to authorize an operation on a named user with: the user's own if there is one of exactly this name, and otherwise the one
-// that a user of this name and path "/" would have. The name is not checked.
+// UserARN returns the ARN to authorize an operation on a named user with: the user's own if there is one of
+// exactly this name, and otherwise the one that a user of this name and path "/" would have. The name is not
+// checked.
 func (s *Snapshot) UserARN(account, name string) string {
 	if p, ok := s.principal(account, name); ok {
 		return p.ARN
@@ -250,8 +254,8 @@ func (s *Snapshot) NewUserARN(account, path, name string) string {
 	return userARN(s.partition, account, path, name)
 }
 
-// PrincipalID returns the unique id of the user with an ARN, for key policies that are bound to ids. Accounts and root users are
-// not users and have none.
+// PrincipalID returns the unique id of the user with an ARN, for key policies that are bound to ids. Accounts and
+// root users are not users and have none.
 func (s *Snapshot) PrincipalID(arn string) (id string, ok bool) {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) != 6 || !strings.HasPrefix(parts[5], "user/") {

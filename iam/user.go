@@ -7,8 +7,9 @@ import (
 	"github.com/kmsd/kmsd/storage"
 )
 
-// CreateUser makes a user without credentials and policies. An empty path means "/". The grant must permit authz.IAMCreateUser on NewUserARN. The user is durable when it returns nil; the error
-// matches ErrValidation, ErrEntityExists (also for a name that differs in case only) or ErrLimitExceeded.
+// CreateUser makes a user without credentials and policies. An empty path means "/". The grant must permit
+// authz.IAMCreateUser on NewUserARN. The user is durable when it returns nil; the error matches ErrValidation,
+// ErrEntityExists (also for a name that differs in case only) or ErrLimitExceeded.
 func (i *IAM) CreateUser(g authz.Grant, account, name, path string, also ...Also) (User, error) {
 	if path == "" {
 		path = "/"
@@ -51,8 +52,8 @@ func encodeUser(u User) []byte {
 	return encodeJSON(userRecord{Version: recordVersion, ID: u.ID, Name: u.Name, Path: u.Path, Created: u.Created})
 }
 
-// DeleteUser removes a user, who must have no access keys, certificates and policies left (ErrDeleteConflict). The grant must permit authz.IAMDeleteUser on
-// the user's ARN. The user's id is never given again.
+// DeleteUser removes a user, who must have no access keys, certificates and policies left (ErrDeleteConflict). The
+// grant must permit authz.IAMDeleteUser on the user's ARN. The user's id is never given again.
 func (i *IAM) DeleteUser(g authz.Grant, account, name string, also ...Also) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -231,6 +231,11 @@ func TestAccessKeys(t *testing.T) {
 			if !accessKeyID.MatchString(k.ID) || !secretKey.Match(k.Secret.Expose()) {
 				t.Errorf("access key %q is malformed, or its secret is", k.ID)
 			}
+			told := string(k.Secret.Expose())
+			k.Secret.Wipe()
+			if c, _ := w.Snapshot().AccessKey(k.ID); string(c.Secret().Expose()) != told {
+				t.Error("wiping what was told changes the credential")
+			}
 		}
 		if _, err := w.createKey(name); !errors.Is(err, ErrLimitExceeded) {
 			t.Errorf("a third access key for %s = %v, want %v", name, err, ErrLimitExceeded)

@@ -9,17 +9,17 @@ import (
 	"github.com/kmsd/kmsd/crypto"
 )
 
-// SigningKey is a secret derived for one date, region and service. It checks signatures and does not tell: the key stands
-// behind a closure, so no formatting verb, logger or encoder prints it. Safe for concurrent use. The zero value
-// verifies nothing.
+// SigningKey is a secret derived for one date, region and service. It checks signatures and does not tell: the key
+// stands behind a closure, so no formatting verb, logger or encoder prints it. Safe for concurrent use. The zero
+// value verifies nothing.
 type SigningKey struct {
 	date, region, service string
 	mac                   func(message []byte) [32]byte
 }
 
 // DeriveKey derives the signing key of a secret access key for date (in DateFormat), region and service:
-// HMAC-SHA256 over date, region, service and "aws4_request", each under the one before, the first under "AWS4" and the secret.
-// It does not keep secret.
+// HMAC-SHA256 over date, region, service and "aws4_request", each under the one before, the first under "AWS4" and
+// the secret. It does not keep secret.
 func DeriveKey(secret crypto.Secret, date, region, service string) SigningKey {
 	first := append([]byte("AWS4"), secret.Expose()...)
 	defer clear(first)
@@ -31,8 +31,8 @@ func DeriveKey(secret crypto.Secret, date, region, service string) SigningKey {
 	return SigningKey{date: date, region: region, service: service, mac: newMAC(k)}
 }
 
-// newMAC returns HMAC-SHA256 under key. The states, which hold the padded key, are kept for reuse: setting one up costs
-// more than a short message does.
+// newMAC returns HMAC-SHA256 under key. The states, which hold the padded key, are kept for reuse: setting one up
+// costs more than a short message does.
 func newMAC(key [32]byte) func([]byte) [32]byte {
 	held := crypto.NewSecret(append([]byte(nil), key[:]...))
 	states := &sync.Pool{New: func() any { return hmac.New(sha256.New, held.Expose()) }}

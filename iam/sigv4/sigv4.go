@@ -1,14 +1,15 @@
 // Package sigv4 verifies AWS Signature Version 4 on a call whose headers are at hand.
 //
-// It parses the authorization header, derives signing keys, and checks that a signature fits a request and is of this
-// moment. It does not sign (clients use the AWS SDK's signer), does not look up secrets, and does not read bodies: the
-// payload's hash is a header that is signed. It is stricter than AWS: one spelling of the authorization header, one
-// value for each signed header, no white space to fold, no path to escape. What two readers could read differently is refused.
-// So whoever accepts a request here knows that method, path, host and each x-amz- and x-kmsd- header are
-// byte for byte those that were signed.
+// It parses the authorization header, derives signing keys, and checks that a signature fits a request and is of
+// this moment. It does not sign (clients use the AWS SDK's signer), does not look up secrets, and does not read
+// bodies: the payload's hash is a header that is signed. It is stricter than AWS: one spelling of the
+// authorization header, one value for each signed header, no white space to fold, no path to escape. What two
+// readers could read differently is refused. So whoever accepts a request here knows that method, path, host and
+// each x-amz- and x-kmsd- header are byte for byte those that were signed.
 //
-// Trust: everything in a Request and an authorization header is hostile. Who sees a signed call can repeat it, unchanged, to the
-// same host until MaxSkew after its date; replay is for TLS and the caller's nonce cache to prevent.
+// Trust: everything in a Request and an authorization header is hostile. Who sees a signed call can repeat it,
+// unchanged, to the same host until MaxSkew after its date; replay is for TLS and the caller's nonce cache to
+// prevent.
 //
 // Source: AWS IAM User Guide, "Create a signed AWS API request".
 package sigv4
@@ -60,8 +61,8 @@ var (
 	ErrMismatch = errors.New("the signature of the request does not match")
 )
 
-// Signature is what an authorization header and a date claim. Only Parse makes one that can verify. It is a value, safe
-// for concurrent use; its strings share memory with what was parsed.
+// Signature is what an authorization header and a date claim. Only Parse makes one that can verify. It is a value,
+// safe for concurrent use; its strings share memory with what was parsed.
 type Signature struct {
 	AccessKeyID string    // 16 to 128 of A-Z and 0-9
 	Time        time.Time // of the x-amz-date header, whole seconds, UTC
@@ -75,13 +76,14 @@ type Signature struct {
 	value   [32]byte
 }
 
-// Parse reads an authorization header and the value of the x-amz-date header of the same request. It accepts one spelling only:
+// Parse reads an authorization header and the value of the x-amz-date header of the same request. It accepts one
+// spelling only:
 //
 //	AWS4-HMAC-SHA256 Credential=ID/yyyymmdd/region/service/aws4_request, SignedHeaders=a;b;c, Signature=<64 lower-case hex>
 //
-// of at most 2,048 bytes, with 1 to 32 signed headers in lower case, sorted and unique, among them host, x-amz-content-sha256 and x-amz-date.
-// Each failure matches ErrIncomplete, but for a scope of another date than date's (ErrScope). It does not allocate when
-// it succeeds, and takes time proportional to the length.
+// of at most 2,048 bytes, with 1 to 32 signed headers in lower case, sorted and unique, among them host,
+// x-amz-content-sha256 and x-amz-date. Each failure matches ErrIncomplete, but for a scope of another date than
+// date's (ErrScope). It does not allocate when it succeeds, and takes time proportional to the length.
 func Parse(authorization, date string) (Signature, error) {
 	if len(authorization) > maxAuthorization {
 		return Signature{}, incomplete("the authorization header is too long")

@@ -261,6 +261,19 @@ func TestVerifyHeaders(t *testing.T) {
 	}
 }
 
+// The date that was checked is the one in the request.
+func TestVerifyDateIsTheParsedOne(t *testing.T) {
+	c := testCall(t)
+	s, err := Parse(c.authorization, c.date())
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := c.with(set(dateHeader, testTime.Add(time.Second).Format(TimeFormat)))
+	if err := s.Verify(testKey(), later.request, testTime); !errors.Is(err, ErrIncomplete) {
+		t.Errorf("Verify with another date = %v, want %v", err, ErrIncomplete)
+	}
+}
+
 func TestVerifySkew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := sign(t, testHost, testPath, time.Now().Add(MaxSkew), nil)
@@ -297,8 +310,9 @@ func TestZeroValuesVerifyNothing(t *testing.T) {
 	}
 }
 
-// Vectors that AWS published: the derivation of a signing key (IAM User Guide), and get-vanilla of the Signature Version 4 test
-// suite, which signs a request without the headers that Verify asks for and so is put together here.
+// Vectors that AWS published: the derivation of a signing key (IAM User Guide), and get-vanilla of the Signature
+// Version 4 test suite, which signs a request without the headers that Verify asks for and so is put together
+// here.
 func TestPublishedVectors(t *testing.T) {
 	keys := []struct{ date, region, service, want string }{
 		{"20120215", "us-east-1", "iam", "f4780e2d9f65fa895f9c67b32ce1baf0b0d8a43505a000a1a9e090d414db404d"},

@@ -30,11 +30,12 @@ type Request struct {
 
 // Verify returns nil when s is the signature of r under key, and its date is within MaxSkew of now.
 //
-// Beside the signature it asks that each header named in it is there exactly once, with a value of printable ASCII and no
-// space that could be folded; that every header of r that begins with x-amz- or x-kmsd- is among them; that
-// x-amz-date is the one s was parsed with; and that x-amz-content-sha256 holds r.PayloadHash.
-// The errors are ErrExpired, ErrNotYetValid, ErrScope (the key is for another date, region or service), ErrIncomplete and ErrMismatch. Signatures are
-// compared in constant time. It is safe for concurrent use and bounded by the size of r.
+// Beside the signature it asks that each header named in it is there exactly once, with a value of printable ASCII
+// and no space that could be folded; that every header of r that begins with x-amz- or x-kmsd- is among them; that
+// x-amz-date is the one s was parsed with; and that x-amz-content-sha256 holds r.PayloadHash. The errors are
+// ErrExpired, ErrNotYetValid, ErrScope (the key is for another date, region or service), ErrIncomplete and
+// ErrMismatch. Signatures are compared in constant time. It is safe for concurrent use and bounded by the size of
+// r.
 func (s Signature) Verify(key SigningKey, r Request, now time.Time) error {
 	if s.amzDate == "" || key.mac == nil {
 		return ErrMismatch
@@ -64,8 +65,8 @@ func (s Signature) Verify(key SigningKey, r Request, now time.Time) error {
 	return nil
 }
 
-// Fresh returns nil while the date of s is within MaxSkew of now, and otherwise ErrExpired or ErrNotYetValid. For a signature that has been
-// verified, whoever keeps the result asks it each time.
+// Fresh returns nil while the date of s is within MaxSkew of now, and otherwise ErrExpired or ErrNotYetValid. For
+// a signature that has been verified, whoever keeps the result asks it each time.
 func (s Signature) Fresh(now time.Time) error {
 	switch age := now.Sub(s.Time); {
 	case age > MaxSkew:
@@ -78,7 +79,8 @@ func (s Signature) Fresh(now time.Time) error {
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
 
-// checkRequest refuses what would have more than one canonical form, and headers that steer the call without being signed.
+// checkRequest refuses what would have more than one canonical form, and headers that steer the call without being
+// signed.
 func (s *Signature) checkRequest(r Request) error {
 	switch {
 	case r.Method == "" || len(r.Method) > 16 || !all(r.Method, upper):
@@ -114,7 +116,8 @@ func (s *Signature) signs(name string) bool {
 	return false
 }
 
-// cleanValue reports whether a header value is its own canonical form: printable ASCII, no space at an end, no two in a row.
+// cleanValue reports whether a header value is its own canonical form: printable ASCII, no space at an end, no two
+// in a row.
 func cleanValue(v string) bool {
 	space := true
 	for i := range len(v) {
