@@ -178,6 +178,8 @@ func TestCacheWipesKeys(t *testing.T) {
 	fill := func(t *testing.T, c *Cache) crypto.Secret {
 		mustEncrypt(t, c, noise(10), EncryptOptions{})
 		secrets := kept(c)
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		if len(secrets) != 1 || secrets[0].IsZero() {
 			t.Fatalf("the cache keeps %d keys, want 1", len(secrets))
 		}
@@ -196,9 +198,11 @@ func TestCacheWipesKeys(t *testing.T) {
 				c := NewCache(kms, CacheConfig{MaxAge: time.Minute, MaxMessages: 2, MaxBytes: 1000, Capacity: 1})
 				secret := fill(t, c)
 				end(t, c)
+				c.mu.Lock()
 				if !secret.IsZero() {
 					t.Errorf("the cache still holds the key")
 				}
+				c.mu.Unlock()
 				for i, k := range kms.made {
 					if !k.IsZero() {
 						t.Errorf("data key %d that the KMS gave out is still there", i)
@@ -402,9 +406,11 @@ func replay(t *testing.T, config CacheConfig, steps [][3]int) (fault string) {
 				fault = fmt.Sprintf("%d messages, %d bytes, %v old, with %+v", u.messages, u.bytes, time.Since(u.first), config)
 				return
 			}
+			c.mu.Lock()
 			if len(c.entries) > config.Capacity || len(c.entries) != c.recent.Len() {
 				fault = fmt.Sprintf("%d keys kept, %d in order, with %+v", len(c.entries), c.recent.Len(), config)
 			}
+			c.mu.Unlock()
 		}
 	})
 	return fault
