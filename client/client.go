@@ -1,0 +1,169 @@
+// Package client calls kmsd from Go.
+//
+// New makes a [Client] out of [Credentials]: it signs or presents a certificate, speaks TLS 1.3 to a server that the credentials' CA vouches for,
+// sets a deadline on every call, repeats what may be repeated, checks the checksums of both directions, and turns answers that are errors into an
+// [Error] with AWS's name of it. A Client is an envelope.KMS, so that files and streams are encrypted with package envelope under its keys.
+//
+// It keeps no key, caches no answer (envelope.Cache does), logs nothing, and looks for credentials in no place but those that it is told.
+//
+// Trust: who reads the credentials file can do what its owner can. Who is between client and server learns the lengths and times of calls.
+// Who holds a private key of the CA can answer calls: he gets the plaintexts sent to Encrypt and chooses data keys. What the server
+// returns passes through buffers of gRPC, which are not wiped.
+package client
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/kmsd/kmsd/client/envelope"
+	iamv1 "github.com/kmsd/kmsd/proto/kmsd/iam/v1"
+	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
+	stsv1 "github.com/kmsd/kmsd/proto/kmsd/sts/v1"
+)
+
+// DefaultTimeout is how long a call may take, all attempts together, unless Config or its context says less.
+const DefaultTimeout = 10 * time.Second
+
+// MaxConnections is the largest number of connections of a Client.
+const MaxConnections = 64
+
+// Config is what a Client is made of.
+type Config struct {
+	// Credentials say where kmsd is, how it is known, and who calls. Required. New keeps nothing of them that the caller could change.
+	Credentials Credentials
+	// Endpoint is "host:port" of kmsd; "" means that of Credentials. Signatures are bound to it.
+	Endpoint string
+	// Timeout is how long a call may take, all attempts together. A context may say less, not more. 0 means DefaultTimeout.
+	Timeout time.Duration
+	// Connections is over how many connections calls are spread, at most MaxConnections. 0 means 1, which is the fastest on few cores.
+	Connections int
+	// UserAgent is put before gRPC's own in the header that the audit log records. "" means "kmsd-go".
+	UserAgent string
+}
+
+// Client calls one kmsd. It is safe for concurrent use.
+type Client struct {
+	conns  []*grpc.ClientConn
+	crypto kmsv1.CryptoServiceClient
+	keys   kmsv1.KeyServiceClient
+	iam    iamv1.IAMServiceClient
+	sts    stsv1.STSServiceClient
+}
+
+var _ envelope.KMS = (*Client)(nil)
+
+// New makes a Client. It opens no connection: the first call does. Close it after use.
+func New(cfg Config) (*Client, error) {
+	if cfg.Endpoint != "" {
+		cfg.Credentials.Endpoint = cfg.Endpoint
+	}
+	if err := cfg.Credentials.check(); err != nil {
+		return nil, fmt.Errorf("making a client: %w", err)
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	if cfg.Connections == 0 {
+		cfg.Connections = 1
+	}
+	if cfg.UserAgent == "" {
+		cfg.UserAgent = "kmsd-go"
+	}
+	if cfg.Timeout < 0 || cfg.Connections < 0 || cfg.Connections > MaxConnections {
+		return nil, fmt.Errorf("making a client: a timeout of %v and %d connections, want a positive timeout and 1 to %d connections", cfg.Timeout, cfg.Connections, MaxConnections)
+	}
+	options, err := dialOptions(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("making a client: %w", err)
+	}
+	c := &Client{}
+	for range cfg.Connections {
+		conn, err := grpc.NewClient("dns:///"+cfg.Credentials.Endpoint, options...)
+		if err != nil {
+			c.Close() // nothing was opened
+			return nil, fmt.Errorf("making a client: %w", err)
+		}
+		c.conns = append(c.conns, conn)
+	}
+	cc := c.spread()
+	c.crypto = checkedCrypto{kmsv1.NewCryptoServiceClient(cc)}
+	c.keys = repeatableKeys{kmsv1.NewKeyServiceClient(cc)}
+	c.iam = iamv1.NewIAMServiceClient(cc)
+	c.sts = stsv1.NewSTSServiceClient(cc)
+	return c, nil
+}
+
+func dialOptions(cfg Config) ([]grpc.DialOption, error) {
+	tlsConfig, err := cfg.Credentials.TLS()
+	if err != nil {
+		return nil, err
+	}
+	options := []grpc.DialOption{
+		grpc.WithTransportCredentials(credentials.NewTLS(tlsConfig)),
+		grpc.WithAuthority(cfg.Credentials.Endpoint),
+		grpc.WithUserAgent(cfg.UserAgent),
+		grpc.WithDisableServiceConfig(), // of DNS
+		grpc.WithDefaultServiceConfig(serviceConfig(cfg.Timeout)),
+		grpc.WithUnaryInterceptor(repeater{cfg.Timeout}.intercept),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: time.Minute, Timeout: 10 * time.Second}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
+			MinConnectTimeout: 5 * time.Second,
+		}),
+	}
+	if cfg.Credentials.AccessKeyID != "" {
+		options = append(options, grpc.WithPerRPCCredentials(newSigner(cfg.Credentials)))
+	}
+	return options, nil
+}
+
+// TLS returns what a TLS connection with these credentials needs, in a new Config that is the caller's: TLS 1.3, the CA as only root, and the
+// client certificate if there is one. The name of the server is left to the caller (gRPC takes it from the endpoint).
+func (c Credentials) TLS() (*tls.Config, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(c.CA) {
+		return nil, errCA
+	}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: pool}
+	if len(c.Certificate) > 0 {
+		pair, err := tls.X509KeyPair(c.Certificate, c.Key.Expose())
+		if err != nil {
+			return nil, errKeyPair
+		}
+		// Sent whatever CAs the server names: it is better refused than silently left out.
+		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+	}
+	return cfg, nil
+}
+
+// Close ends all connections; calls under way fail. A second Close does nothing.
+func (c *Client) Close() error {
+	for _, conn := range c.conns {
+		conn.Close() // only says that it was closed before
+	}
+	return nil
+}
+
+// Crypto calls the CryptoService. Its methods set the checksum of what they send, unless it is set, and return an error that matches ErrIntegrity
+// instead of an answer whose checksum is wrong or missing. Requests are not changed.
+func (c *Client) Crypto() kmsv1.CryptoServiceClient { return c.crypto }
+
+// Keys calls the KeyService. CreateKey and RotateKeyOnDemand get a random client token if the request has none, and so can be
+// repeated without being done twice. Requests are not changed.
+func (c *Client) Keys() kmsv1.KeyServiceClient { return c.keys }
+
+// IAM calls the IAMService.
+func (c *Client) IAM() iamv1.IAMServiceClient { return c.iam }
+
+// STS calls the STSService.
+func (c *Client) STS() stsv1.STSServiceClient { return c.sts }
+
+// Conn is the connection beneath, for services that have no method here, such as grpc.health.v1. It belongs to the Client.
+func (c *Client) Conn() grpc.ClientConnInterface { return c.spread() }

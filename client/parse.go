@@ -1,0 +1,118 @@
+package client
+
+import (
+	"bytes"
+	"errors"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+
+	"github.com/kmsd/kmsd/crypto"
+)
+
+// ParseCredentials reads the content of a credentials file: one YAML mapping of texts, each of a known name and at most once. The error matches
+// ErrCredentials, says the line and column, and quotes nothing of the content.
+func ParseCredentials(b []byte) (Credentials, error) {
+	if len(b) > MaxFileSize {
+		return Credentials{}, invalid("more than %d bytes", MaxFileSize)
+	}
+	if !utf8.Valid(b) || bytes.ContainsFunc(b, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' || r == 0x7f }) {
+		return Credentials{}, invalid("not a text file of UTF-8 without tabs and control characters")
+	}
+	file, err := parser.ParseBytes(b, 0)
+	if err != nil {
+		// The parser's own words quote the line that is wrong.
+		var at yaml.Error
+		if errors.As(err, &at) && at.GetToken() != nil {
+			return Credentials{}, invalidAt(at.GetToken(), "not valid YAML")
+		}
+		return Credentials{}, invalid("not valid YAML")
+	}
+	var c Credentials
+	if err := c.read(file); err != nil {
+		return Credentials{}, err
+	}
+	if err := c.check(); err != nil {
+		return Credentials{}, err
+	}
+	return c, nil
+}
+
+func invalidAt(t *token.Token, what string) error {
+	if t == nil || t.Position == nil {
+		return invalid("%s", what)
+	}
+	return invalid("line %d, column %d: %s", t.Position.Line, t.Position.Column, what)
+}
+
+// read fills in c from a parsed file.
+func (c *Credentials) read(file *ast.File) error {
+	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
+		return invalid("not one YAML mapping")
+	}
+	var pairs []*ast.MappingValueNode
+	switch body := file.Docs[0].Body.(type) {
+	case *ast.MappingNode:
+		pairs = body.Values
+	case *ast.MappingValueNode:
+		pairs = []*ast.MappingValueNode{body}
+	default:
+		return invalid("not one YAML mapping")
+	}
+	seen := map[string]bool{}
+	for _, pair := range pairs {
+		key, ok := pair.Key.(*ast.StringNode)
+		if !ok {
+			return invalidAt(pair.GetToken(), "a name that is not a plain text")
+		}
+		value, ok := text(pair.Value)
+		if !ok {
+			return invalidAt(key.GetToken(), "the value must be a text; quote it if it looks like a number")
+		}
+		if seen[key.Value] {
+			return invalidAt(key.GetToken(), "the name is there twice")
+		}
+		seen[key.Value] = true
+		if !c.set(key.Value, value) {
+			return invalidAt(key.GetToken(), "unknown name: known are endpoint, region, access_key_id, secret_access_key, client_certificate, client_key and ca")
+		}
+	}
+	return nil
+}
+
+func text(n ast.Node) (string, bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		if n.Value != nil {
+			return n.Value.Value, true
+		}
+	}
+	return "", false
+}
+
+func (c *Credentials) set(name, value string) bool {
+	switch name {
+	case "endpoint":
+		c.Endpoint = value
+	case "region":
+		c.Region = value
+	case "access_key_id":
+		c.AccessKeyID = value
+	case "secret_access_key":
+		c.SecretAccessKey = crypto.NewSecret([]byte(value))
+	case "client_certificate":
+		c.Certificate = []byte(value)
+	case "client_key":
+		c.Key = crypto.NewSecret([]byte(value))
+	case "ca":
+		c.CA = []byte(value)
+	default:
+		return false
+	}
+	return true
+}
