@@ -50,6 +50,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		Long:         "kmsd keeps master keys that never leave it, and encrypts, decrypts and makes data keys under them for callers whom policies allow, with an audit record of every call.",
 		Example:      "  kmsd init --data ./kmsd-data\n  kmsd serve --data ./kmsd-data",
 		SilenceUsage: true, SilenceErrors: true, Version: version(), Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetArgs(args)

@@ -29,59 +29,59 @@ type Config struct {
 	Data string `yaml:"-"`
 
 	// Listen is where gRPC is served, "host:port". Default 127.0.0.1:7443.
-	Listen string `yaml:"listen"`
+	Listen string `yaml:"listen,omitempty"`
 	// AdminListen is where /metrics, /healthz and /readyz are served in clear: a loopback address, or "off". Default 127.0.0.1:7444.
-	AdminListen string `yaml:"admin_listen"`
+	AdminListen string `yaml:"admin_listen,omitempty"`
 	// Hosts are the DNS names and IP addresses that the server's certificate is for. Default localhost, 127.0.0.1, ::1 and
 	// the host of listen.
-	Hosts []string `yaml:"hosts"`
+	Hosts []string `yaml:"hosts,omitempty"`
 	// LogLevel is debug, info, warn or error. Default info.
-	LogLevel string `yaml:"log_level"`
+	LogLevel string `yaml:"log_level,omitempty"`
 
 	// Seal says where the root key comes from.
-	Seal SealConfig `yaml:"seal"`
+	Seal SealConfig `yaml:"seal,omitempty"`
 	// TLS replaces the certificate that kmsd issues for itself.
-	TLS TLSConfig `yaml:"tls"`
+	TLS TLSConfig `yaml:"tls,omitempty"`
 	// Audit says how the audit log is kept.
-	Audit AuditConfig `yaml:"audit"`
+	Audit AuditConfig `yaml:"audit,omitempty"`
 	// Limits bound what clients can make kmsd hold.
-	Limits LimitsConfig `yaml:"limits"`
+	Limits LimitsConfig `yaml:"limits,omitempty"`
 }
 
 // SealConfig names one place that the root key comes from.
 type SealConfig struct {
 	// KeyFile is a file of 32 random bytes, mode 0600.
-	KeyFile string `yaml:"key_file"`
+	KeyFile string `yaml:"key_file,omitempty"`
 	// PassphraseFile is a file, mode 0600, that holds the passphrase. "-" reads it from the terminal or standard input at the start.
-	PassphraseFile string `yaml:"passphrase_file"`
+	PassphraseFile string `yaml:"passphrase_file,omitempty"`
 	// RequireLockedMemory makes kmsd refuse to start where the kernel does not let it lock the domain key in memory.
-	RequireLockedMemory bool `yaml:"require_locked_memory"`
+	RequireLockedMemory bool `yaml:"require_locked_memory,omitempty"`
 }
 
 // TLSConfig names a certificate of one's own, PEM. Both or none.
 type TLSConfig struct {
-	CertFile string `yaml:"cert_file"`
-	KeyFile  string `yaml:"key_file"`
+	CertFile string `yaml:"cert_file,omitempty"`
+	KeyFile  string `yaml:"key_file,omitempty"`
 }
 
 // AuditConfig says how the audit log is kept. Where it is kept cannot be changed while kmsd runs, nor by a call.
 type AuditConfig struct {
 	// Dir is the log's folder; best on a volume of its own. Default "audit".
-	Dir string `yaml:"dir"`
+	Dir string `yaml:"dir,omitempty"`
 	// SegmentMiB is the size at which a file of the log ends. Default 64.
-	SegmentMiB int64 `yaml:"segment_mib"`
+	SegmentMiB int64 `yaml:"segment_mib,omitempty"`
 }
 
 // LimitsConfig has server.Limits by their names in the file.
 type LimitsConfig struct {
-	Connections      int           `yaml:"connections"`        // default 4096
-	ConnectionsPerIP int           `yaml:"connections_per_ip"` // default 64
-	Streams          uint32        `yaml:"streams"`            // calls at a time on one connection; default 128
-	MessageBytes     int           `yaml:"message_bytes"`      // default 262144
-	CallTimeout      time.Duration `yaml:"call_timeout"`       // default 10s
-	IdleTimeout      time.Duration `yaml:"idle_timeout"`       // default 5m
-	HandshakeTimeout time.Duration `yaml:"handshake_timeout"`  // default 5s
-	ConnectionAge    time.Duration `yaml:"connection_age"`     // default 30m
+	Connections      int           `yaml:"connections,omitempty"`        // default 4096
+	ConnectionsPerIP int           `yaml:"connections_per_ip,omitempty"` // default 64
+	Streams          uint32        `yaml:"streams,omitempty"`            // calls at a time on one connection; default 128
+	MessageBytes     int           `yaml:"message_bytes,omitempty"`      // default 262144
+	CallTimeout      time.Duration `yaml:"call_timeout,omitempty"`       // default 10s
+	IdleTimeout      time.Duration `yaml:"idle_timeout,omitempty"`       // default 5m
+	HandshakeTimeout time.Duration `yaml:"handshake_timeout,omitempty"`  // default 5s
+	ConnectionAge    time.Duration `yaml:"connection_age,omitempty"`     // default 30m
 }
 
 func (l LimitsConfig) limits() server.Limits {
@@ -114,7 +114,7 @@ func Load(data string, environ []string) (Config, error) {
 func (c *Config) overlay(environ []string) error {
 	v := reflect.ValueOf(c).Elem()
 	for i := range v.NumField() {
-		name := "KMSD_" + strings.ToUpper(v.Type().Field(i).Tag.Get("yaml"))
+		name := "KMSD_" + strings.ToUpper(strings.TrimSuffix(v.Type().Field(i).Tag.Get("yaml"), ",omitempty"))
 		value, ok := lookup(environ, name)
 		if !ok {
 			continue

@@ -57,24 +57,26 @@ type Daemon struct {
 }
 
 // Start opens the data folder and serves. When it returns nil, calls are answered. cfg has been checked.
-func Start(cfg Config, o Options) (d *Daemon, err error) {
+func Start(cfg Config, o Options) (*Daemon, error) {
 	level, err := cfg.level()
 	if err != nil {
 		return nil, err
 	}
-	d = &Daemon{cfg: cfg, failed: make(chan error, 1), stop: func() {}, log: slog.New(slog.NewJSONHandler(o.LogTo, &slog.HandlerOptions{Level: level}))}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, d.close())
-		}
-	}()
+	d := &Daemon{cfg: cfg, failed: make(chan error, 1), stop: func() {}, log: slog.New(slog.NewJSONHandler(o.LogTo, &slog.HandlerOptions{Level: level}))}
+	if err := d.start(o); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
+}
+
+func (d *Daemon) start(o Options) error {
 	if err := crypto.SelfTest(); err != nil {
-		return nil, fmt.Errorf("self-test of the cryptography: %w", err)
+		return fmt.Errorf("self-test of the cryptography: %w", err)
 	}
 	if err := d.open(o); err != nil {
-		return nil, err
+		return err
 	}
-	return d, d.serve(o)
+	return d.serve(o)
 }
 
 // fatal ends the daemon: Wait returns err.
@@ -211,7 +213,7 @@ func (d *Daemon) serve(o Options) error {
 		}
 	})
 	d.done.Go(func() { d.watch(ctx) })
-	d.log.Info("serving", "listen", d.Address(), "admin", d.admin.address(), "version", o.Version, "keys", d.people.Snapshot().ManagementAccount(), "generation", d.store.Generation())
+	d.log.Info("serving", "listen", d.Address(), "admin", d.admin.address(), "version", o.Version, "account", d.people.Snapshot().ManagementAccount(), "generation", d.store.Generation())
 	return nil
 }
 

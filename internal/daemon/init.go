@@ -201,7 +201,7 @@ const configHeader = `# kmsd's configuration. docs/operations.md explains every 
 `
 
 func (o InitOptions) writeFiles(cfg, written Config, people *iam.IAM, root iam.AccessKey) error {
-	text, err := yaml.MarshalWithOptions(written, yaml.OmitEmpty())
+	text, err := yaml.Marshal(written)
 	if err != nil {
 		return err
 	}
