@@ -48,7 +48,7 @@ var imports = map[string][]string{
 }
 
 // testImports is what tests may import beyond that.
-var testImports = []string{"internal/leaktest", "internal/kmstest", "authz/ref", "internal/durable", "crypto", "storage", "authz", "audit", "client", "client/envelope", "server", "proto/*", "internal/daemon"}
+var testImports = []string{"internal/leaktest", "internal/kmstest", "authz/ref", "internal/durable", "crypto", "storage", "authz", "audit", "client", "client/envelope", "server", "proto/*", "internal/daemon", "iam/sigv4"}
 
 // exposers may read the bytes of a crypto.Secret.
 var exposers = []string{"crypto", "seal", "storage", "iam", "iam/sigv4", "keystore", "server", "client", "client/envelope", "cmd/kmsctl", "internal/daemon"}
@@ -152,7 +152,34 @@ func TestCallersOfSecretBytes(t *testing.T) {
 }
 
 // unmapped are sentinel errors that no call can end with, each with the reason.
-var unmapped = map[string]string{}
+var unmapped = map[string]string{
+	"audit.ErrLocked":       "of the start",
+	"audit.ErrNoLog":        "of the start",
+	"audit.ErrNotEmpty":     "of init",
+	"audit.ErrVerification": "of verification, and stops the daemon",
+	"audit.ErrClosed":       "matches audit.ErrUnavailable",
+
+	"crypto.ErrMalformed":    "matches crypto.ErrCiphertext; the audit event says which",
+	"crypto.ErrWrongKey":     "matches crypto.ErrCiphertext; the audit event says which",
+	"crypto.ErrCommitment":   "matches crypto.ErrCiphertext; the audit event says which",
+	"crypto.ErrWrongContext": "matches crypto.ErrCiphertext; the audit event says which",
+	"crypto.ErrTampered":     "matches crypto.ErrCiphertext; the audit event says which",
+	"crypto.ErrSealed":       "storage and seal say what it was about",
+
+	"iam.ErrMalformedPolicy": "is authz.ErrMalformedPolicy",
+	"iam.ErrInactive":        "authentication gives its own failure",
+	"iam.ErrExpired":         "authentication gives its own failure",
+
+	"sigv4.ErrIncomplete":  "authentication gives its own failure",
+	"sigv4.ErrExpired":     "authentication gives its own failure",
+	"sigv4.ErrNotYetValid": "authentication gives its own failure",
+	"sigv4.ErrScope":       "authentication gives its own failure",
+	"sigv4.ErrMismatch":    "authentication gives its own failure",
+
+	"storage.ErrNotFound": "keystore and iam read from their snapshots",
+	"storage.ErrWrongKey": "of the start",
+	"storage.ErrLocked":   "of the start",
+}
 
 // TestSentinelsHaveACode: every exported sentinel error of a package below server stands in server/status.go.
 func TestSentinelsHaveACode(t *testing.T) {

@@ -19,8 +19,8 @@ import (
 // credential is the same and the date has not gone by.
 type verified struct {
 	authorization, date, host, nonce, path string
-	credential                       *iam.Credential
-	at                               time.Time // of the signature
+	credential                             *iam.Credential
+	at                                     time.Time // of the signature
 }
 
 // noncesKept bounds the memory of nonces: changes in ten minutes, some 60 bytes each.

@@ -76,6 +76,8 @@ var rows = []row{
 	{iam.ErrNotPermitted, codes.Internal, reasonInternal, "internal error"},
 
 	{storage.ErrCorrupt, codes.DataLoss, reasonInternal, "a stored record is damaged; the log of kmsd names it"},
+	{storage.ErrFull, codes.Unavailable, reasonInternal, "the store has no space left"},
+	{storage.ErrClosed, codes.Unavailable, reasonInternal, "the store is not available"},
 	{storage.ErrBroken, codes.Unavailable, reasonInternal, "the store is not available"},
 
 	{audit.ErrUnavailable, codes.Unavailable, reasonInternal, "the audit log is not available, so nothing is answered"},
