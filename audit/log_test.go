@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -241,4 +242,35 @@ func TestSegmentsEndByAge(t *testing.T) {
 	if got := mustVerify(t, c.Dir).Segments; got != 3 {
 		t.Errorf("%d segments, want 3: creation, the event's, the one after", got)
 	}
+}
+
+// TestHungDiskHoldsBoundedMemory lets a write hang while far more is appended than may wait.
+func TestHungDiskHoldsBoundedMemory(t *testing.T) {
+	release := make(chan struct{})
+	f := &faults{}
+	l, _ := createLog(t, func(c *Config) { c.OpenFile = f.open })
+	f.arm(1, 1, fault{write: func(f File, p []byte) (int, error) {
+		<-release
+		return f.Write(p)
+	}})
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	var wg sync.WaitGroup
+	for i := range 600 {
+		wg.Go(func() {
+			e := decrypt(i)
+			e.Request = append(e.Request, String("large", strings.Repeat("x", 20_000)))
+			if err := l.Append(ctx, e); !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Append to a hung disk = %v, want ErrUnavailable and DeadlineExceeded", err)
+			}
+		})
+	}
+	wg.Wait()
+	l.mu.Lock()
+	if got := len(l.pending.buf); got < maxBatchBytes/2 || got > maxBatchBytes+MaxRecordBytes {
+		t.Errorf("%d bytes wait, want at most %d and a record, and not far from it", got, maxBatchBytes)
+	}
+	l.mu.Unlock()
+	close(release)
+	mustAppend(t, l, decrypt(1))
 }

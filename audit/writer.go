@@ -180,13 +180,13 @@ func (l *Log) abandon(trim bool) {
 	l.w.file = nil
 }
 
-// fail settles all that is queued as failed, because b could not be made durable: every record after b's follows it in the chain.
+// fail settles all that is queued as failed, because b could not be made durable: every record after b's follows it in the chain. Nothing is
+// queued from then on until begin sets the chain anew.
 func (l *Log) fail(b *batch, cause error) {
 	err := fmt.Errorf("%w: %w", ErrUnavailable, cause)
 	l.mu.Lock()
 	next := l.pending
 	l.pending = newBatch(nil)
-	l.queued.reset(l.synced.head, l.synced.generation)
 	if l.closed {
 		l.w.closeErr = err
 	} else {
