@@ -19,12 +19,12 @@ func seedPages(f *testing.F) [][]byte {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, n := range []int{10, 40, 5000} {
+	for _, n := range []int{10, 5000} {
 		put(f, s, "key", "a", string(make([]byte, n)))
 	}
 	if err := s.Update(func(tx *Tx) error {
-		for i := range 100 {
-			if err := tx.Put("key", string(rune('a'+i)), make([]byte, 100)); err != nil {
+		for i := range 25 {
+			if err := tx.Put("key", string(rune('a'+i)), make([]byte, 150)); err != nil {
 				return err
 			}
 		}
@@ -39,12 +39,31 @@ func seedPages(f *testing.F) [][]byte {
 	return append(seeds, readFile(f, path)[:m.end*pageSize])
 }
 
-// FuzzPages walks arbitrary files: no panic, and no more work than there are pages.
-func FuzzPages(f *testing.F) {
-	for _, seed := range seedPages(f) {
-		f.Add(seed)
+// patched returns base with the patches that b describes, each of an offset (3 bytes), and what is to be there (size 1, bytes).
+func patched(base, b []byte) []byte {
+	out := bytes.Clone(base)
+	for len(b) > 4 {
+		at := int(b[0]) | int(b[1])<<8 | int(b[2])<<16
+		n := min(1+int(b[3]%8), len(b)-4)
+		copy(out[at%len(out):], b[4:4+n])
+		b = b[4+n:]
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
+	return out
+}
+
+// FuzzPages walks files that were changed in arbitrary places, and arbitrary files: no panic, and no more work than there are
+// pages.
+func FuzzPages(f *testing.F) {
+	seeds := seedPages(f)
+	for i := range seeds {
+		f.Add(uint8(i), []byte{})
+		f.Add(uint8(i), []byte{0x00, 0x30, 0x00, 0x00, 0xff, 0x0a, 0x20, 0x00, 0x01, 0xff, 0xff})
+	}
+	f.Add(uint8(255), make([]byte, 4*pageSize))
+	f.Fuzz(func(t *testing.T, base uint8, b []byte) {
+		if int(base) < len(seeds) {
+			b = patched(seeds[base], b)
+		}
 		im := memoryImage(fixSums(b))
 		m, err := im.meta()
 		if err != nil {

@@ -28,7 +28,7 @@ var (
 	// ErrCorrupt says that the file is not what this store wrote. Errors that match it are *CorruptError.
 	ErrCorrupt = errors.New("storage: corrupt")
 
-	// ErrWrongKey says that the file is whole but belongs to another domain key.
+	// ErrWrongKey says that the header of the file is whole and names another domain key.
 	ErrWrongKey = errors.New("storage: the domain key is not the one this store was created with")
 
 	// ErrLocked says that another process, or another Store of this one, has the file open.
