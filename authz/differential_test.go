@@ -83,8 +83,8 @@ func (g gen) statement(kind authz.PolicyKind) map[string]any {
 	case kind == authz.KeyPolicy && g.IntN(3) > 0:
 		s["Resource"] = "*"
 		name = "Resource"
-	case g.IntN(3) == 0:
-		s[name] = g.some(genExact, 6)
+	case g.IntN(2) == 0:
+		s[name] = g.some(genExact, 12)
 	default:
 		s[name] = g.some(slices.Concat(genGlobs, genExact), 4)
 	}
@@ -304,6 +304,10 @@ var patternTable = []struct {
 	{"arn:aws:kms:*:*:key/ab*bc", false, "arn:aws:kms:local:111122223333:key/abc"},
 	{"arn:aws:kms:*:*:*a?b*", true, "arn:aws:kms:local:111122223333:key/aaabb"},
 	{"arn:aws:kms:*:*:*?x?*", false, "arn:aws:kms:local:111122223333:key/x"},
+	{"arn:aws:kms:*:*:key/a?*?c", false, "arn:aws:kms:local:111122223333:key/abc"},
+	{"arn:aws:kms:*:*:key/a?*?c", true, "arn:aws:kms:local:111122223333:key/abbc"},
+	{"arn:aws:kms:*:*:key/*ab*ba*", false, "arn:aws:kms:local:111122223333:key/aba"},
+	{"arn:aws:kms:*:*:key/*ab*ba*", true, "arn:aws:kms:local:111122223333:key/abba"},
 	{"arn:aws:kms:l?c*:*:key/a", true, "arn:aws:kms:local:111122223333:key/a"},
 	{"arn:aws:kms:l?*:*:key/a", false, "arn:aws:kms:l:111122223333:key/a"},
 	{"arn:aws:kms::111122223333:key/*", false, "arn:aws:kms:local:111122223333:key/a"},

@@ -121,6 +121,7 @@ func TestParseRefuses(t *testing.T) {
 		// A statement.
 		{"no Effect", identity, `{"Statement":{"Action":"*","Resource":"*"}}`, 13, "no Effect"},
 		{"effect of another case", identity, `{"Statement":{"Effect":"allow","Action":"*","Resource":"*"}}`, 23, `"allow" does not exist`},
+		{"a Deny of another case", identity, `{"Statement":{"Effect":"deny","Action":"*","Resource":"*"}}`, 23, `"deny" does not exist`},
 		{"a boolean Effect", identity, `{"Statement":{"Effect":true,"Action":"*","Resource":"*"}}`, 23, "Effect is a number, boolean"},
 		{"a Sid with a space", identity, identityWith(`,"Sid":"a b"`), 65, "letters and digits"},
 		{"a number for Sid", identity, identityWith(`,"Sid":1`), 65, "Sid is a number"},

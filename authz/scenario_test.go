@@ -2,6 +2,7 @@ package authz_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/kmsd/kmsd/authz"
@@ -229,4 +230,36 @@ func TestANameThatIsGivenAgainIsSomebodyElse(t *testing.T) {
 func TestCallerIdentityIsAlwaysTold(t *testing.T) {
 	user(t, aliceARN, `{"Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}`).
 		allow("sts:GetCallerIdentity", "*", authz.AlwaysAllowed)
+}
+
+// TestManyExactARNs makes sure that an index of ARNs finds the statements that a search in order finds.
+func TestManyExactARNs(t *testing.T) {
+	var others []string
+	for i := range 20 {
+		others = append(others, fmt.Sprintf(`"arn:aws:kms:local:111122223333:key/%d"`, i))
+	}
+	list := strings.Join(others, ",")
+	w := user(t, aliceARN, `{"Statement":[
+		{"Effect":"Allow","Action":"kms:Encrypt","Resource":["`+keyA+`",`+list+`]},
+		{"Effect":"Allow","Action":"kms:*","Resource":"arn:aws:kms:*:*:key/*"},
+		{"Effect":"Deny","Action":"kms:Decrypt","Resource":["`+keyA+`","arn:aws:kms:*:*:key/3*"]},
+		{"Effect":"Allow","Action":"kms:Decrypt","Resource":["`+keyA+`"]},
+		{"Effect":"Deny","Action":"kms:DescribeKey","NotResource":["`+keyA+`",`+list+`]}]}`).with(delegating)
+	for _, tt := range []struct {
+		action, arn string
+		want        authz.Verdict
+		statement   int
+	}{
+		{"kms:Encrypt", keyA, authz.Allow, 1},
+		{"kms:Encrypt", keyA2, authz.Allow, 2},
+		{"kms:Decrypt", keyA, authz.Deny, 3},
+		{"kms:Decrypt", "arn:aws:kms:local:111122223333:key/3", authz.Deny, 3},
+		{"kms:Decrypt", keyA2, authz.Allow, 2},
+		{"kms:DescribeKey", keyA, authz.Allow, 2},
+		{"kms:DescribeKey", keyA2, authz.Deny, 5},
+	} {
+		if d := w.ask(tt.action, tt.arn); d.Verdict != tt.want || d.Statement != tt.statement {
+			t.Errorf("Authorize(%s, %s) = %+v, want %v by statement %d", tt.action, tt.arn, d, tt.want, tt.statement)
+		}
+	}
 }
