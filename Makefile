@@ -20,11 +20,11 @@ build: ## build bin/kmsd and bin/kmsctl
 
 .PHONY: demo
 demo: build ## the main job for real, explained as it goes
-	@./demo
+	@./demo/run
 
 .PHONY: run
 run: build ## start kmsd on ./kmsd-data (made on the first start)
-	@./run
+	@./demo/serve
 
 .PHONY: test
 test: ## all tests of a change

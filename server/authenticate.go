@@ -20,7 +20,7 @@ import (
 type verified struct {
 	authorization, date, host, nonce, path string
 	credential                             *iam.Credential
-	at                                     time.Time // of the signature
+	signature                              sigv4.Signature
 }
 
 // noncesKept bounds the memory of nonces: changes in ten minutes, some 60 bytes each.
@@ -129,10 +129,10 @@ func (c *call) repeatsVerified(v *verified) bool {
 	if cred, ok := c.people.AccessKey(last.credential.ID); !ok || cred != last.credential {
 		return false // changed since: look closely
 	}
-	if c.event.ReceivedTime.Sub(last.at).Abs() > sigv4.MaxSkew {
+	if last.signature.Fresh(c.event.ReceivedTime) != nil {
 		return false
 	}
-	v.credential, v.at = last.credential, last.at
+	v.credential, v.signature = last.credential, last.signature
 	return true
 }
 
@@ -142,11 +142,10 @@ func (c *call) verify(md metadata.MD, v *verified) error {
 		return signatureFailure(err)
 	}
 	cred, known := c.people.AccessKey(sig.AccessKeyID)
-	key := c.s.nobody // the same work is done for an access key that does not exist
-	if known {
-		key = cred.SigningKey(sig.Date)
+	if !known {
+		cred = c.s.people.Decoy() // the same work is done for an access key that does not exist
 	}
-	err = sig.Verify(key, sigv4.Request{Method: "POST", Path: c.m.name, Host: v.host, Headers: md, PayloadHash: sigv4.UnsignedPayload}, c.event.ReceivedTime)
+	err = sig.Verify(cred.SigningKey(sig.Date), sigv4.Request{Method: "POST", Path: c.m.name, Host: v.host, Headers: md, PayloadHash: sigv4.UnsignedPayload}, c.event.ReceivedTime)
 	if !known {
 		return unknownCredential("UnknownAccessKey")
 	}
@@ -156,7 +155,7 @@ func (c *call) verify(md metadata.MD, v *verified) error {
 	if err := cred.Usable(c.event.ReceivedTime); err != nil {
 		return unknownCredential("InactiveAccessKey")
 	}
-	v.credential, v.at = cred, sig.Time
+	v.credential, v.signature = cred, sig
 	if !c.m.mutating {
 		c.conn.signatures[c.m.number].Store(v)
 	}

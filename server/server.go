@@ -31,7 +31,6 @@ import (
 	"github.com/kmsd/kmsd/audit"
 	"github.com/kmsd/kmsd/crypto"
 	"github.com/kmsd/kmsd/iam"
-	"github.com/kmsd/kmsd/iam/sigv4"
 	"github.com/kmsd/kmsd/keystore"
 	"github.com/kmsd/kmsd/storage"
 )
@@ -83,7 +82,6 @@ type Server struct {
 	log     *slog.Logger
 	limits  Limits
 
-	nobody  sigv4.SigningKey // what signatures of unknown access keys are checked against
 	nonces  nonceCache
 	metrics *metrics
 	grpc    *grpc.Server
@@ -100,7 +98,6 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		store: cfg.Store, people: cfg.People, keys: cfg.Keys, place: cfg.Place, audit: cfg.Audit, markers: cfg.Markers, log: cfg.Log,
 		limits: cfg.Limits.orDefault(), metrics: newMetrics(cfg.Registry, rows), health: health.NewServer(),
-		nobody: sigv4.DeriveKey(crypto.RandomSecret(40), "19700101", cfg.Place.Region, iam.Service),
 		nonces: nonceCache{current: map[[32]byte]struct{}{}, most: noncesKept},
 	}
 	l := s.limits

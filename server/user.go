@@ -32,10 +32,13 @@ func (v *violations) givenUserName(name string) { v.text("user_name", name, 1, m
 
 // userName is the user that a request names; without a name, the caller itself.
 func (c *call) userName(given string) string {
-	if given == "" {
-		return c.credential.UserName
+	switch {
+	case given != "":
+		return given
+	case c.caller().Kind == authz.Root:
+		return iam.RootName
 	}
-	return given
+	return c.credential.UserName
 }
 
 // onUser asks for an action on a user of the caller's account, whether there is such a user or not.
