@@ -101,7 +101,7 @@ type Cost struct {
 	Lanes     uint8  // threads, at least 1
 }
 
-// DefaultCost is 256 MiB, 3 passes, 2 lanes: about half a second, four times the memory of the second recommendation of
+// DefaultCost is 256 MiB, 3 passes, 2 lanes: about a second on two cores, four times the memory of the second recommendation of
 // RFC 9106, section 4.
 func DefaultCost() Cost { return Cost{MemoryKiB: 256 << 10, Passes: 3, Lanes: 2} }
 

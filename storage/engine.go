@@ -51,7 +51,6 @@ const (
 type engineConfig struct {
 	path    string
 	maxSize int64
-	noSync  bool // tests of tests only
 }
 
 // openEngine locks the file, lets check read it as it lies on disk, and opens it. check must walk it: what it accepts is
@@ -127,7 +126,6 @@ func openBolt(c engineConfig, f *os.File) (*bolt.DB, error) {
 		InitialMmapSize: mapSize,
 		PageSize:        pageSize,
 		MaxSize:         int(c.maxSize),
-		NoSync:          c.noSync,
 		NoStatistics:    true,
 		OpenFile:        func(string, int, os.FileMode) (*os.File, error) { return f, nil },
 	})

@@ -29,8 +29,6 @@ type Config struct {
 	// OnBroken is called once when the store becomes broken (ErrBroken), with the cause, before the failed call returns. The
 	// process is expected to stop and start again. It must not call the Store. nil means nobody is told.
 	OnBroken func(cause error)
-
-	testingOnlyNoSync bool // the seeded bug that tests of durability must find
 }
 
 // A Store is an open store. It may be used by many goroutines at once. Close it to release the file.
@@ -142,7 +140,7 @@ func Open(c Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{onBroken: c.OnBroken}
-	e, err := openEngine(engineConfig{path: c.Path, maxSize: c.MaxSize, noSync: c.testingOnlyNoSync}, func(im image, m meta) error {
+	e, err := openEngine(engineConfig{path: c.Path, maxSize: c.MaxSize}, func(im image, m meta) error {
 		return s.load(c.Domain, im, m)
 	})
 	if err != nil {
