@@ -34,6 +34,7 @@ func (s State) String() string {
 // may read it.
 type Key struct {
 	ID       crypto.KeyID
+	Name     string // ID as text
 	ARN      string
 	Created  time.Time
 	State    State
@@ -104,6 +105,7 @@ const (
 type Version struct {
 	Number   int // from 1
 	Material crypto.MaterialID
+	Name     string // Material as text
 	Created  time.Time
 	Rotation Rotation
 

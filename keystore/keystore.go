@@ -109,7 +109,7 @@ func (ks *Keystore) CreateKey(g authz.Grant, n NewKey) (*Key, error) {
 	defer ks.mu.Unlock()
 	s, now := ks.Snapshot(), time.Now().UTC()
 	k := &Key{ID: crypto.NewKeyID(), Created: now, State: Enabled, Description: n.Description, Policy: n.Policy, PolicyUpdated: now}
-	k.ARN = ks.place.KeyARN(n.Account, k.ID)
+	k.Name, k.ARN = k.ID.String(), ks.place.KeyARN(n.Account, k.ID)
 	k.Resource = authz.Resource{Kind: authz.Key, Account: n.Account, ARN: k.ARN, Policy: n.Policy.compiled}
 	k.addVersion(newVersion(k, Creation, now))
 	var made *Key
@@ -145,8 +145,9 @@ func (ks *Keystore) CreateKey(g authz.Grant, n NewKey) (*Key, error) {
 }
 
 func newVersion(k *Key, why Rotation, now time.Time) *Version {
+	material := crypto.NewMaterialID()
 	return &Version{
-		Number: len(k.versions) + 1, Material: crypto.NewMaterialID(), Created: now, Rotation: why,
+		Number: len(k.versions) + 1, Material: material, Name: material.String(), Created: now, Rotation: why,
 		id: k.ID, secret: crypto.RandomSecret(32),
 	}
 }

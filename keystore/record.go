@@ -120,6 +120,7 @@ func decodeMaterial(value []byte, id crypto.KeyID, number int) (*Version, error)
 		return nil, fmt.Errorf("%w: key material of unknown rotation %d", ErrCorrupt, value[1])
 	}
 	copy(v.Material[:], value[10:])
+	v.Name = v.Material.String()
 	v.secret = crypto.NewSecret(value[42:])
 	return v, nil
 }
@@ -159,7 +160,7 @@ func (l *loader) key(path string, value []byte) error {
 	if err := decodeRecord(value, &r, func() int { return r.V }); err != nil {
 		return err
 	}
-	k := &Key{ID: id, ARN: l.place.KeyARN(account, id), Created: r.Created, Description: r.Description, PolicyUpdated: r.PolicyUpdated}
+	k := &Key{ID: id, Name: id.String(), ARN: l.place.KeyARN(account, id), Created: r.Created, Description: r.Description, PolicyUpdated: r.PolicyUpdated}
 	if k.State, err = stateFromString(r.State); err != nil {
 		return err
 	}

@@ -12,17 +12,12 @@ import (
 func (c *call) onAlias(a authz.Action, name string) (authz.Grant, error) {
 	r := authz.Resource{Kind: authz.Alias, Account: c.account(), ARN: c.s.place.AliasARN(c.account(), name)}
 	c.touched("ALIAS", r.ARN, r.Account, "")
-	return c.allow(a, &r, &r)
+	return c.allow(a, &r)
 }
 
 // onTarget asks for an action on the key that an existing alias points to, and returns an error if there is no such alias.
 func (c *call) onTarget(a authz.Action, name string) (*keystore.Key, authz.Grant, error) {
-	t := target{ref: keystore.Ref{Account: c.account(), Alias: name}}
-	t.shown = authz.Resource{Kind: authz.Key, Account: c.account(), ARN: c.s.place.AliasARN(c.account(), name)}
-	if k, ok := c.keys.Resolve(t.ref); ok {
-		t.key = k
-		c.touched("KEY", k.ARN, k.Account(), "")
-	}
+	t := c.lookUp(keystore.Ref{Account: c.account(), Alias: name})
 	g, err := c.authorize(a, t)
 	return t.key, g, err
 }
@@ -114,7 +109,7 @@ func checkListAliases(v *violations, r *kmsv1.ListAliasesRequest) {
 }
 
 func listAliases(c *call, r *kmsv1.ListAliasesRequest) (*kmsv1.ListAliasesResponse, error) {
-	if _, err := c.allow(authz.KMSListAliases, nothing, nothing); err != nil {
+	if _, err := c.allow(authz.KMSListAliases, nothing); err != nil {
 		return nil, err
 	}
 	var of *keystore.Key

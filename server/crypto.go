@@ -37,7 +37,7 @@ func encrypt(c *call, r *kmsv1.EncryptRequest) (*kmsv1.EncryptResponse, error) {
 		return nil, err
 	}
 	return kmsv1.EncryptResponse_builder{
-		CiphertextBlob: blob, KeyId: k.ARN, KeyMaterialId: u.Version.Material.String(), EncryptionAlgorithm: theAlgorithm,
+		CiphertextBlob: blob, KeyId: k.ARN, KeyMaterialId: u.Version.Name, EncryptionAlgorithm: theAlgorithm,
 		VerifiedPlaintextCrc32C: r.HasPlaintextCrc32C(), CiphertextBlobCrc32C: proto.Uint32(crypto.CRC32C(blob)),
 	}.Build(), nil
 }
@@ -73,7 +73,7 @@ func decrypt(c *call, r *kmsv1.DecryptRequest) (*kmsv1.DecryptResponse, error) {
 		return nil, err
 	}
 	return kmsv1.DecryptResponse_builder{
-		Plaintext: plaintext, KeyId: k.ARN, KeyMaterialId: u.Version.Material.String(), EncryptionAlgorithm: theAlgorithm,
+		Plaintext: plaintext, KeyId: k.ARN, KeyMaterialId: u.Version.Name, EncryptionAlgorithm: theAlgorithm,
 		VerifiedCiphertextBlobCrc32C: r.HasCiphertextBlobCrc32C(), PlaintextCrc32C: proto.Uint32(crypto.CRC32C(plaintext)),
 	}.Build(), nil
 }
@@ -117,7 +117,7 @@ func reEncrypt(c *call, r *kmsv1.ReEncryptRequest) (*kmsv1.ReEncryptResponse, er
 	}
 	return kmsv1.ReEncryptResponse_builder{
 		CiphertextBlob: blob, SourceKeyId: source.ARN, KeyId: destination.ARN,
-		SourceKeyMaterialId: from.Version.Material.String(), DestinationKeyMaterialId: to.Version.Material.String(),
+		SourceKeyMaterialId: from.Version.Name, DestinationKeyMaterialId: to.Version.Name,
 		SourceEncryptionAlgorithm: theAlgorithm, DestinationEncryptionAlgorithm: theAlgorithm,
 		VerifiedCiphertextBlobCrc32C: r.HasCiphertextBlobCrc32C(), CiphertextBlobCrc32C: proto.Uint32(crypto.CRC32C(blob)),
 	}.Build(), nil
@@ -180,7 +180,7 @@ func (c *call) dataKey(a authz.Action, r dataKeyRequest) (dataKey, error) {
 	if err != nil {
 		return dataKey{}, err
 	}
-	return dataKey{plaintext, blob, k.ARN, u.Version.Material.String()}, nil
+	return dataKey{plaintext, blob, k.ARN, u.Version.Name}, nil
 }
 
 func checkGenerateDataKey(v *violations, r *kmsv1.GenerateDataKeyRequest) { checkDataKey(v, r) }
@@ -219,7 +219,7 @@ func checkGenerateRandom(v *violations, r *kmsv1.GenerateRandomRequest) {
 
 func generateRandom(c *call, r *kmsv1.GenerateRandomRequest) (*kmsv1.GenerateRandomResponse, error) {
 	c.param(audit.Int("numberOfBytes", int64(r.GetNumberOfBytes())))
-	if _, err := c.allow(authz.KMSGenerateRandom, nothing, nothing); err != nil {
+	if _, err := c.allow(authz.KMSGenerateRandom, nothing); err != nil {
 		return nil, err
 	}
 	b := random(int(r.GetNumberOfBytes()))

@@ -29,10 +29,10 @@ var keyStates = map[keystore.State]kmsv1.KeyState{
 
 func metadataOf(k *keystore.Key) *kmsv1.KeyMetadata {
 	return kmsv1.KeyMetadata_builder{
-		AwsAccountId: k.Account(), KeyId: k.ID.String(), Arn: k.ARN, CreationDate: timestamppb.New(k.Created),
+		AwsAccountId: k.Account(), KeyId: k.Name, Arn: k.ARN, CreationDate: timestamppb.New(k.Created),
 		Enabled: k.State == keystore.Enabled, Description: k.Description, KeyUsage: kmsv1.KeyUsage_KEY_USAGE_ENCRYPT_DECRYPT,
 		KeyState: keyStates[k.State], Origin: kmsv1.KeyMaterialOrigin_KEY_MATERIAL_ORIGIN_AWS_KMS, KeySpec: kmsv1.KeySpec_KEY_SPEC_SYMMETRIC_DEFAULT,
-		EncryptionAlgorithms: []kmsv1.EncryptionAlgorithm{theAlgorithm}, CurrentKeyMaterialId: k.Current().Material.String(),
+		EncryptionAlgorithms: []kmsv1.EncryptionAlgorithm{theAlgorithm}, CurrentKeyMaterialId: k.Current().Name,
 	}.Build()
 }
 
@@ -49,7 +49,7 @@ func createKey(c *call, r *kmsv1.CreateKeyRequest) (*kmsv1.CreateKeyResponse, er
 	c.param(audit.String("keyUsage", "ENCRYPT_DECRYPT"))
 	c.param(audit.String("origin", originKMS))
 	c.param(audit.Bool("bypassPolicyLockoutSafetyCheck", r.GetBypassPolicyLockoutSafetyCheck()))
-	g, err := c.allow(authz.KMSCreateKey, nothing, nothing)
+	g, err := c.allow(authz.KMSCreateKey, nothing)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func createKey(c *call, r *kmsv1.CreateKeyRequest) (*kmsv1.CreateKeyResponse, er
 	}
 	c.touched("KEY", k.ARN, k.Account(), "")
 	c.noteKey(k, k.Current())
-	return kmsv1.CreateKeyResponse_builder{KeyMetadata: metadataOf(k), KeyMaterialId: k.Current().Material.String()}.Build(), nil
+	return kmsv1.CreateKeyResponse_builder{KeyMetadata: metadataOf(k), KeyMaterialId: k.Current().Name}.Build(), nil
 }
 
 // token makes a request idempotent by the client's token: the hash of its parameters tells a repetition from another request.
@@ -134,7 +134,7 @@ func checkListKeys(v *violations, r *kmsv1.ListKeysRequest) {
 }
 
 func listKeys(c *call, r *kmsv1.ListKeysRequest) (*kmsv1.ListKeysResponse, error) {
-	if _, err := c.allow(authz.KMSListKeys, nothing, nothing); err != nil {
+	if _, err := c.allow(authz.KMSListKeys, nothing); err != nil {
 		return nil, err
 	}
 	position, err := c.position("", r.GetMarker())
@@ -146,7 +146,7 @@ func listKeys(c *call, r *kmsv1.ListKeysRequest) (*kmsv1.ListKeysResponse, error
 	page, more := c.keys.Keys(c.account(), after, pageSize(r.GetLimit(), usualPage))
 	out := kmsv1.ListKeysResponse_builder{Truncated: more}
 	for _, k := range page {
-		out.Keys = append(out.Keys, kmsv1.KeyListEntry_builder{KeyId: k.ID.String(), KeyArn: k.ARN}.Build())
+		out.Keys = append(out.Keys, kmsv1.KeyListEntry_builder{KeyId: k.Name, KeyArn: k.ARN}.Build())
 	}
 	if more {
 		last := page[len(page)-1].ID
@@ -272,7 +272,7 @@ func listKeyRotations(c *call, r *kmsv1.ListKeyRotationsRequest) (*kmsv1.ListKey
 
 func rotationOf(k *keystore.Key, v *keystore.Version) *kmsv1.RotationsListEntry {
 	e := kmsv1.RotationsListEntry_builder{
-		KeyId: k.ID.String(), KeyMaterialId: v.Material.String(), Version: int32(v.Number), RotationDate: timestamppb.New(v.Created),
+		KeyId: k.Name, KeyMaterialId: v.Name, Version: int32(v.Number), RotationDate: timestamppb.New(v.Created),
 		KeyMaterialState: kmsv1.KeyMaterialState_KEY_MATERIAL_STATE_NON_CURRENT,
 	}
 	if v == k.Current() {

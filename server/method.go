@@ -57,9 +57,8 @@ func rpc[Req, Resp any, PReq interface {
 				return nil, &failure{code: codes.InvalidArgument, reason: reasonValidation, message: "the request is not a valid message of its type", class: "Malformed"}
 			}
 			c.event.Outcome.BytesIn = int64(proto.Size(req))
-			var v violations
-			check(&v, req)
-			if err := v.err(); err != nil {
+			check(&c.wrong, req)
+			if err := c.wrong.err(); err != nil {
 				return nil, err
 			}
 			resp, err := do(c, req)

@@ -28,6 +28,7 @@ type call struct {
 	people     *iam.Snapshot
 	keys       *keystore.Snapshot
 	event      audit.Event
+	wrong      violations
 }
 
 // caller is who makes the call.
@@ -41,8 +42,11 @@ func (c *call) account() string { return c.credential.Caller.Account }
 func (s *Server) serve(ctx context.Context, m *method, decode func(any) error) (proto.Message, error) {
 	c := s.begin(m)
 	defer s.release(c)
-	ctx, cancel := context.WithTimeout(ctx, s.limits.Call)
-	defer cancel()
+	if end, ok := ctx.Deadline(); !ok || end.Sub(c.event.ReceivedTime) > s.limits.Call {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.limits.Call)
+		defer cancel()
+	}
 	before := s.store.Generation()
 	out, err := c.run(ctx, decode)
 	if after := s.store.Generation(); m.mutating && after != before {
@@ -78,7 +82,7 @@ func (s *Server) begin(m *method) *call {
 func (s *Server) release(c *call) {
 	c.event.EncryptionContext = nil // the request's, not ours to clear
 	c.event.Reset()
-	c.conn, c.credential, c.people, c.keys = nil, nil, nil, nil
+	c.conn, c.credential, c.people, c.keys, c.wrong = nil, nil, nil, nil, nil
 	calls.Put(c)
 }
 
@@ -152,35 +156,37 @@ func (c *call) logInternal(f *failure, err error) {
 	}
 }
 
-// allow asks authz and notes its decision in the event. A denial is an error in AWS's words. shown is what the denial calls the resource: what the
-// caller named, so that a name that leads nowhere is denied like one that leads to a key.
-func (c *call) allow(a authz.Action, r *authz.Resource, shown *authz.Resource) (authz.Grant, error) {
-	g, d := authz.Authorize(c.caller(), a, r)
-	to := &c.event.Decision
-	if to.Result == audit.ResultAllow && d.Verdict == authz.Allow {
-		c.noteMatch(d)
-		return g, nil // of several authorizations the first one stands in reason and layer
-	}
-	to.Reason, to.Layer, to.PolicyGeneration = d.Reason.String(), d.Layer.String(), c.people.Generation()
-	c.noteMatch(d)
+// allow asks authz for a permission. A denial is an error in AWS's words.
+func (c *call) allow(a authz.Action, r *authz.Resource) (authz.Grant, error) {
+	g, d := c.decide(a, r)
 	if d.Verdict != authz.Allow {
-		to.Result = audit.ResultDeny
-		return authz.Grant{}, &failure{
-			code: codes.PermissionDenied, reason: reasonAccessDenied, class: d.Reason.String(),
-			message: authz.Message(c.caller(), a, shown, d, r.Account == c.account() || r.Kind == authz.None),
-		}
+		return authz.Grant{}, c.denial(a, r, d)
 	}
-	to.Result = audit.ResultAllow
 	return g, nil
 }
 
-func (c *call) noteMatch(d authz.Decision) {
-	if d.Policy == "" {
-		return
-	}
+// decide asks authz and notes the decision in the event. Of several that allow, the first one stands there with its reason and layer.
+func (c *call) decide(a authz.Action, r *authz.Resource) (authz.Grant, authz.Decision) {
+	g, d := authz.Authorize(c.caller(), a, r)
 	to := &c.event.Decision
-	to.MatchedPolicies = append(to.MatchedPolicies, d.Policy)
-	to.MatchedStatements = append(to.MatchedStatements, statementName(d.Statement))
+	if d.Policy != "" {
+		to.MatchedPolicies = append(to.MatchedPolicies, d.Policy)
+		to.MatchedStatements = append(to.MatchedStatements, statementName(d.Statement))
+	}
+	if d.Verdict != authz.Allow || to.Result != audit.ResultAllow {
+		to.Result, to.Reason, to.Layer = audit.Result(d.Verdict.String()), d.Reason.String(), d.Layer.String()
+		to.PolicyGeneration = c.people.Generation()
+	}
+	return g, d
+}
+
+// denial is what a denied caller is told. r is the resource as the caller named it, so that a name that leads nowhere is denied
+// like one that leads to a key.
+func (c *call) denial(a authz.Action, r *authz.Resource, d authz.Decision) error {
+	return &failure{
+		code: codes.PermissionDenied, reason: reasonAccessDenied, class: d.Reason.String(),
+		message: authz.Message(c.caller(), a, r, d, r.Account == c.account() || r.Kind == authz.None),
+	}
 }
 
 // statementNames are the names of the first statements, so that the hot path makes no strings. :: number → name

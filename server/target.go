@@ -11,9 +11,8 @@ import (
 
 // target is a key as a request names it, and what was found under that name.
 type target struct {
-	ref   keystore.Ref
-	shown authz.Resource // for denials: the name that the caller gave
-	key   *keystore.Key  // nil if there is none
+	ref keystore.Ref
+	key *keystore.Key // nil if there is none
 }
 
 // target looks up a key by what a request calls it.
@@ -24,19 +23,31 @@ func (c *call) target(field, text string) (target, error) {
 		f.fields = []violation{{field, f.message}}
 		return target{}, f
 	}
+	return c.lookUp(ref), nil
+}
+
+// lookUp finds a key and notes in the event what was asked for.
+func (c *call) lookUp(ref keystore.Ref) target {
 	t := target{ref: ref}
 	if k, ok := c.keys.Resolve(ref); ok {
 		t.key = k
 		c.touched("KEY", k.ARN, k.Account(), "")
 	}
-	t.shown = authz.Resource{Kind: authz.Key, Account: ref.Account, ARN: c.s.place.KeyARN(ref.Account, ref.ID)}
 	if ref.Alias != "" {
-		t.shown.ARN = c.s.place.AliasARN(ref.Account, ref.Alias)
-		c.touched("ALIAS", t.shown.ARN, ref.Account, "")
+		c.touched("ALIAS", c.s.place.AliasARN(ref.Account, ref.Alias), ref.Account, "")
 	} else if t.key == nil {
-		c.touched("KEY", t.shown.ARN, ref.Account, "")
+		c.touched("KEY", c.s.place.KeyARN(ref.Account, ref.ID), ref.Account, "")
 	}
-	return t, nil
+	return t
+}
+
+// named is the key under the name that the caller gave it: what denials speak of.
+func (c *call) named(t target) *authz.Resource {
+	r := &authz.Resource{Kind: authz.Key, Account: t.ref.Account, ARN: c.s.place.KeyARN(t.ref.Account, t.ref.ID)}
+	if t.ref.Alias != "" {
+		r.ARN = c.s.place.AliasARN(t.ref.Account, t.ref.Alias)
+	}
+	return r
 }
 
 // byID is target for operations that AWS does not let name a key by an alias.
@@ -55,15 +66,20 @@ func (c *call) byID(field, text string) (target, error) {
 // key or not; who may is told that there is none.
 func (c *call) authorize(a authz.Action, t target) (authz.Grant, error) {
 	if t.key != nil {
-		return c.allow(a, &t.key.Resource, &t.shown)
+		g, d := c.decide(a, &t.key.Resource)
+		if d.Verdict != authz.Allow {
+			return authz.Grant{}, c.denial(a, c.named(t), d)
+		}
+		return g, nil
 	}
 	absent := authz.Resource{Kind: authz.Key, Account: t.ref.Account, ARN: c.s.place.KeyARN(t.ref.Account, t.ref.ID)}
-	if _, err := c.allow(a, &absent, &t.shown); err != nil {
-		return authz.Grant{}, err
+	shown := c.named(t)
+	if _, d := c.decide(a, &absent); d.Verdict != authz.Allow {
+		return authz.Grant{}, c.denial(a, shown, d)
 	}
-	what := "Key '" + t.shown.ARN + "' does not exist"
+	what := "Key '" + shown.ARN + "' does not exist"
 	if t.ref.Alias != "" {
-		what = "Alias " + t.shown.ARN + " is not found."
+		what = "Alias " + shown.ARN + " is not found."
 	}
 	return authz.Grant{}, &failure{code: codes.NotFound, reason: reasonNotFound, message: what, class: "NoSuchKey"}
 }
@@ -71,7 +87,7 @@ func (c *call) authorize(a authz.Action, t target) (authz.Grant, error) {
 // noteKey writes the version that is used into the event.
 func (c *call) noteKey(k *keystore.Key, v *keystore.Version) {
 	c.event.Key = audit.Key{
-		ID: k.ID.String(), Version: v.Number, MaterialID: v.Material.String(),
+		ID: k.Name, Version: v.Number, MaterialID: v.Name,
 		Algorithm: symmetricDefault, Origin: originKMS, State: k.State.String(),
 	}
 }
@@ -106,7 +122,7 @@ func (c *call) decrypter(a authz.Action, field, text string, blob []byte) (*keys
 	if err != nil {
 		return nil, keystore.Usable{}, err
 	}
-	t, err := c.named(field, text, h)
+	t, err := c.source(field, text, h)
 	if err != nil {
 		return nil, keystore.Usable{}, err
 	}
@@ -132,14 +148,14 @@ func (c *call) decrypter(a authz.Action, field, text string, blob []byte) (*keys
 	return t.key, u, nil
 }
 
-// named is the key that the caller names, or else the one that the ciphertext names, of whatever account.
-func (c *call) named(field, text string, h crypto.Header) (target, error) {
+// source is the key that the caller names, or else the one that the ciphertext names, of whatever account.
+func (c *call) source(field, text string, h crypto.Header) (target, error) {
 	if text != "" {
 		return c.target(field, text)
 	}
-	account := c.account()
+	ref := keystore.Ref{Account: c.account(), ID: h.Key}
 	if k, ok := c.keys.Key(h.Key); ok {
-		account = k.Account()
+		ref.Account = k.Account()
 	}
-	return c.target(field, c.s.place.KeyARN(account, h.Key))
+	return c.lookUp(ref), nil
 }

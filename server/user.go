@@ -49,7 +49,7 @@ func (c *call) onUser(a authz.Action, name string) (authz.Grant, error) {
 func (c *call) onEntity(a authz.Action, arn string) (authz.Grant, error) {
 	r := authz.Resource{Kind: authz.IAMEntity, Account: c.account(), ARN: arn}
 	c.touched("USER", arn, r.Account, "")
-	return c.allow(a, &r, &r)
+	return c.allow(a, &r)
 }
 
 func userOf(u iam.User) *iamv1.User {
@@ -97,7 +97,7 @@ func checkListUsers(v *violations, r *iamv1.ListUsersRequest) {
 }
 
 func listUsers(c *call, r *iamv1.ListUsersRequest) (*iamv1.ListUsersResponse, error) {
-	if _, err := c.allow(authz.IAMListUsers, nothing, nothing); err != nil {
+	if _, err := c.allow(authz.IAMListUsers, nothing); err != nil {
 		return nil, err
 	}
 	after, err := c.position(r.GetPathPrefix(), r.GetMarker())
@@ -380,7 +380,7 @@ func deleteUserPolicy(c *call, r *iamv1.DeleteUserPolicyRequest) (*iamv1.DeleteU
 func checkGetCallerIdentity(*violations, *stsv1.GetCallerIdentityRequest) {}
 
 func getCallerIdentity(c *call, _ *stsv1.GetCallerIdentityRequest) (*stsv1.GetCallerIdentityResponse, error) {
-	if _, err := c.allow(authz.STSGetCallerIdentity, nothing, nothing); err != nil {
+	if _, err := c.allow(authz.STSGetCallerIdentity, nothing); err != nil {
 		return nil, err
 	}
 	who := c.caller()
