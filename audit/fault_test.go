@@ -23,7 +23,6 @@ type faults struct {
 	from  int // the first step that fails
 	count int // how many steps fail
 	fault fault
-	hit   int
 }
 
 // fault is what happens at a step.
@@ -37,27 +36,26 @@ type fault struct {
 func (f *faults) arm(from, count int, what fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.armed, f.step, f.from, f.count, f.fault, f.hit = true, 0, from, count, what, 0
+	f.armed, f.step, f.from, f.count, f.fault = true, 0, from, count, what
 }
 
-// strikes counts one step and reports whether it fails.
-func (f *faults) strikes() bool {
+// strike counts one step and gives the fault that happens at it; the zero fault is none.
+func (f *faults) strike() fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.armed {
-		return false
+		return fault{}
 	}
 	f.step++
 	if f.step >= f.from && f.step < f.from+f.count {
-		f.hit++
-		return true
+		return f.fault
 	}
-	return false
+	return fault{}
 }
 
 func (f *faults) open(path string, flag int, perm fs.FileMode) (File, error) {
-	if f.strikes() && f.fault.other != nil {
-		return nil, f.fault.other
+	if err := f.strike().other; err != nil {
+		return nil, err
 	}
 	real, err := openOSFile(path, flag, perm)
 	if err != nil {
@@ -72,30 +70,30 @@ type faultyFile struct {
 }
 
 func (f *faultyFile) Write(p []byte) (int, error) {
-	if f.faults.strikes() && f.faults.fault.write != nil {
-		return f.faults.fault.write(f.File, p)
+	if write := f.faults.strike().write; write != nil {
+		return write(f.File, p)
 	}
 	return f.File.Write(p)
 }
 
 func (f *faultyFile) Datasync() error {
-	if f.faults.strikes() && f.faults.fault.sync != nil {
-		return f.faults.fault.sync(f.File)
+	if sync := f.faults.strike().sync; sync != nil {
+		return sync(f.File)
 	}
 	return f.File.Datasync()
 }
 
 func (f *faultyFile) Truncate(size int64) error {
-	if f.faults.strikes() && f.faults.fault.other != nil {
-		return f.faults.fault.other
+	if err := f.faults.strike().other; err != nil {
+		return err
 	}
 	return f.File.Truncate(size)
 }
 
 func (f *faultyFile) Close() error {
 	err := f.File.Close()
-	if f.faults.strikes() && f.faults.fault.other != nil {
-		return f.faults.fault.other
+	if other := f.faults.strike().other; other != nil {
+		return other
 	}
 	return err
 }
@@ -373,5 +371,38 @@ func TestTornBatch(t *testing.T) {
 		content := append([]byte(nil), whole...)
 		clear(content[max(from, start):min(from+512, len(content))])
 		check(fmt.Sprintf("sector at %d unwritten", from), content)
+	}
+}
+
+// TestBatchBehindAFailedOneFails: what waits behind a write that fails follows it in the chain, so it must be told at once, with the cause.
+func TestBatchBehindAFailedOneFails(t *testing.T) {
+	writing, release := make(chan struct{}), make(chan struct{})
+	f := &faults{}
+	l, _ := createLog(t, func(c *Config) { c.OpenFile = f.open })
+	f.arm(1, 1, fault{write: func(File, []byte) (int, error) {
+		close(writing)
+		<-release
+		return 0, unix.EIO
+	}})
+	answers := make(chan error, 2)
+	add := func() { answers <- l.Append(context.Background(), decrypt(1)) }
+	go add()
+	<-writing
+	go add()
+	for queued := 0; queued == 0; time.Sleep(time.Millisecond) {
+		l.mu.Lock()
+		queued = len(l.pending.buf)
+		l.mu.Unlock()
+	}
+	close(release)
+	for range 2 {
+		select {
+		case err := <-answers:
+			if !errors.Is(err, ErrUnavailable) || !errors.Is(err, unix.EIO) {
+				t.Errorf("Append = %v, want ErrUnavailable and EIO", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("an append behind a failed write waits for ever")
+		}
 	}
 }
