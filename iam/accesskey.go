@@ -48,7 +48,7 @@ func newAccessKey(s *Snapshot) accessKey {
 
 // CreateAccessKey gives a user, or the root user for RootName, an access key. Each may have MaxAccessKeysPerUser,
 // active or not (ErrLimitExceeded). The grant must permit authz.IAMCreateAccessKey on the user's ARN.
-func (i *IAM) CreateAccessKey(g authz.Grant, account, name string, also ...Also) (AccessKey, error) {
+func (i *IAM) CreateAccessKey(g authz.Grant, account, name string) (AccessKey, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	s := i.Snapshot()
@@ -62,23 +62,23 @@ func (i *IAM) CreateAccessKey(g authz.Grant, account, name string, also ...Also)
 	k := newAccessKey(s)
 	next := p.clone()
 	next.keys = append(slices.Clone(p.keys), k)
-	if err := i.putAccessKey(s, p, next, k, also); err != nil {
+	if err := i.putAccessKey(s, p, next, k); err != nil {
 		return AccessKey{}, fmt.Errorf("creating an access key: %w", err)
 	}
 	return k.told(), nil
 }
 
-func (i *IAM) putAccessKey(s *Snapshot, p, next *principal, k accessKey, also []Also) error {
+func (i *IAM) putAccessKey(s *Snapshot, p, next *principal, k accessKey) error {
 	record := encodeAccessKey(k)
 	defer clear(record)
 	return i.commit(s, p, next, func(tx *storage.Tx) error {
 		return tx.Put(kindAccessKey, join(p.Account, p.ID, k.id), record)
-	}, also)
+	})
 }
 
 // UpdateAccessKey sets the status of an access key. It holds for every call that reads the snapshot after it
 // returns. The grant must permit authz.IAMUpdateAccessKey on the user's ARN.
-func (i *IAM) UpdateAccessKey(g authz.Grant, account, name, id string, status Status, also ...Also) error {
+func (i *IAM) UpdateAccessKey(g authz.Grant, account, name, id string, status Status) error {
 	if status != Active && status != Inactive {
 		return invalid("Status", "must be Active or Inactive")
 	}
@@ -92,14 +92,14 @@ func (i *IAM) UpdateAccessKey(g authz.Grant, account, name, id string, status St
 	next := p.clone()
 	next.keys = slices.Clone(p.keys)
 	next.keys[at].status = status
-	if err := i.putAccessKey(s, p, next, next.keys[at], also); err != nil {
+	if err := i.putAccessKey(s, p, next, next.keys[at]); err != nil {
 		return fmt.Errorf("updating an access key: %w", err)
 	}
 	return nil
 }
 
 // DeleteAccessKey removes an access key for good. The grant must permit authz.IAMDeleteAccessKey on the user's ARN.
-func (i *IAM) DeleteAccessKey(g authz.Grant, account, name, id string, also ...Also) error {
+func (i *IAM) DeleteAccessKey(g authz.Grant, account, name, id string) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	s := i.Snapshot()
@@ -111,7 +111,7 @@ func (i *IAM) DeleteAccessKey(g authz.Grant, account, name, id string, also ...A
 	next.keys = slices.Delete(slices.Clone(p.keys), at, at+1)
 	err = i.commit(s, p, next, func(tx *storage.Tx) error {
 		return tx.Delete(kindAccessKey, join(account, p.ID, id))
-	}, also)
+	})
 	if err != nil {
 		return fmt.Errorf("deleting an access key: %w", err)
 	}

@@ -73,7 +73,7 @@ func parseCertificate(der []byte, userName string, created time.Time) (ClientCer
 // MaxCertificateValidity, zero meaning DefaultCertificateValidity, and from five minutes before, for clocks that
 // are behind. A user may have MaxCertificatesPerUser, expired ones counted (ErrLimitExceeded). The root user takes
 // none. The grant must permit authz.IAMCreateClientCertificate on the user's ARN.
-func (i *IAM) CreateClientCertificate(g authz.Grant, account, name string, csr []byte, validity time.Duration, also ...Also) (ClientCertificate, error) {
+func (i *IAM) CreateClientCertificate(g authz.Grant, account, name string, csr []byte, validity time.Duration) (ClientCertificate, error) {
 	if validity == 0 {
 		validity = DefaultCertificateValidity
 	}
@@ -106,7 +106,7 @@ func (i *IAM) CreateClientCertificate(g authz.Grant, account, name string, csr [
 	record := certificateRecord{Version: recordVersion, Created: c.Created, Certificate: c.DER}
 	err = i.commit(s, p, next, func(tx *storage.Tx) error {
 		return tx.Put(kindCertificate, join(account, p.ID, c.fingerprintHex()), encodeJSON(record))
-	}, also)
+	})
 	if err != nil {
 		return ClientCertificate{}, fmt.Errorf("storing a client certificate: %w", err)
 	}
@@ -176,7 +176,7 @@ func (i *IAM) issueClient(u User, public any, validity time.Duration) (ClientCer
 // DeleteClientCertificate revokes a certificate: it is no credential for whoever reads the snapshot after it
 // returns, on connections that are open too. The grant must permit authz.IAMDeleteClientCertificate on the user's
 // ARN.
-func (i *IAM) DeleteClientCertificate(g authz.Grant, account, name string, fingerprint [32]byte, also ...Also) error {
+func (i *IAM) DeleteClientCertificate(g authz.Grant, account, name string, fingerprint [32]byte) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	s := i.Snapshot()
@@ -192,7 +192,7 @@ func (i *IAM) DeleteClientCertificate(g authz.Grant, account, name string, finge
 	next.certificates = slices.Delete(slices.Clone(p.certificates), at, at+1)
 	err = i.commit(s, p, next, func(tx *storage.Tx) error {
 		return tx.Delete(kindCertificate, join(account, p.ID, hex.EncodeToString(fingerprint[:])))
-	}, also)
+	})
 	if err != nil {
 		return fmt.Errorf("deleting a client certificate: %w", err)
 	}

@@ -4,8 +4,7 @@
 // It keeps them as sealed records in a store and serves them from an immutable Snapshot, compiled for authz. It
 // makes access keys and client certificates, and is the certificate authority behind the latter. It does not
 // decide who may do what (authz does, and every change asks for its Grant), does not speak TLS or gRPC, and does
-// not write the audit log: a change takes functions that run in its own transaction, so that the record of it
-// commits with it.
+// not write the audit log.
 //
 // Names are AWS IAM's. An id (AIDA…, AKIA…) is random and never given twice, so a user made again under an old name
 // has none of the trust that the old one had.
@@ -52,11 +51,6 @@ type IAM struct {
 	mu       sync.Mutex // serialises changes; readers do not take it
 }
 
-// Also is run in the transaction of a change, after the change's own records are put. If it fails, nothing changes
-// and its error is returned, wrapped. It must not call the IAM but for Snapshot, which is still the one from
-// before the change.
-type Also = func(*storage.Tx) error
-
 // Open loads all principals from cfg.Store, on which Bootstrap has been run; otherwise the error matches
 // ErrNoSuchEntity. A record that does not load, belongs to nobody, or contradicts another is an error that names
 // it: nothing is skipped.
@@ -97,16 +91,11 @@ func (i *IAM) Snapshot() *Snapshot { return i.snapshot.Load() }
 
 // commit writes a change durably and then publishes it: old gives way to next, either of which may be nil. The
 // caller holds i.mu and made both from s, the published snapshot.
-func (i *IAM) commit(s *Snapshot, old, next *principal, write func(*storage.Tx) error, also []Also) error {
+func (i *IAM) commit(s *Snapshot, old, next *principal, write func(*storage.Tx) error) error {
 	var generation uint64
 	err := i.cfg.Store.Update(func(tx *storage.Tx) error {
 		if err := write(tx); err != nil {
 			return err
-		}
-		for _, f := range also {
-			if err := f(tx); err != nil {
-				return err
-			}
 		}
 		generation = tx.Generation()
 		return nil

@@ -38,7 +38,7 @@ func (p *principal) findPolicy(name string) (int, bool) {
 // All inline policies of a user together may have MaxInlinePolicyChars, white space between the tokens not counted
 // (ErrLimitExceeded). A document that authz does not parse gives authz's error, which matches ErrMalformedPolicy.
 // The grant must permit authz.IAMPutUserPolicy on the user's ARN.
-func (i *IAM) PutUserPolicy(g authz.Grant, account, userName, policyName, document string, also ...Also) error {
+func (i *IAM) PutUserPolicy(g authz.Grant, account, userName, policyName, document string) error {
 	if err := checkName("PolicyName", policyName, maxPolicyName); err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (i *IAM) PutUserPolicy(g authz.Grant, account, userName, policyName, docume
 	record := policyRecord{Version: recordVersion, Name: pol.name, Document: pol.document, Updated: pol.updated}
 	err = i.commit(s, p, next, func(tx *storage.Tx) error {
 		return tx.Put(kindUserPolicy, join(account, p.ID, fold(policyName)), encodeJSON(record))
-	}, also)
+	})
 	if err != nil {
 		return fmt.Errorf("putting a user policy: %w", err)
 	}
@@ -118,7 +118,7 @@ func significantChars(document string) int {
 
 // DeleteUserPolicy removes an inline policy by its exact name. The grant must permit authz.IAMDeleteUserPolicy on
 // the user's ARN.
-func (i *IAM) DeleteUserPolicy(g authz.Grant, account, userName, policyName string, also ...Also) error {
+func (i *IAM) DeleteUserPolicy(g authz.Grant, account, userName, policyName string) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	s := i.Snapshot()
@@ -130,7 +130,7 @@ func (i *IAM) DeleteUserPolicy(g authz.Grant, account, userName, policyName stri
 	next.policies = slices.Delete(slices.Clone(p.policies), at, at+1)
 	err = i.commit(s, p, next, func(tx *storage.Tx) error {
 		return tx.Delete(kindUserPolicy, join(account, p.ID, fold(policyName)))
-	}, also)
+	})
 	if err != nil {
 		return fmt.Errorf("deleting a user policy: %w", err)
 	}

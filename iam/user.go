@@ -10,7 +10,7 @@ import (
 // CreateUser makes a user without credentials and policies. An empty path means "/". The grant must permit
 // authz.IAMCreateUser on NewUserARN. The user is durable when it returns nil; the error matches ErrValidation,
 // ErrEntityExists (also for a name that differs in case only) or ErrLimitExceeded.
-func (i *IAM) CreateUser(g authz.Grant, account, name, path string, also ...Also) (User, error) {
+func (i *IAM) CreateUser(g authz.Grant, account, name, path string) (User, error) {
 	if path == "" {
 		path = "/"
 	}
@@ -41,7 +41,7 @@ func (i *IAM) CreateUser(g authz.Grant, account, name, path string, also ...Also
 	}}
 	err := i.commit(s, nil, p, func(tx *storage.Tx) error {
 		return tx.Put(kindUser, join(account, p.ID), encodeUser(p.User))
-	}, also)
+	})
 	if err != nil {
 		return User{}, fmt.Errorf("creating a user: %w", err)
 	}
@@ -54,7 +54,7 @@ func encodeUser(u User) []byte {
 
 // DeleteUser removes a user, who must have no access keys, certificates and policies left (ErrDeleteConflict). The
 // grant must permit authz.IAMDeleteUser on the user's ARN. The user's id is never given again.
-func (i *IAM) DeleteUser(g authz.Grant, account, name string, also ...Also) error {
+func (i *IAM) DeleteUser(g authz.Grant, account, name string) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	s := i.Snapshot()
@@ -68,7 +68,7 @@ func (i *IAM) DeleteUser(g authz.Grant, account, name string, also ...Also) erro
 	if len(p.keys)+len(p.policies)+len(p.certificates) > 0 {
 		return ErrDeleteConflict
 	}
-	err = i.commit(s, p, nil, func(tx *storage.Tx) error { return tx.Delete(kindUser, join(account, p.ID)) }, also)
+	err = i.commit(s, p, nil, func(tx *storage.Tx) error { return tx.Delete(kindUser, join(account, p.ID)) })
 	if err != nil {
 		return fmt.Errorf("deleting a user: %w", err)
 	}
