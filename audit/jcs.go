@@ -36,7 +36,7 @@ func appendString(b []byte, s string) []byte {
 }
 
 // plainPrefix gives the number of leading bytes of s that stand for themselves, eight at a time.
-func plainPrefix(s string) int {
+func plainPrefix[T string | []byte](s T) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	i := 0
 	for ; i+8 <= len(s); i += 8 {

@@ -139,10 +139,11 @@ func skipValue(b []byte, i, depth int) (int, error) {
 	case '[':
 		return skipList(b, i, depth)
 	}
-	for _, word := range [...]string{"true", "false", "null"} {
-		if bytes.HasPrefix(b[i:], []byte(word)) {
-			return i + len(word), nil
-		}
+	switch rest := b[i:]; {
+	case len(rest) >= 4 && (string(rest[:4]) == "true" || string(rest[:4]) == "null"):
+		return i + 4, nil
+	case len(rest) >= 5 && string(rest[:5]) == "false":
+		return i + 5, nil
 	}
 	return skipNumber(b, i)
 }
@@ -232,7 +233,11 @@ func skipString(b []byte, i int) (int, error) {
 	if i >= len(b) || b[i] != '"' {
 		return 0, errSyntax
 	}
-	for i++; i < len(b); {
+	for i++; ; {
+		i += plainPrefix(b[i:])
+		if i >= len(b) {
+			return 0, errSyntax
+		}
 		switch c := b[i]; {
 		case c == '"':
 			return i + 1, nil
@@ -244,8 +249,6 @@ func skipString(b []byte, i int) (int, error) {
 			i += n
 		case c < 0x20:
 			return 0, errSyntax
-		case c < utf8.RuneSelf:
-			i++
 		default:
 			r, n := utf8.DecodeRune(b[i:])
 			if r == utf8.RuneError && n < 2 {
@@ -254,7 +257,6 @@ func skipString(b []byte, i int) (int, error) {
 			i += n
 		}
 	}
-	return 0, errSyntax
 }
 
 // escapeLength gives the length of the canonical escape that b begins with, or 0.
