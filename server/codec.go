@@ -30,12 +30,26 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	return mem.BufferSlice{mem.SliceBuffer(b)}, nil
 }
 
+// received is a request on its way through the codec. What is wrong with it is kept in it for the pipeline: an error of Unmarshal gRPC
+// answers by itself, at once, and the call's event would come after its answer.
+type received struct {
+	message proto.Message
+	err     error
+}
+
 // Unmarshal decodes a message.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	m, ok := v.(proto.Message)
-	if !ok {
-		return fmt.Errorf("decoding %T: it is no message", v)
+	switch v := v.(type) {
+	case *received:
+		v.err = c.unmarshal(data, v.message)
+		return nil
+	case proto.Message:
+		return c.unmarshal(data, v)
 	}
+	return fmt.Errorf("decoding %T: it is no message", v)
+}
+
+func (c codec) unmarshal(data mem.BufferSlice, m proto.Message) error {
 	if data.Len() > c.most {
 		return errTooLarge
 	}

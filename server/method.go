@@ -2,12 +2,14 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -53,8 +55,8 @@ func rpc[Req, Resp any, PReq interface {
 		mutating: flags&mutating != 0, crypto: flags&usesKey != 0,
 		handle: func(c *call, decode func(any) error) (proto.Message, error) {
 			req := PReq(new(Req))
-			if err := decode(req); err != nil {
-				return nil, &failure{code: codes.InvalidArgument, reason: reasonValidation, message: "the request is not a valid message of its type", class: "Malformed"}
+			if err := receive(decode, req); err != nil {
+				return nil, err
 			}
 			c.event.Outcome.BytesIn = int64(proto.Size(req))
 			check(&c.wrong, req)
@@ -69,6 +71,22 @@ func rpc[Req, Resp any, PReq interface {
 		},
 		wipe: wiper(PResp(new(Resp)).ProtoReflect().Descriptor()),
 	}
+}
+
+// receive reads and decodes a request.
+func receive(decode func(any) error, req proto.Message) error {
+	in := received{message: req}
+	if err := decode(&in); err != nil {
+		// The request did not arrive, or not in a form that gRPC takes, which has told the client so.
+		return &failure{code: status.Code(err), reason: reasonValidation, message: "the request did not arrive", class: "NotReceived"}
+	}
+	if errors.Is(in.err, errTooLarge) {
+		return &failure{code: codes.InvalidArgument, reason: reasonValidation, message: "the request is larger than this kmsd takes", class: "TooLarge"}
+	}
+	if in.err != nil {
+		return &failure{code: codes.InvalidArgument, reason: reasonValidation, message: "the request is not a valid message of its type", class: "Malformed"}
+	}
+	return nil
 }
 
 // wiper returns what overwrites the bytes fields of a message, or does nothing where there are none.
