@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/kmsd/kmsd/audit"
+	"github.com/kmsd/kmsd/client"
+	"github.com/kmsd/kmsd/client/envelope"
+)
+
+// The exit codes of kmsctl.
+const (
+	exitOK          = 0
+	exitError       = 1
+	exitUsage       = 2
+	exitNotFound    = 3
+	exitDenied      = 4
+	exitConflict    = 5
+	exitUnavailable = 6
+	exitVerify      = 7
+	exitInterrupted = 130
+)
+
+// usageError is a mistake in the command line.
+type usageError struct{ error }
+
+// Unwrap gives the mistake.
+func (e usageError) Unwrap() error { return e.error }
+
+// hintedError says besides what to do.
+type hintedError struct {
+	error
+	hint string
+}
+
+// Unwrap gives the error without the hint.
+func (e *hintedError) Unwrap() error { return e.error }
+
+func hint(err error, format string, args ...any) error {
+	return &hintedError{err, fmt.Sprintf(format, args...)}
+}
+
+func hintAt(err error, text string) error { return &hintedError{err, text} }
+
+// codedError has an exit code of its own.
+type codedError struct {
+	error
+	hint string
+	code int
+}
+
+// Unwrap gives the error beneath.
+func (e *codedError) Unwrap() error { return e.error }
+
+// usage makes an error of a mistake in the command line that is found while the command runs.
+func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// exit tells how the run ended and returns its exit code.
+func (a *app) exit(ctx context.Context, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if ctx.Err() != nil {
+		fmt.Fprintln(a.stderr, "error: interrupted")
+		return exitInterrupted
+	}
+	code, text := classify(err)
+	fmt.Fprintln(a.stderr, "error: "+printable(err.Error()))
+	if text != "" {
+		fmt.Fprintln(a.stderr, "hint: "+printable(text))
+	}
+	return code
+}
+
+// classify returns the exit code of an error and what to do about it.
+func classify(err error) (code int, text string) {
+	var (
+		usage   usageError
+		coded   *codedError
+		hinted  *hintedError
+		fromKMS *client.Error
+	)
+	if errors.As(err, &hinted) {
+		text = hinted.hint
+	}
+	other := func(c int, t string) (int, string) {
+		if text == "" {
+			text = t
+		}
+		return c, text
+	}
+	switch {
+	case errors.As(err, &usage):
+		return other(exitUsage, "kmsctl --help")
+	case errors.As(err, &coded):
+		return other(coded.code, coded.hint)
+	case errors.Is(err, audit.ErrVerification):
+		return other(exitVerify, "keep the folder as it is: it is evidence; compare it with a copy kept elsewhere")
+	case errors.Is(err, client.ErrIntegrity):
+		return other(exitVerify, "the answer was altered on the way: run the command again")
+	case errors.As(err, &fromKMS):
+		return other(ofKMS(fromKMS))
+	case unreadable(err):
+		return other(exitVerify, "the file is not the one that was encrypted, or no file of kmsctl or the AWS Encryption SDK")
+	case errors.Is(err, fs.ErrExist):
+		return other(exitConflict, "choose another name, or remove the file first")
+	case errors.Is(err, audit.ErrNoLog):
+		return other(exitNotFound, "give the folder of the log, such as kmsd-data/audit")
+	}
+	return other(exitError, "")
+}
+
+// unreadable reports whether err is a message that envelope refuses for what it holds.
+func unreadable(err error) bool {
+	for _, e := range []error{
+		envelope.ErrMalformed, envelope.ErrUnsupported, envelope.ErrLimit, envelope.ErrTruncated, envelope.ErrTrailing, envelope.ErrAltered,
+		envelope.ErrNoDataKey, envelope.ErrContext,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// hints say what to do about an error of kmsd. :: reason → hint
+var hints = map[string]string{
+	"AccessDeniedException":                "kmsctl whoami says who you are; whoever manages your policies can allow what is named above",
+	"UnrecognizedClientException":          "the credentials are unknown, inactive or deleted: get others, or check them with kmsctl doctor",
+	"InvalidSignatureException":            "kmsctl doctor checks clock, region and endpoint",
+	"IncompleteSignatureException":         "kmsctl and kmsd may be of different versions: compare kmsctl version and kmsd version",
+	"MissingAuthenticationTokenException":  "kmsctl doctor checks the credentials file",
+	"NotFoundException":                    "kmsctl key list and kmsctl alias list show what there is",
+	"NoSuchEntityException":                "kmsctl user list shows what there is",
+	"DisabledException":                    "kmsctl key enable KEY",
+	"InvalidCiphertextException":           "give the same --context pairs as for encrypting, and the whole ciphertext",
+	"IncorrectKeyException":                "leave out --key: the ciphertext names its key",
+	"AlreadyExistsException":               "choose another name, or kmsctl alias update",
+	"EntityAlreadyExistsException":         "choose another name",
+	"DeleteConflictException":              "remove the user's access keys, certificates and policies first",
+	"LimitExceededException":               "remove what is no longer used",
+	"MalformedPolicyDocumentException":     "the policy language is AWS's: Version, Statement, Effect, Principal, Action, Resource, Condition",
+	"IdempotentParameterMismatchException": "use another --client-token for another request",
+	"ThrottlingException":                  "try again later",
+	"UnsupportedOperationException":        "kmsctl and kmsd may be of different versions: compare kmsctl version and kmsd version",
+}
+
+// ofKMS is classify for an answer of kmsd.
+func ofKMS(e *client.Error) (int, string) {
+	code := exitError
+	switch e.Code {
+	case codes.NotFound:
+		code = exitNotFound
+	case codes.PermissionDenied, codes.Unauthenticated:
+		code = exitDenied
+	case codes.AlreadyExists, codes.FailedPrecondition, codes.Aborted:
+		code = exitConflict
+	case codes.Unavailable, codes.DeadlineExceeded:
+		code = exitUnavailable
+	case codes.DataLoss:
+		code = exitVerify
+	case codes.ResourceExhausted:
+		code = exitConflict
+		if e.Reason != "LimitExceededException" {
+			code = exitUnavailable
+		}
+	}
+	switch e.Reason {
+	case "InvalidCiphertextException":
+		code = exitVerify
+	case "IncorrectKeyException", "IdempotentParameterMismatchException":
+		code = exitConflict
+	}
+	text := hints[e.Reason]
+	if e.Reason == "" && code == exitUnavailable {
+		text = "kmsctl doctor says what is in the way: is kmsd running, and is the endpoint right?"
+	}
+	return code, text
+}
