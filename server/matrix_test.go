@@ -288,27 +288,39 @@ func foreignAuthority(m *matrix, who *cast) {
 func TestPathsThatNameNoMethod(t *testing.T) {
 	m := &matrix{door: newDoor(t, nil)}
 	body := marshal(t, kmsv1.GenerateRandomRequest_builder{NumberOfBytes: 32}.Build())
-	paths := []string{
+	unknown := outcome{codes.Unimplemented, "UNIMPLEMENTED", "UnsupportedOperationException", "UnknownMethod", audit.ResultNone, "root", audit.AuthAccessKey}
+	for _, path := range []string{
 		"//kmsd.kms.v1.CryptoService/GenerateRandom", "/kmsd.kms.v1.CryptoService//GenerateRandom", "/kmsd.kms.v1.CryptoService/generateRandom",
-		"/kmsd.kms.v1.cryptoservice/GenerateRandom", "/kmsd.kms.v1.CryptoService/GenerateRandom/", "/kmsd.kms.v1.CryptoService/%47enerateRandom",
-		"/kmsd.kms.v1.CryptoService/../CryptoService/GenerateRandom", "/kmsd.kms.v2.CryptoService/GenerateRandom", "/GenerateRandom", "/",
+		"/kmsd.kms.v1.cryptoservice/GenerateRandom", "/kmsd.kms.v1.CryptoService/GenerateRandom/",
+		"/kmsd.kms.v1.CryptoService/../CryptoService/GenerateRandom", "/kmsd.kms.v2.CryptoService/GenerateRandom", "/kmsd.kms.v1.CryptoService/%47enerateRandom",
+	} {
+		m.path(path, "nobody", call{body: body}, refused("MissingAuthenticationTokenException", "NoCredentials"))
+		want := unknown
+		if strings.Contains(path, "%") { // what has two spellings cannot be signed
+			want = refused("IncompleteSignatureException", "IncompleteSignature")
+		}
+		m.path(path, "root", call{body: body, as: m.root}, want)
 	}
-	for _, path := range paths {
-		nobody := m.agent("nobody at " + path)
-		anonymous := m.send(t.Context(), call{method: path, body: body, agent: nobody})
-		signed := m.agent("root at " + path)
-		known := m.send(t.Context(), call{method: path, body: body, as: m.root, agent: signed})
-		if anonymous.err != nil || anonymous.code == codes.OK || len(anonymous.body) > 0 {
-			t.Errorf("%s without credentials: %v, want a refusal", path, anonymous)
+	// A path without a service gRPC answers by itself: there is no call.
+	for _, path := range []string{"/GenerateRandom", "/"} {
+		c := call{method: path, body: body, as: m.root, agent: m.agent(path)}
+		if got := m.send(t.Context(), c); got.err != nil || got.code != codes.Unimplemented || len(m.events()[c.agent]) != 0 {
+			t.Errorf("%s: %v and %d events, want %v and none", path, got, len(m.events()[c.agent]), codes.Unimplemented)
 		}
-		if known.err != nil || known.code == codes.OK || len(known.body) > 0 {
-			t.Errorf("%s: %v, want a refusal", path, known)
-		}
-		for agent, got := range map[string]answer{nobody: anonymous, signed: known} {
-			// gRPC answers a path without a service by itself, before there is a call.
-			if n := len(m.events()[agent]); n != 1 && got.requestID != "" {
-				t.Errorf("%s: %d events, want 1", agent, n)
-			}
-		}
+	}
+}
+
+func (m *matrix) path(path, who string, c call, want outcome) {
+	m.t.Helper()
+	c.method, c.agent = path, m.agent(who+" at "+path)
+	got := m.send(m.t.Context(), c)
+	if got.err != nil || got.code != want.code || got.reason != want.reason || len(got.body) > 0 {
+		m.t.Errorf("%s at %s: %v, want %v %s", who, path, got, want.code, want.reason)
+		return
+	}
+	events := m.events()[c.agent]
+	if len(events) != 1 || events[0].RequestID != got.requestID || events[0].EventName != "UnknownMethod" ||
+		events[0].Outcome.Status != want.status || events[0].Outcome.ErrorCode != want.reason || events[0].Outcome.ErrorClass != want.class {
+		m.t.Errorf("%s at %s: events %+v, want one UnknownMethod of request %s", who, path, events, got.requestID)
 	}
 }

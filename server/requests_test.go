@@ -103,7 +103,9 @@ func specimens() map[string]specimen {
 func cryptoSpecimens() map[string]specimen {
 	return map[string]specimen{
 		kmsv1.CryptoService_Encrypt_FullMethodName: {
-			valid:   func(p *props) proto.Message { return kmsv1.EncryptRequest_builder{KeyId: p.keyID, Plaintext: []byte("plaintext")}.Build() },
+			valid: func(p *props) proto.Message {
+				return kmsv1.EncryptRequest_builder{KeyId: p.keyID, Plaintext: []byte("plaintext")}.Build()
+			},
 			invalid: kmsv1.EncryptRequest_builder{KeyId: "x"}.Build(),
 		},
 		kmsv1.CryptoService_Decrypt_FullMethodName: {
@@ -161,7 +163,9 @@ func keySpecimens() map[string]specimen {
 			invalid: &kmsv1.EnableKeyRequest{},
 		},
 		kmsv1.KeyService_DisableKey_FullMethodName: {
-			valid:   func(p *props) proto.Message { return kmsv1.DisableKeyRequest_builder{KeyId: p.Key().GetKeyId()}.Build() },
+			valid: func(p *props) proto.Message {
+				return kmsv1.DisableKeyRequest_builder{KeyId: p.Key().GetKeyId()}.Build()
+			},
 			invalid: &kmsv1.DisableKeyRequest{},
 		},
 		kmsv1.KeyService_RotateKeyOnDemand_FullMethodName: {
@@ -238,7 +242,9 @@ func userSpecimens() map[string]specimen {
 			invalid: iamv1.GetUserPolicyRequest_builder{UserName: "u"}.Build(),
 		},
 		iamv1.IAMService_ListUserPolicies_FullMethodName: {
-			valid:   func(p *props) proto.Message { return iamv1.ListUserPoliciesRequest_builder{UserName: p.userName}.Build() },
+			valid: func(p *props) proto.Message {
+				return iamv1.ListUserPoliciesRequest_builder{UserName: p.userName}.Build()
+			},
 			invalid: &iamv1.ListUserPoliciesRequest{},
 		},
 		iamv1.IAMService_DeleteUserPolicy_FullMethodName: {
