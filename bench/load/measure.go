@@ -41,6 +41,7 @@ type sample struct {
 	P99          float64 `json:"p99_us"`
 	ServerCPU    float64 `json:"server_cpu_us"` // per call, user and system time
 	ClientCPU    float64 `json:"client_cpu_us"` // per call, of the load generator
+	OtherCPU     float64 `json:"other_cpu"`     // how many cores were busy with neither of the two: kernel threads, other programs, the host
 }
 
 type runFlags struct {
@@ -111,7 +112,7 @@ func (r *runFlags) measure(ctx context.Context) (sample, error) {
 	if err != nil {
 		return sample{}, fmt.Errorf("before measuring %s: %w", r.Operation, err)
 	}
-	l := loop{callers: r.Callers, warmup: r.warmup, duration: r.duration, call: e.call, serverCPU: func() (time.Duration, error) { return processCPU(r.pid) }}
+	l := loop{callers: r.Callers, warmup: r.warmup, duration: r.duration, call: e.call, cpu: func() (cpuTimes, error) { return readCPU(r.pid) }}
 	got, err := l.run(ctx)
 	if err != nil {
 		return sample{}, err
@@ -127,7 +128,7 @@ type loop struct {
 	callers          int
 	warmup, duration time.Duration
 	call             func(context.Context) error
-	serverCPU        func() (time.Duration, error)
+	cpu              func() (cpuTimes, error)
 
 	measuring atomic.Bool // calls that end while it is true count
 	stopped   atomic.Bool
@@ -135,9 +136,9 @@ type loop struct {
 
 // tally is what a loop has counted.
 type tally struct {
-	elapsed              time.Duration
-	serverCPU, clientCPU time.Duration
-	latency              *hdrhistogram.Histogram // of microseconds
+	elapsed time.Duration
+	cpu     cpuTimes
+	latency *hdrhistogram.Histogram // of microseconds
 }
 
 // Latencies are kept from one microsecond to a minute, with three significant figures.
@@ -184,11 +185,10 @@ func (l *loop) run(ctx context.Context) (tally, error) {
 
 // window opens and closes the time that counts, and reads the CPU times at both ends.
 func (l *loop) window(ctx context.Context, failed <-chan error) (t tally, err error) {
-	server, err := l.serverCPU()
+	before, err := l.cpu()
 	if err != nil {
 		return t, err
 	}
-	own := ownCPU()
 	began := time.Now()
 	l.measuring.Store(true)
 	if err := sleep(ctx, l.duration, failed); err != nil {
@@ -196,9 +196,8 @@ func (l *loop) window(ctx context.Context, failed <-chan error) (t tally, err er
 	}
 	l.measuring.Store(false)
 	t.elapsed = time.Since(began)
-	t.clientCPU = ownCPU() - own
-	end, err := l.serverCPU()
-	t.serverCPU = end - server
+	after, err := l.cpu()
+	t.cpu = after.since(before)
 	return t, err
 }
 
@@ -240,5 +239,6 @@ func (s *sample) fill(t tally) {
 	s.Seconds, s.Calls = t.elapsed.Seconds(), n
 	s.RPS = float64(n) / t.elapsed.Seconds()
 	s.P50, s.P99 = float64(t.latency.ValueAtQuantile(50)), float64(t.latency.ValueAtQuantile(99))
-	s.ServerCPU, s.ClientCPU = perCall(t.serverCPU), perCall(t.clientCPU)
+	s.ServerCPU, s.ClientCPU = perCall(t.cpu.server), perCall(t.cpu.client)
+	s.OtherCPU = max(0, (t.cpu.all-t.cpu.server-t.cpu.client).Seconds()/t.elapsed.Seconds())
 }
