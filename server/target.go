@@ -31,6 +31,7 @@ func (c *call) lookUp(ref keystore.Ref) target {
 	t := target{ref: ref}
 	if k, ok := c.keys.Resolve(ref); ok {
 		t.key = k
+		c.event.Key = audit.Key{ID: k.Name, Origin: originKMS, State: k.State.String()}
 		c.touched("KEY", k.ARN, k.Account(), "")
 	}
 	if ref.Alias != "" {
@@ -84,7 +85,7 @@ func (c *call) authorize(a authz.Action, t target) (authz.Grant, error) {
 	return authz.Grant{}, &failure{code: codes.NotFound, reason: reasonNotFound, message: what, class: "NoSuchKey"}
 }
 
-// noteKey writes the version that is used into the event.
+// noteKey writes the version that is used, or was made, into the event.
 func (c *call) noteKey(k *keystore.Key, v *keystore.Version) {
 	c.event.Key = audit.Key{
 		ID: k.Name, Version: v.Number, MaterialID: v.Name,
