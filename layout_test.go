@@ -27,6 +27,7 @@ var imports = map[string][]string{
 	"internal/durable":  {},
 	"internal/leaktest": {},
 	"internal/cow":      {},
+	"internal/powerfs":  {},
 	"seal":              {"crypto", "internal/durable"},
 	"storage":           {"crypto", "internal/durable"},
 	"audit":             {"internal/durable"},
