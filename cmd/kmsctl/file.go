@@ -57,7 +57,11 @@ the clear and is authenticated.`,
 			return err
 		}
 		return a.transform(ctx, args[0], out, false, "encrypted", func(ctx context.Context, dst io.Writer, src io.Reader, progress func(int64)) (envelope.Info, error) {
-			return envelope.Encrypt(ctx, c, dst, src, envelope.EncryptOptions{KeyID: key, Context: pairs, Progress: progress})
+			info, err := envelope.Encrypt(ctx, c, dst, src, envelope.EncryptOptions{KeyID: key, Context: pairs, Progress: progress})
+			if errors.Is(err, envelope.ErrContext) {
+				err = usageError{err}
+			}
+			return info, err
 		})
 	})
 	return cmd
@@ -116,13 +120,11 @@ func (a *app) transform(ctx context.Context, in string, out outFlags, secret boo
 	if !out.toFile() && isTerminal(a.stdout) {
 		return errTerminal("--out FILE")
 	}
-	src, name, err := a.open(in)
+	src, name, err := a.open(ctx, in)
 	if err != nil {
 		return err
 	}
 	defer src.Close() // only read
-	stop := context.AfterFunc(ctx, func() { src.Close() })
-	defer stop()
 	size, mode, err := a.about(src, name, secret)
 	if err != nil {
 		return err

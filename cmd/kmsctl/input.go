@@ -19,50 +19,44 @@ import (
 // standard is the file name of standard input or output.
 const standard = "-"
 
-// open opens a file to read, or standard input for "-". The name is for messages.
-func (a *app) open(path string) (r io.ReadCloser, name string, err error) {
+// open opens a file to read, or standard input for "-", until ctx ends. The name is for messages.
+func (a *app) open(ctx context.Context, path string) (r io.ReadCloser, name string, err error) {
 	if path == standard {
-		return io.NopCloser(a.stdin), "standard input", nil
+		// A read of a terminal cannot be interrupted: it is left to a goroutine that ends with the process.
+		pr, pw := io.Pipe()
+		go func() {
+			_, err := io.Copy(pw, a.stdin)
+			pw.CloseWithError(err)
+		}()
+		context.AfterFunc(ctx, func() { pr.CloseWithError(ctx.Err()) })
+		return pr, "standard input", nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, path, fmt.Errorf("reading the input: %w", err)
 	}
+	context.AfterFunc(ctx, func() { f.Close() })
 	return f, path, nil
 }
 
-// read reads a whole input of at most most bytes. Standard input is read until it ends or ctx does.
+// read reads a whole input of 1 to most bytes.
 func (a *app) read(ctx context.Context, path string, most int) ([]byte, error) {
-	r, name, err := a.open(path)
+	r, name, err := a.open(ctx, path)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close() // only read
-	type result struct {
-		b   []byte
-		err error
+	b, err := io.ReadAll(io.LimitReader(r, int64(most)+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
-	done := make(chan result, 1)
-	go func() { // ends with the process if the input never does
-		b, err := io.ReadAll(io.LimitReader(r, int64(most)+1))
-		done <- result{b, err}
-	}()
-	var got result
-	select {
-	case got = <-done:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if got.err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, got.err)
-	}
-	if len(got.b) > most {
+	if len(b) > most {
 		return nil, fmt.Errorf("%s has more than %d bytes", name, most)
 	}
-	if len(got.b) == 0 {
+	if len(b) == 0 {
 		return nil, fmt.Errorf("%s is empty", name)
 	}
-	return got.b, nil
+	return b, nil
 }
 
 // contextFlag is --context: pairs of an encryption context.

@@ -45,11 +45,8 @@ func title(word string) string {
 }
 
 func viewOfKey(m *kmsv1.KeyMetadata, aliases []string) keyView {
-	if aliases == nil {
-		aliases = []string{}
-	}
 	return keyView{
-		KeyID: m.GetKeyId(), ARN: m.GetArn(), Account: m.GetAwsAccountId(), Aliases: aliases,
+		KeyID: m.GetKeyId(), ARN: m.GetArn(), Account: m.GetAwsAccountId(), Aliases: append([]string{}, aliases...),
 		KeyState: title(trimEnum(m.GetKeyState(), "KEY_STATE_")), Description: m.GetDescription(), Created: m.GetCreationDate().AsTime(),
 		KeySpec: trimEnum(m.GetKeySpec(), "KEY_SPEC_"), KeyUsage: trimEnum(m.GetKeyUsage(), "KEY_USAGE_"),
 		Origin: trimEnum(m.GetOrigin(), "KEY_MATERIAL_ORIGIN_"), Material: m.GetCurrentKeyMaterialId(),
@@ -171,8 +168,7 @@ func listKeys(ctx context.Context, c *client.Client) ([]keyView, error) {
 		out, err := c.Keys().DescribeKey(ctx, kmsv1.DescribeKeyRequest_builder{KeyId: e.GetKeyArn()}.Build())
 		switch {
 		case client.Is(err, "AccessDeniedException"):
-			v := viewOfKey(&kmsv1.KeyMetadata{}, names[e.GetKeyId()])
-			keys = append(keys, keyView{KeyID: e.GetKeyId(), ARN: e.GetKeyArn(), Aliases: v.Aliases})
+			keys = append(keys, keyView{KeyID: e.GetKeyId(), ARN: e.GetKeyArn(), Aliases: append([]string{}, names[e.GetKeyId()]...)})
 		case err != nil:
 			return nil, err
 		default:

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/kmsd/kmsd/internal/kmstest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"kmsctl": main})
+}
+
+// TestScripts runs each script of testdata against a kmsd of its own, as the root user. Beside testscript's own commands there are
+//
+//	exits N COMMAND…          the command ends with exit code N; stdout and stderr look at what it printed
+//	capture NAME REGEXP       $NAME is what the first group of REGEXP matches in the last standard output
+//	damage FILE N             changes byte N of a file (from its end if negative)
+//	cut FILE N                cuts N bytes off the end of a file
+//	mode FILE PERM            the file has these permissions
+//	user NAME POLICY…         makes a user with these policies; $NAME is its credentials file
+func TestScripts(t *testing.T) {
+	scripts, err := filepath.Glob("testdata/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(scripts) < 10 {
+		t.Fatalf("found %d scripts in testdata: they are not all there", len(scripts))
+	}
+	for _, script := range scripts {
+		t.Run(strings.TrimSuffix(filepath.Base(script), ".txt"), func(t *testing.T) {
+			// One after the other: a process that another script starts would inherit the locks of this kmsd for the moment before it runs.
+			k := kmstest.New(t, nil)
+			testscript.Run(t, testscript.Params{
+				Files: []string{script}, RequireExplicitExec: true, RequireUniqueNames: true,
+				Setup: func(env *testscript.Env) error {
+					env.Setenv("KMSD_CREDENTIALS", k.CredentialsFile(k.Credentials()))
+					env.Setenv("ENDPOINT", k.Address())
+					env.Setenv("AUDIT", k.AuditDir())
+					env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
+					return nil
+				},
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){
+					"exits": exits, "capture": capture, "damage": damage, "cut": cut, "mode": mode,
+					"user": func(ts *testscript.TestScript, _ bool, args []string) {
+						for i, policy := range args[1:] {
+							args[i+1] = ts.ReadFile(policy)
+						}
+						ts.Setenv(args[0], k.CredentialsFile(k.User(args[0], args[1:]...)))
+					},
+				},
+			})
+		})
+	}
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits N COMMAND ARGUMENT…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	switch err := ts.Exec(args[1], args[2:]...); {
+	case errors.As(err, &exit):
+		got = exit.ExitCode()
+	default:
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("%s ended with exit code %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+func capture(ts *testscript.TestScript, _ bool, args []string) {
+	found := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(found) != 2 {
+		ts.Fatalf("%q does not match the standard output, once with one group", args[1])
+	}
+	ts.Setenv(args[0], found[1])
+}
+
+func damage(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	b, err := os.ReadFile(path)
+	ts.Check(err)
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	if n < 0 {
+		n += len(b)
+	}
+	b[n] ^= 1
+	ts.Check(os.WriteFile(path, b, 0o600))
+}
+
+func cut(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	info, err := os.Stat(path)
+	ts.Check(err)
+	n, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	ts.Check(os.Truncate(path, info.Size()-n))
+}
+
+func mode(ts *testscript.TestScript, _ bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	want, err := strconv.ParseUint(args[1], 8, 32)
+	ts.Check(err)
+	if got := info.Mode().Perm(); got != os.FileMode(want) {
+		ts.Fatalf("%s has mode %04o, want %04o", args[0], got, want)
+	}
+}
