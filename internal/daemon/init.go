@@ -77,7 +77,7 @@ func Init(o InitOptions) (r InitResult, err error) {
 	if err := refuseUsed(final); err != nil {
 		return r, err
 	}
-	if err := os.MkdirAll(filepath.Dir(final), 0o755); err != nil {
+	if err := makeFolder(filepath.Dir(final)); err != nil {
 		return r, err
 	}
 	work, err := os.MkdirTemp(filepath.Dir(final), "."+filepath.Base(final)+".init-*")
@@ -117,6 +117,24 @@ func refuseUsed(dir string) error {
 		return fmt.Errorf("%s: %w and is not empty: kmsd init makes a new folder and never touches an old one", dir, fs.ErrExist)
 	}
 	return nil
+}
+
+// makeFolder makes the folder dir, and those above it that are missing. Those that it made are durable.
+func makeFolder(dir string) error {
+	err := os.Mkdir(dir, 0o755)
+	if above := filepath.Dir(dir); errors.Is(err, fs.ErrNotExist) && above != dir {
+		if err := makeFolder(above); err != nil {
+			return err
+		}
+		err = os.Mkdir(dir, 0o755)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil // if it is no folder, the next step says so
+	}
+	if err != nil {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(dir))
 }
 
 // moveIntoPlace renames; an empty folder at the place gives way, anything else does not.
