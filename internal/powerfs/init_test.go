@@ -106,4 +106,3 @@ func TestPowerLossInitTeeth(t *testing.T) {
 	}
 	t.Errorf("init without sync: nothing lost in %d power cuts: the harness has no teeth", teethRounds)
 }
-

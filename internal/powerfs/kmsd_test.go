@@ -75,8 +75,8 @@ type ledger struct {
 	client *client.Client // of the kmsd that runs
 
 	mu        sync.Mutex
-	calls     int              // made up for so far: names that are unique
-	unchecked []claim          // since the last check
+	calls     int               // made up for so far: names that are unique
+	unchecked []claim           // since the last check
 	logged    map[[2]string]int // :: event and subject → how many calls were acknowledged
 }
 
