@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -36,6 +35,8 @@ type fault struct {
 	write func(f *os.File, p []byte) (int, error)
 	sync  func(f *os.File) error
 	open  error
+
+	released chan struct{} // ends a hang when closed
 }
 
 func (s *sink) open(path string, flag int, perm fs.FileMode) (audit.File, error) {
@@ -71,12 +72,13 @@ func (f *sinkFile) Datasync() error {
 	return unix.Fdatasync(int(f.Fd()))
 }
 
-// sinkFaults are the ways in which a sink fails; a hang ends when released is closed.
-func sinkFaults(released <-chan struct{}) []*fault {
+// sinkFaults are the ways in which a sink fails.
+func sinkFaults() []*fault {
 	none := func(cause error) func(*os.File, []byte) (int, error) {
 		return func(*os.File, []byte) (int, error) { return 0, cause }
 	}
-	return []*fault{
+	inWrite, inSync := make(chan struct{}), make(chan struct{})
+	all := []*fault{
 		{name: "disk full", write: none(unix.ENOSPC), sync: func(*os.File) error { return unix.ENOSPC }, open: unix.ENOSPC},
 		{name: "I/O error", write: none(unix.EIO), sync: func(*os.File) error { return unix.EIO }, open: unix.EIO},
 		{name: "written in part", write: func(f *os.File, p []byte) (int, error) {
@@ -88,9 +90,15 @@ func sinkFaults(released <-chan struct{}) []*fault {
 		{name: "closed file", write: none(os.ErrClosed), sync: func(*os.File) error { return os.ErrClosed }},
 		{name: "broken pipe", write: none(unix.EPIPE)},
 		{name: "read-only file system", write: none(unix.EROFS), open: unix.EROFS},
-		{name: "hang in write", write: func(f *os.File, p []byte) (int, error) { <-released; return f.Write(p) }},
-		{name: "hang in fdatasync", sync: func(f *os.File) error { <-released; return unix.Fdatasync(int(f.Fd())) }},
+		{name: "hang in write", released: inWrite, write: func(f *os.File, p []byte) (int, error) { <-inWrite; return f.Write(p) }},
+		{name: "hang in fdatasync", released: inSync, sync: func(f *os.File) error { <-inSync; return unix.Fdatasync(int(f.Fd())) }},
 	}
+	for _, f := range all {
+		if f.released == nil {
+			f.released = make(chan struct{})
+		}
+	}
+	return all
 }
 
 // callTimeout is how long the server of these tests lets a call take: a sink that hangs is given up after it.
@@ -100,12 +108,10 @@ const callTimeout = 300 * time.Millisecond
 // a second after the fault has gone.
 func TestBrokenSink(t *testing.T) {
 	rows := specimensOf(t)
-	released := make(chan struct{})
-	faults := sinkFaults(released)
 	s := &sink{}
 	d := newDoor(t, &kmstest.Options{OpenAudit: s.open, Config: func(c *daemon.Config) { c.Limits.CallTimeout = callTimeout }})
 	p := newProps(d)
-	for _, what := range faults {
+	for _, what := range sinkFaults() {
 		var calls []call
 		for _, method := range methods(t) {
 			calls = append(calls, call{method: method, body: marshal(t, rows[method].valid(p)), as: d.root, agent: d.agent(what.name)})
@@ -124,22 +130,8 @@ func TestBrokenSink(t *testing.T) {
 			t.Errorf("%s: the fault was never met", what.name)
 		}
 		s.fault.Store(nil)
-		if strings.HasPrefix(what.name, "hang in write") {
-			close(released)
-			released = make(chan struct{})
-			rearm(faults, released)
-		}
-		if strings.HasPrefix(what.name, "hang in fdatasync") {
-			close(released)
-		}
+		close(what.released)
 		recovers(t, d, what.name)
-	}
-}
-
-// rearm gives the faults that still come another channel to hang on.
-func rearm(faults []*fault, released <-chan struct{}) {
-	for i, f := range sinkFaults(released) {
-		*faults[i] = *f
 	}
 }
 

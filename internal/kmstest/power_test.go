@@ -31,7 +31,7 @@ type image struct {
 
 func newImage(t *testing.T) *image {
 	t.Helper()
-	im := &image{t: t, path: filepath.Join(t.TempDir(), "image-0"), mnt: t.TempDir()}
+	im := &image{t: t, path: filepath.Join(t.TempDir(), "image"), mnt: t.TempDir()}
 	f, err := os.Create(im.path)
 	if err == nil {
 		err = f.Truncate(imageBytes)
@@ -80,7 +80,7 @@ func (im *image) flush() {
 func (im *image) cutPower() {
 	im.t.Helper()
 	im.generation++
-	next := fmt.Sprintf("%s-%d", im.path[:len(im.path)-len(filepath.Ext(im.path))], im.generation)
+	next := filepath.Join(filepath.Dir(im.path), fmt.Sprint("image-", im.generation))
 	err := copyFile(next, im.path)
 	im.unmount() // writes the rest to a file that nobody reads again
 	if err == nil {
