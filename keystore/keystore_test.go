@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/kmsd/kmsd/authz"
 	"github.com/kmsd/kmsd/crypto"
@@ -263,77 +261,6 @@ func TestAliasesFollowTheirKey(t *testing.T) {
 	}
 }
 
-func TestClientTokens(t *testing.T) {
-	f := newFixture(t)
-	token := Token{Principal: "AIDA", Operation: "CreateKey", Value: "t-1", Request: [32]byte{1}}
-	first := must[*Key](t)(f.create(NewKey{Token: token}))
-	f.reopen()
-	if again := must[*Key](t)(f.create(NewKey{Token: token})); again.ID != first.ID {
-		t.Errorf("repeating CreateKey made key %v, want %v", again.ID, first.ID)
-	}
-	for name, change := range map[string]func(*Token){
-		"another principal": func(t *Token) { t.Principal = "AIDB" }, "another operation": func(t *Token) { t.Operation = "X" }, "another token": func(t *Token) { t.Value = "t-2" },
-	} {
-		other := token
-		change(&other)
-		if k := must[*Key](t)(f.create(NewKey{Token: other})); k.ID == first.ID {
-			t.Errorf("with %s CreateKey gave the same key", name)
-		}
-	}
-	token.Request[0] = 2
-	if _, err := f.create(NewKey{Token: token}); !errors.Is(err, ErrTokenReused) {
-		t.Errorf("other parameters under the token = %v, want ErrTokenReused", err)
-	}
-	rotate := Token{Principal: "AIDA", Operation: "RotateKeyOnDemand", Value: "r"}
-	_, one, err := f.Rotate(f.onKey(authz.KMSRotateKeyOnDemand, first), first.ID, rotate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.reopen()
-	_, two, err := f.Rotate(f.onKey(authz.KMSRotateKeyOnDemand, first), first.ID, rotate)
-	if err != nil || one != two || len(f.now(first).Versions()) != 2 {
-		t.Errorf("repeating Rotate = %v, %v with %d versions, want %v and 2 versions", two, err, len(f.now(first).Versions()), one)
-	}
-}
-
-// tokens counts the records of tokens in the store.
-func (f *fixture) tokenRecords() (n int) {
-	f.t.Helper()
-	err := f.store.View(func(tx *storage.Tx) error {
-		return tx.Walk(kindToken, "", func(string, []byte) error { n++; return nil })
-	})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return n
-}
-
-func TestClientTokensAreForgotten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		token := func(s string) Token { return Token{Principal: "AIDA", Operation: "CreateKey", Value: s} }
-		first := must[*Key](t)(f.create(NewKey{Token: token("same")}))
-		for i := range 20 {
-			must[*Key](t)(f.create(NewKey{Token: token(fmt.Sprint(i))}))
-		}
-		time.Sleep(tokenLife - time.Second)
-		if again := must[*Key](t)(f.create(NewKey{Token: token("same")})); again.ID != first.ID {
-			t.Error("a token was forgotten before its time")
-		}
-		time.Sleep(2 * time.Second)
-		if again := must[*Key](t)(f.create(NewKey{Token: token("same")})); again.ID == first.ID {
-			t.Error("a token was remembered beyond its time")
-		}
-		f.reopen()
-		for i := range 3 {
-			must[*Key](t)(f.create(NewKey{Token: token(fmt.Sprint("later", i))}))
-		}
-		if n := f.tokenRecords(); n != 4 {
-			t.Errorf("%d token records, want 4: those that have expired are to be deleted", n)
-		}
-	})
-}
-
 func TestPages(t *testing.T) {
 	f := newFixture(t)
 	var want []string
@@ -355,94 +282,6 @@ func TestPages(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("pages of %d hold %d keys out of order or not all, want %d", size, len(got), len(want))
 		}
-	}
-}
-
-func TestParseRef(t *testing.T) {
-	id := "0a1b2c3d-0a1b-4c3d-8a1b-0a1b2c3d4e5f"
-	for _, good := range []string{id, "arn:aws:kms:local:" + testAccount + ":key/" + id, "alias/a", "alias/a/b-c_D", "arn:aws:kms:local:" + testAccount + ":alias/a", "alias/aws/x"} {
-		if _, err := place.ParseRef(good, testAccount); err != nil {
-			t.Errorf("ParseRef(%q) = %v", good, err)
-		}
-	}
-	for _, bad := range []string{
-		"", "x", strings.ToUpper(id), "{" + id + "}", id + " ", "alias/", "alias/a:b", "alias/ä", "alias/*", "key/" + id, "alias/" + strings.Repeat("a", 251),
-		"arn:aws:kms:local:" + testAccount + ":key/" + id + "/x", "arn:aws:kms:elsewhere:" + testAccount + ":key/" + id, "arn:aws-cn:kms:local:" + testAccount + ":key/" + id,
-		"arn:aws:iam:local:" + testAccount + ":key/" + id, "arn:aws:kms:local:1:key/" + id, "arn:aws:kms:local:" + testAccount + ":" + id, "arn:aws:kms:local:" + testAccount, strings.Repeat("a", 2049),
-	} {
-		if r, err := place.ParseRef(bad, testAccount); !errors.Is(err, ErrInvalidKeyID) || r != (Ref{}) {
-			t.Errorf("ParseRef(%q) = %+v, %v, want ErrInvalidKeyID and nothing", bad, r, err)
-		}
-	}
-}
-
-func FuzzParseRef(f *testing.F) {
-	f.Add("alias/a")
-	f.Add("arn:aws:kms:local:111122223333:key/0a1b2c3d-0a1b-4c3d-8a1b-0a1b2c3d4e5f")
-	f.Fuzz(func(t *testing.T, s string) {
-		r, err := place.ParseRef(s, testAccount)
-		if err != nil {
-			if r != (Ref{}) {
-				t.Errorf("ParseRef(%q) = %+v beside an error", s, r)
-			}
-			return
-		}
-		printed := place.KeyARN(r.Account, r.ID)
-		if r.Alias != "" {
-			printed = place.AliasARN(r.Account, r.Alias)
-		}
-		if again, err := place.ParseRef(printed, "000000000000"); err != nil || again != r {
-			t.Errorf("ParseRef(%q) = %+v, but its ARN %q gives %+v, %v", s, r, printed, again, err)
-		}
-	})
-}
-
-func FuzzDecodeMaterial(f *testing.F) {
-	f.Add(make([]byte, materialSize))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		v, err := decodeMaterial(slices.Clone(b), crypto.KeyID{1}, 1)
-		if err == nil && string(encodeMaterial(v)) != string(b) {
-			t.Errorf("decodeMaterial(%x) encodes to other bytes", b)
-		}
-	})
-}
-
-// A store that opens and verifies can still hold what keystore did not write: each such record is named.
-func TestRecordsThatCannotBeRead(t *testing.T) {
-	for name, change := range map[string]func(tx *storage.Tx, k *Key) error{
-		"key of another version": func(tx *storage.Tx, k *Key) error {
-			return tx.Put(kindKey, keyPath(testAccount, k.ID), []byte(`{"v":2}`))
-		},
-		"key with unknown member": func(tx *storage.Tx, k *Key) error {
-			return tx.Put(kindKey, keyPath(testAccount, k.ID), []byte(`{"v":1,"x":1}`))
-		},
-		"key with a bad policy": func(tx *storage.Tx, k *Key) error {
-			r := k.record()
-			r.Policy = "{}"
-			return tx.Put(kindKey, keyPath(testAccount, k.ID), mustJSON(r))
-		},
-		"key without material":   func(tx *storage.Tx, k *Key) error { return tx.Delete(kindMaterial, materialPath(testAccount, k.ID, 1)) },
-		"material without a key": func(tx *storage.Tx, k *Key) error { return tx.Delete(kindKey, keyPath(testAccount, k.ID)) },
-		"material cut short": func(tx *storage.Tx, k *Key) error {
-			return tx.Put(kindMaterial, materialPath(testAccount, k.ID, 1), []byte{1, 1})
-		},
-		"a version left out": func(tx *storage.Tx, k *Key) error {
-			return tx.Put(kindMaterial, materialPath(testAccount, k.ID, 3), encodeMaterial(k.Current()))
-		},
-		"alias of no key": func(tx *storage.Tx, k *Key) error {
-			return tx.Put(kindAlias, aliasPath(testAccount, "alias/x"), mustJSON(aliasRecord{V: 1, Key: crypto.NewKeyID().String()}))
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			f := newFixture(t)
-			k := f.mustCreate()
-			if err := f.store.Update(func(tx *storage.Tx) error { return change(tx, k) }); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := Open(f.store, place); !errors.Is(err, ErrCorrupt) {
-				t.Errorf("Open = %v, want ErrCorrupt", err)
-			}
-		})
 	}
 }
 

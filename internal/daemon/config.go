@@ -178,8 +178,13 @@ func (l LimitsConfig) check() error {
 		key   string
 		value int64
 	}{
-		{"connections", int64(l.Connections)}, {"connections_per_ip", int64(l.ConnectionsPerIP)}, {"message_bytes", int64(l.MessageBytes)},
-		{"call_timeout", int64(l.CallTimeout)}, {"idle_timeout", int64(l.IdleTimeout)}, {"handshake_timeout", int64(l.HandshakeTimeout)}, {"connection_age", int64(l.ConnectionAge)},
+		{"connections", int64(l.Connections)},
+		{"connections_per_ip", int64(l.ConnectionsPerIP)},
+		{"message_bytes", int64(l.MessageBytes)},
+		{"call_timeout", int64(l.CallTimeout)},
+		{"idle_timeout", int64(l.IdleTimeout)},
+		{"handshake_timeout", int64(l.HandshakeTimeout)},
+		{"connection_age", int64(l.ConnectionAge)},
 	} {
 		if one.value < 0 {
 			return fmt.Errorf("limits.%s: must not be negative", one.key)

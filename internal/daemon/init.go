@@ -59,8 +59,8 @@ type identity struct {
 }
 
 const (
-	kindIdentity storage.Kind = "identity"
-	identityPath              = "kmsd"
+	kindIdentity = storage.Kind("identity")
+	identityPath = "kmsd"
 )
 
 var word = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
