@@ -316,11 +316,17 @@ func FuzzConfig(f *testing.F) {
 	})
 }
 
-func TestNothingPrintsTheDomainKey(t *testing.T) {
-	d, err := start(t, mustInit(t, nil), Options{})
+func TestNothingPrintsItsSecrets(t *testing.T) {
+	dir := mustInit(t, nil)
+	d, err := start(t, dir, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stop(t, d)
-	leaktest.Check(t, d.domain.Expose(), d)
+	leaktest.Check(t, d.domain.Expose(), d, d.server)
+	root, err := client.LoadFile(filepath.Join(dir, RootCredentialsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaktest.Check(t, root.SecretAccessKey.Expose(), d, d.server)
 }
