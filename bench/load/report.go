@@ -28,7 +28,8 @@ type result struct {
 	Callers     int     `json:"callers"`
 	Connections int     `json:"connections"`
 	AnswerBytes int     `json:"answer_bytes"`
-	Rounds      int     `json:"rounds"`
+	Rounds      int     `json:"rounds"`    // that the figures are of
+	LeftOut     int     `json:"disturbed"` // rounds that were left out because something else used the machine
 	RPS         float64 `json:"rps"`
 	P50         float64 `json:"p50_us"`
 	P99         float64 `json:"p99_us"`
@@ -117,10 +118,24 @@ func readSamples(path string) ([]sample, error) {
 	}
 }
 
-// summarize makes two results of the samples of each point, the echo's first. The n-th sample of kmsd is compared with the n-th of the echo. It fails if one of them is missing, or if the two servers did not exchange messages of the same sizes.
+// pair is a round: the echo server, and kmsd right after it.
+type pair struct{ echo, kmsd sample }
+
+// maxOtherCPU is how many cores may be busy with something else in a round that counts. Kernel threads and interrupts of a quiet
+// machine stay far below.
+const maxOtherCPU = 0.2
+
+func (p pair) quiet() bool { return max(p.echo.OtherCPU, p.kmsd.OtherCPU) <= maxOtherCPU }
+
+// minQuiet is how many quiet rounds are enough to leave out the others.
+const minQuiet = 2
+
+// summarize makes two results of the samples of each point, the echo's first. The n-th sample of kmsd is compared with the n-th of the
+// echo. Where there are enough quiet rounds the others do not count. It fails if one of a pair is missing, or if the two
+// servers did not exchange messages of the same sizes.
 func summarize(samples []sample) ([]result, error) {
 	var points []point
-	rounds := map[point]map[string][]sample{}
+	rounds := map[point]map[string][]sample{} // :: point → server → its samples
 	for _, s := range samples {
 		p := s.point()
 		if rounds[p] == nil {
@@ -134,23 +149,47 @@ func summarize(samples []sample) ([]result, error) {
 	}
 	var results []result
 	for _, p := range points {
-		e, k := rounds[p][echo], rounds[p][kmsd]
-		if len(e) == 0 || len(e) != len(k) {
-			return nil, fmt.Errorf("%+v was measured %d times on the echo server and %d times on kmsd", p, len(e), len(k))
+		pairs, err := pairUp(rounds[p][echo], rounds[p][kmsd])
+		if err != nil {
+			return nil, fmt.Errorf("%+v: %w", p, err)
 		}
-		var ratios []float64
-		for i := range k {
-			if apart(e[i].RequestBytes, k[i].RequestBytes) || apart(e[i].AnswerBytes, k[i].AnswerBytes) {
-				return nil, fmt.Errorf("%+v: kmsd exchanges %d and %d bytes, the echo server %d and %d: they cannot be compared", p, k[i].RequestBytes, k[i].AnswerBytes, e[i].RequestBytes, e[i].AnswerBytes)
-			}
-			ratios = append(ratios, k[i].RPS/e[i].RPS)
-		}
-		one, other := medians(e), medians(k)
-		one.Ratio, one.RatioMin, one.RatioMax = 1, 1, 1
-		other.Ratio, other.RatioMin, other.RatioMax = round(median(ratios), 3), round(slices.Min(ratios), 3), round(slices.Max(ratios), 3)
+		one, other := compare(pairs)
 		results = append(results, one, other)
 	}
 	return results, nil
+}
+
+func pairUp(e, k []sample) ([]pair, error) {
+	if len(e) == 0 || len(e) != len(k) {
+		return nil, fmt.Errorf("measured %d times on the echo server and %d times on kmsd", len(e), len(k))
+	}
+	var pairs []pair
+	for i := range k {
+		if apart(e[i].RequestBytes, k[i].RequestBytes) || apart(e[i].AnswerBytes, k[i].AnswerBytes) {
+			return nil, fmt.Errorf("kmsd exchanges %d and %d bytes, the echo server %d and %d: they cannot be compared", k[i].RequestBytes, k[i].AnswerBytes, e[i].RequestBytes, e[i].AnswerBytes)
+		}
+		pairs = append(pairs, pair{e[i], k[i]})
+	}
+	return pairs, nil
+}
+
+// compare makes the two results of a point.
+func compare(pairs []pair) (e, k result) {
+	used := slices.DeleteFunc(slices.Clone(pairs), func(p pair) bool { return !p.quiet() })
+	if len(used) < minQuiet {
+		used = pairs
+	}
+	var ratios []float64
+	var ofEcho, ofKmsd []sample
+	for _, p := range used {
+		ratios = append(ratios, p.kmsd.RPS/p.echo.RPS)
+		ofEcho, ofKmsd = append(ofEcho, p.echo), append(ofKmsd, p.kmsd)
+	}
+	e, k = medians(ofEcho), medians(ofKmsd)
+	e.LeftOut, k.LeftOut = len(pairs)-len(used), len(pairs)-len(used)
+	e.Ratio, e.RatioMin, e.RatioMax = 1, 1, 1
+	k.Ratio, k.RatioMin, k.RatioMax = round(median(ratios), 3), round(slices.Min(ratios), 3), round(slices.Max(ratios), 3)
+	return e, k
 }
 
 // apart reports whether two messages differ in size by more than their checksums can: those are numbers of 1 to 5 bytes, at
@@ -197,11 +236,11 @@ func (r report) print(w io.Writer) error {
 	fmt.Fprintf(w, "%s, %d cores, %.1f GiB, Linux %s, %s, commit %s, %s, load average before %.2f\n", m.CPU, m.Cores, m.Memory, m.Kernel, m.Go, m.Commit, m.Date, m.LoadAverage)
 	fmt.Fprintf(w, "fdatasync of %d bytes on %s: p50 %.0f µs, p99 %.0f µs\n\n", probeBytes, m.Disk.Filesystem, m.Disk.P50, m.Disk.P99)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "operation\tbytes\tcredential\tcallers\techo/s\tkmsd/s\tratio\tp50 µs\tkmsd\tp99 µs\tkmsd\tCPU µs\tkmsd\tother CPU\t")
+	fmt.Fprintln(t, "operation\tbytes\tcredential\tcallers\techo/s\tkmsd/s\tratio\tp50 µs\tkmsd\tp99 µs\tkmsd\tCPU µs\tkmsd\tother CPU\trounds\t")
 	for i := 0; i+1 < len(r.Results); i += 2 {
 		e, k := r.Results[i], r.Results[i+1]
-		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%.0f\t%.0f\t%.2f (%.2f–%.2f)\t%.0f\t%.0f\t%.0f\t%.0f\t%.1f\t%.1f\t%.2f\t\n", k.Operation, k.Bytes, k.Credential, k.Callers,
-			e.RPS, k.RPS, k.Ratio, k.RatioMin, k.RatioMax, e.P50, k.P50, e.P99, k.P99, e.ServerCPU, k.ServerCPU, max(e.OtherCPU, k.OtherCPU))
+		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%.0f\t%.0f\t%.2f (%.2f–%.2f)\t%.0f\t%.0f\t%.0f\t%.0f\t%.1f\t%.1f\t%.2f\t%d of %d\t\n", k.Operation, k.Bytes, k.Credential, k.Callers,
+			e.RPS, k.RPS, k.Ratio, k.RatioMin, k.RatioMax, e.P50, k.P50, e.P99, k.P99, e.ServerCPU, k.ServerCPU, max(e.OtherCPU, k.OtherCPU), k.Rounds, k.Rounds+k.LeftOut)
 	}
 	return t.Flush()
 }

@@ -42,6 +42,27 @@ func TestRatioIsOfNeighbours(t *testing.T) {
 	}
 }
 
+func TestDisturbedRoundsAreLeftOutIfQuietOnesAreEnough(t *testing.T) {
+	loud := func(s sample) sample { s.OtherCPU = 0.7; return s }
+	for name, test := range map[string]struct {
+		samples         []sample
+		ratio           float64
+		rounds, leftOut int
+	}{
+		"two quiet rounds of three": {[]sample{measured(echo, 100), measured(kmsd, 50), loud(measured(echo, 10)), measured(kmsd, 90), measured(echo, 100), measured(kmsd, 70)}, 0.6, 2, 1},
+		"kmsd disturbed":            {[]sample{measured(echo, 100), measured(kmsd, 50), measured(echo, 100), loud(measured(kmsd, 10)), measured(echo, 100), measured(kmsd, 70)}, 0.6, 2, 1},
+		"one quiet round of three":  {[]sample{measured(echo, 100), measured(kmsd, 50), loud(measured(echo, 100)), measured(kmsd, 90), measured(echo, 100), loud(measured(kmsd, 70))}, 0.7, 3, 0},
+	} {
+		results, err := summarize(test.samples)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k := results[1]; k.Ratio != test.ratio || k.Rounds != test.rounds || k.LeftOut != test.leftOut {
+			t.Errorf("%s: ratio %v of %d rounds, %d left out; want %v of %d, %d left out", name, k.Ratio, k.Rounds, k.LeftOut, test.ratio, test.rounds, test.leftOut)
+		}
+	}
+}
+
 func TestWhatCannotBeCompared(t *testing.T) {
 	other := func(s sample, change func(*sample)) sample { change(&s); return s }
 	checksum := other(measured(kmsd, 1), func(s *sample) { s.AnswerBytes-- })
