@@ -44,6 +44,7 @@ var allowedSinks = map[string]string{
 	"audit: key_id":             "the resource: an alias by its ARN",
 	"audit: source_key_id":      "the resource: an alias by its ARN",
 	"audit: destination_key_id": "the resource: an alias by its ARN",
+	"audit: target_key_id":      "the resource: an alias by its ARN",
 	"audit: alias_name":         "the resource: an alias by its ARN",
 	"audit: user_name":          "the resource: a user by its ARN",
 	"audit: path":               "part of a user's ARN",
@@ -75,7 +76,10 @@ func (a *aviary) canary(origin string) string {
 
 // shapes are forms in which a text may get past the checks of a field.
 func shapes(t testing.TB, f field) []func(string) string {
-	all := []func(string) string{func(c string) string { return c }}
+	all := []func(string) string{
+		func(c string) string { return c },
+		func(c string) string { return c + strings.Repeat("x", 70_000) }, // longer than any field may be
+	}
 	add := func(format string) { all = append(all, func(c string) string { return fmt.Sprintf(format, c) }) }
 	switch name := string(f.desc.Name()); {
 	case name == "alias_name", strings.HasSuffix(name, "key_id"):

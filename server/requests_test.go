@@ -237,7 +237,8 @@ func userSpecimens() map[string]specimen {
 		},
 		iamv1.IAMService_GetUserPolicy_FullMethodName: {
 			valid: func(p *props) proto.Message {
-				return iamv1.GetUserPolicyRequest_builder{UserName: p.userName, PolicyName: p.userPolicy(p.userName)}.Build()
+				name := p.user()
+				return iamv1.GetUserPolicyRequest_builder{UserName: name, PolicyName: p.userPolicy(name)}.Build()
 			},
 			invalid: iamv1.GetUserPolicyRequest_builder{UserName: "u"}.Build(),
 		},
@@ -249,7 +250,8 @@ func userSpecimens() map[string]specimen {
 		},
 		iamv1.IAMService_DeleteUserPolicy_FullMethodName: {
 			valid: func(p *props) proto.Message {
-				return iamv1.DeleteUserPolicyRequest_builder{UserName: p.userName, PolicyName: p.userPolicy(p.userName)}.Build()
+				name := p.user()
+				return iamv1.DeleteUserPolicyRequest_builder{UserName: name, PolicyName: p.userPolicy(name)}.Build()
 			},
 			invalid: iamv1.DeleteUserPolicyRequest_builder{PolicyName: "p"}.Build(),
 		},
