@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	grpccredentials "google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/kmsd/kmsd/client/envelope"
@@ -266,15 +267,17 @@ func TestSecretsDoNotPrint(t *testing.T) {
 }
 
 func BenchmarkSign(b *testing.B) {
-	s := newFakeServer(b)
-	sgn := newSigner(s.credentials())
-	now := time.Now()
-	b.Run("anew", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := sgn.sign(kmsv1.CryptoService_Encrypt_FullMethodName, "", now); err != nil {
-				b.Fatal(err)
+	byKey, _ := byKeyAndByCertificate(b)
+	s := newSigner(byKey)
+	for name, method := range map[string]string{"reads": kmsv1.CryptoService_Encrypt_FullMethodName, "changes": kmsv1.KeyService_EnableKey_FullMethodName} {
+		b.Run(name, func(b *testing.B) {
+			ctx := grpccredentials.NewContextWithRequestInfo(b.Context(), grpccredentials.RequestInfo{Method: method})
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := s.GetRequestMetadata(ctx); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
-	})
+		})
+	}
 }

@@ -94,6 +94,8 @@ func TestParseCredentialsRefuses(t *testing.T) {
 		{"a NUL", "endpoint: \"a\x00\"", "not a text file"},
 		{"not UTF-8", "endpoint: \xff", "not a text file"},
 		{"too long", strings.Repeat("# comment\n", MaxFileSize), "more than 65536 bytes"},
+		{"brackets without end", strings.Repeat("[", MaxFileSize), "more brackets and dashes"},
+		{"lists without end", strings.Repeat("- ", MaxFileSize/2), "more brackets and dashes"},
 		{"no endpoint", withLines(good, `endpoint: ""`), "endpoint must be host:port, such as localhost:7443"},
 		{"an endpoint without port", withLines(good, `endpoint: localhost`), "endpoint must be host:port"},
 		{"an endpoint with a scheme", withLines(good, `endpoint: https://localhost:7443`), "endpoint must be host:port"},

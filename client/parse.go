@@ -22,6 +22,9 @@ func ParseCredentials(b []byte) (Credentials, error) {
 	if !utf8.Valid(b) || bytes.ContainsFunc(b, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' || r == 0x7f }) {
 		return Credentials{}, invalid("not a text file of UTF-8 without tabs and control characters")
 	}
+	if nesting(b) > maxNesting {
+		return Credentials{}, invalid("more brackets and dashes than a mapping of texts can have")
+	}
 	file, err := parser.ParseBytes(b, 0)
 	if err != nil {
 		// The parser's own words quote the line that is wrong.
@@ -39,6 +42,13 @@ func ParseCredentials(b []byte) (Credentials, error) {
 		return Credentials{}, err
 	}
 	return c, nil
+}
+
+// maxNesting bounds what the parser takes time for that grows with the square of the length.
+const maxNesting = 512
+
+func nesting(b []byte) int {
+	return bytes.Count(b, []byte("[")) + bytes.Count(b, []byte("{")) + bytes.Count(b, []byte("- ")) + bytes.Count(b, []byte("? "))
 }
 
 func invalidAt(t *token.Token, what string) error {
