@@ -62,10 +62,11 @@ func (p *props) accessKey(user string) string {
 	return made.GetAccessKey().GetAccessKeyId()
 }
 
+// alias makes an alias of a key of its own.
 func (p *props) alias() string {
 	p.t.Helper()
 	name := fresh("alias/")
-	if _, err := p.Root().Keys().CreateAlias(p.t.Context(), kmsv1.CreateAliasRequest_builder{AliasName: name, TargetKeyId: p.otherID}.Build()); err != nil {
+	if _, err := p.Root().Keys().CreateAlias(p.t.Context(), kmsv1.CreateAliasRequest_builder{AliasName: name, TargetKeyId: p.Key().GetKeyId()}.Build()); err != nil {
 		p.t.Fatal(err)
 	}
 	return name
