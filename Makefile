@@ -72,8 +72,9 @@ race: ## all tests under the race detector
 	go test -race -short ./...
 
 .PHONY: crash
-crash: ## kill -9 rounds under writers, and the variant without fsync that must lose
-	KMSD_CRASH_ROUNDS=$(CRASH_ROUNDS) go test -count=1 -timeout 20m -run 'Crash|PowerLoss' -v ./internal/kmstest/... | grep -v '^=== '
+crash: ## kill -9 and power cuts under writers, CRASH_ROUNDS (200) of each, and the variants without fsync that must lose
+	KMSD_CRASH_ROUNDS=$(CRASH_ROUNDS) KMSD_STORAGE_CRASH_ROUNDS=$(CRASH_ROUNDS) go test -p 1 -count=1 -timeout 20m -run 'Crash|PowerLoss|Kill' -v \
+		./internal/kmstest/... ./storage ./audit ./internal/powerfs | grep -a -v '^=== '
 
 .PHONY: fuzz
 fuzz: ## FUZZTIME (10s) of fuzzing for every target
