@@ -128,11 +128,10 @@ func (c *call) decrypter(a authz.Action, field, text string, blob []byte) (*keys
 		return nil, keystore.Usable{}, err
 	}
 	g, err := c.authorize(a, t)
+	if err != nil && text == "" {
+		err = c.unnamed(a, t, h, err)
+	}
 	if err != nil {
-		if f := failureOf(err); f.code == codes.NotFound && text == "" {
-			// The name comes out of the ciphertext: what it does not lead to is a ciphertext that is invalid.
-			return nil, keystore.Usable{}, &failure{code: codes.InvalidArgument, reason: reasonInvalidCiphertext, message: invalidCiphertext, class: "UnknownKey"}
-		}
 		return nil, keystore.Usable{}, err
 	}
 	if t.key.ID != h.Key {
@@ -159,4 +158,18 @@ func (c *call) source(field, text string, h crypto.Header) (target, error) {
 		ref.Account = k.Account()
 	}
 	return c.lookUp(ref), nil
+}
+
+// unnamed is how a call fails that names its key by a ciphertext only, and was refused with err. What the ciphertext leads to that is not there
+// makes it invalid. A key of another account that the caller may not use must look no different from one that is not there.
+func (c *call) unnamed(a authz.Action, t target, h crypto.Header, err error) error {
+	if t.key != nil && t.key.Account() != c.account() {
+		decided := c.event.Decision
+		_, err = c.authorize(a, target{ref: keystore.Ref{Account: c.account(), ID: h.Key}})
+		c.event.Decision = decided
+	}
+	if failureOf(err).code == codes.NotFound {
+		return &failure{code: codes.InvalidArgument, reason: reasonInvalidCiphertext, message: invalidCiphertext, class: "UnknownKey"}
+	}
+	return err
 }
