@@ -23,7 +23,7 @@ func TestPowerLossWriteFile(t *testing.T) {
 		{"CreateFile", durable.CreateFile, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			rng, _ := random(t)
+			rng := random(t)
 			acknowledged, kept := 0, 0
 			for round := range 120 {
 				d := disk{t, powerfs.Mount(t, powerfs.Options{Seed: rng.Uint64()})}

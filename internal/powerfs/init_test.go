@@ -83,7 +83,7 @@ func works(t *testing.T, disk *powerfs.FS) error {
 // The power goes while kmsd init makes a data folder: afterwards the folder is there whole, or not at all and init can be repeated; if init had
 // ended, it is there.
 func TestPowerLossInit(t *testing.T) {
-	rng, _ := random(t)
+	rng := random(t)
 	rounds, total := crashRounds(t), initSteps(t)
 	for round := range rounds {
 		// Spread over all steps, and some beyond the last.
@@ -97,7 +97,7 @@ func TestPowerLossInit(t *testing.T) {
 }
 
 func TestPowerLossInitTeeth(t *testing.T) {
-	rng, _ := random(t)
+	rng := random(t)
 	for round := range teethRounds {
 		if err := initRound(t, powerfs.Options{Seed: rng.Uint64(), IgnoreSync: true}, 1<<20); err != nil {
 			t.Logf("init without sync: after %d power cuts: %v", round+1, err)

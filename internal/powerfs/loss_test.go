@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -82,14 +81,21 @@ func start(t *testing.T, role, dir string) *process {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(p.kill)
+	watch := time.AfterFunc(patience, p.signal)
+	t.Cleanup(func() {
+		watch.Stop()
+		p.kill()
+	})
 	return p
 }
 
-// kill ends the process with SIGKILL and waits until it has ended.
+// signal sends SIGKILL. What the process said before can still be read.
+func (p *process) signal() { _ = p.cmd.Process.Kill() } // or it has ended
+
+// kill ends the process and waits until it has ended. What it said and was not read is gone.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // or it has ended
-	_ = p.cmd.Wait()
+	p.signal()
+	_ = p.cmd.Wait() // killed: always an error
 }
 
 // until returns the lines that the process says before it says word; ok says whether it does.
@@ -135,10 +141,10 @@ type trial struct {
 }
 
 const (
-	newMachine  = 20 // cuts after which a trial begins anew on an empty disk
-	openingCut  = 4  // one cut in so many comes while the subject opens, or soon after
-	openingStep = 40 // at most so many steps after its start
-	patience    = 30 * time.Second
+	newMachine  = 20          // cuts after which a trial begins anew on an empty disk
+	openingCut  = 4           // one cut in so many comes while the subject opens, or soon after
+	openingStep = 40          // at most so many steps after its start
+	patience    = time.Minute // with a process
 )
 
 // tally is what a trial has seen.
@@ -195,8 +201,6 @@ func (tr trial) round(t *testing.T, disk *powerfs.FS, s subject, rng *rand.Rand,
 	}
 	p := start(t, tr.role, disk.Dir())
 	defer p.kill()
-	watch := time.AfterFunc(patience, p.kill)
-	defer watch.Stop()
 	said, ok := p.until(opened)
 	if !ok {
 		if isOff(off) {
@@ -218,11 +222,12 @@ func (tr trial) round(t *testing.T, disk *powerfs.FS, s subject, rng *rand.Rand,
 		case <-off:
 		case <-time.After(patience):
 		}
-		p.kill()
+		p.signal()
 	}()
 	acked, err := s.work(p, off)
 	<-ended
 	if !isOff(off) {
+		p.kill()
 		t.Fatalf("the %s did not get to the power cut: %v, %s", tr.role, err, p.complaint())
 	}
 	return acked, err
@@ -233,8 +238,6 @@ func (tr trial) look(t *testing.T, disk *powerfs.FS, s subject) error {
 	t.Helper()
 	p := start(t, tr.role, disk.Dir())
 	defer p.kill()
-	watch := time.AfterFunc(patience, p.kill)
-	defer watch.Stop()
 	said, ok := p.until(opened)
 	if !ok {
 		p.kill()
@@ -263,11 +266,11 @@ func number(t *testing.T, env string, otherwise uint64) uint64 {
 }
 
 // random returns a source of randomness that KMSD_CRASH_SEED repeats. When a process gets to which step is not repeated with it.
-func random(t *testing.T) (*rand.Rand, uint64) {
+func random(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed := number(t, "KMSD_CRASH_SEED", rand.Uint64()>>1)
 	t.Logf("seed: KMSD_CRASH_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 1)), seed
+	return rand.New(rand.NewPCG(seed, 1))
 }
 
 func crashRounds(t *testing.T) int {
@@ -281,21 +284,21 @@ func crashRounds(t *testing.T) int {
 // keeps fails the test if anything that was acknowledged is lost in a number of power cuts.
 func (tr trial) keeps(t *testing.T) {
 	t.Helper()
-	rng, _ := random(t)
+	rng := random(t)
 	began := time.Now()
 	rounds := crashRounds(t)
 	sum, err := tr.run(t, rounds, rng)
-	if err != nil {
-		t.Errorf("lost in a power cut: %v", err)
+	switch {
+	case err != nil:
+		t.Errorf("%s: lost in a power cut: %v", tr.role, err)
+	case sum.acked < 10*rounds:
+		t.Errorf("%s: %d acknowledged in %d power cuts, want 10 per cut: nothing was tested", tr.role, sum.acked, rounds)
+	case sum.loss.SectorsLost == 0:
+		t.Errorf("%s: no sector was lost in %d power cuts: nothing was tested", tr.role, rounds)
+	default:
+		t.Logf("%s: %d power cuts, %d acknowledged, 0 lost; %d of %d sectors and %d of %d entries that were not synced were dropped; %v",
+			tr.role, sum.cuts, sum.acked, sum.loss.SectorsLost, sum.loss.Sectors, sum.loss.EntriesLost, sum.loss.Entries, time.Since(began).Round(time.Millisecond))
 	}
-	if err == nil && sum.acked < 10*rounds {
-		t.Errorf("%d acknowledged in %d power cuts, want 10 per cut: nothing was tested", sum.acked, rounds)
-	}
-	if err == nil && sum.loss.SectorsLost == 0 {
-		t.Errorf("no sector was lost in %d power cuts: nothing was tested", rounds)
-	}
-	t.Logf("%s: %d power cuts, %d acknowledged, lost of these: %v; of %d sectors and %d entries not synced %d and %d were dropped; %v",
-		tr.role, sum.cuts, sum.acked, errors.Join(err), sum.loss.Sectors, sum.loss.Entries, sum.loss.SectorsLost, sum.loss.EntriesLost, time.Since(began).Round(time.Millisecond))
 }
 
 // teethRounds is after how many power cuts at most a disk that ignores syncs must show.
@@ -304,7 +307,7 @@ const teethRounds = 40
 // bites fails the test if nothing is lost on a disk that ignores syncs: then the harness would not notice a missing one either.
 func (tr trial) bites(t *testing.T) {
 	t.Helper()
-	rng, _ := random(t)
+	rng := random(t)
 	tr.ignore = true
 	sum, err := tr.run(t, teethRounds, rng)
 	if err == nil {
