@@ -12,6 +12,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -101,6 +102,42 @@ func TestEveryChangeHasANonceOfItsOwn(t *testing.T) {
 	if len(nonces) != 20 {
 		t.Errorf("20 changes had %d nonces, want 20", len(nonces))
 	}
+}
+
+// TestSignaturesAreOfTheirSecond: what reads shares a signature within a second, and no longer.
+func TestSignaturesAreOfTheirSecond(t *testing.T) {
+	byKey, _ := byKeyAndByCertificate(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := newSigner(byKey)
+		sign := func(method string) string {
+			md, err := s.GetRequestMetadata(grpccredentials.NewContextWithRequestInfo(t.Context(), grpccredentials.RequestInfo{Method: method}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := md["x-amz-date"], time.Now().UTC().Format("20060102T150405Z"); got != want {
+				t.Errorf("a signature of %s is dated %s, want %s", method, got, want)
+			}
+			return md["authorization"]
+		}
+		one := sign(kmsv1.CryptoService_Encrypt_FullMethodName)
+		if sign(kmsv1.CryptoService_Encrypt_FullMethodName) != one {
+			t.Error("two calls in one second are signed differently")
+		}
+		if sign(kmsv1.CryptoService_Decrypt_FullMethodName) == one {
+			t.Error("two methods share a signature")
+		}
+		time.Sleep(time.Second)
+		if sign(kmsv1.CryptoService_Encrypt_FullMethodName) == one {
+			t.Error("two seconds share a signature")
+		}
+		change := sign(kmsv1.KeyService_EnableKey_FullMethodName)
+		if sign(kmsv1.KeyService_EnableKey_FullMethodName) == change {
+			t.Error("two changes share a signature")
+		}
+		if _, err := s.GetRequestMetadata(t.Context()); err == nil {
+			t.Error("a call without a method is signed")
+		}
+	})
 }
 
 func TestMethodsThatChangeNothing(t *testing.T) {

@@ -84,7 +84,7 @@ func TestParseCredentialsRefuses(t *testing.T) {
 		{"a list", "- a\n", "not one YAML mapping"},
 		{"two documents", good + "---\n" + good, "not one YAML mapping"},
 		{"an unknown name", withLines(good, "password: "+canary), "column 1: unknown name: known are endpoint, region"},
-		{"a name twice", good + "region: local\n", "column 1: "},
+		{"a name twice", good + "region: local\n", "column 1: the name is there twice"},
 		{"a number", withLines(good, "secret_access_key: 12345678901234567890"), "the value must be a text; quote it if it looks like a number"},
 		{"a list as value", withLines(good, "region: [local]"), "the value must be a text"},
 		{"an alias", withLines(good, "region: &a local", "endpoint: *a"), "the value must be a text"},
@@ -141,6 +141,11 @@ func TestCredentialsOfTwoCertificates(t *testing.T) {
 	}
 	if _, err := one.Marshal(); !errors.Is(err, ErrCredentials) {
 		t.Errorf("Marshal of a CA with a private key in it = %v, want ErrCredentials", err)
+	}
+	byKey, _ := byKeyAndByCertificate(t)
+	byKey.CA = append([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n"), byKey.CA...) // package pem passes over it
+	if _, err := byKey.Marshal(); !errors.Is(err, ErrCredentials) {
+		t.Errorf("Marshal of a CA with half a certificate = %v, want ErrCredentials", err)
 	}
 }
 

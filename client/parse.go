@@ -25,7 +25,7 @@ func ParseCredentials(b []byte) (Credentials, error) {
 	if nesting(b) > maxNesting {
 		return Credentials{}, invalid("more brackets and dashes than a mapping of texts can have")
 	}
-	file, err := parser.ParseBytes(b, 0)
+	file, err := parser.ParseBytes(b, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		// The parser's own words quote the line that is wrong.
 		var at yaml.Error
@@ -78,14 +78,14 @@ func (c *Credentials) read(file *ast.File) error {
 		if !ok {
 			return invalidAt(pair.GetToken(), "a name that is not a plain text")
 		}
-		value, ok := text(pair.Value)
-		if !ok {
-			return invalidAt(key.GetToken(), "the value must be a text; quote it if it looks like a number")
-		}
 		if seen[key.Value] {
 			return invalidAt(key.GetToken(), "the name is there twice")
 		}
 		seen[key.Value] = true
+		value, ok := text(pair.Value)
+		if !ok {
+			return invalidAt(key.GetToken(), "the value must be a text; quote it if it looks like a number")
+		}
 		if !c.set(key.Value, value) {
 			return invalidAt(key.GetToken(), "unknown name: known are endpoint, region, access_key_id, secret_access_key, client_certificate, client_key and ca")
 		}

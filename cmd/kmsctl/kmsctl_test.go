@@ -183,6 +183,24 @@ func FuzzParseContext(f *testing.F) {
 	})
 }
 
+func TestParseConfig(t *testing.T) {
+	c, err := parseConfig([]byte("current_context: a\ncontexts:\n  a: /x\n  B.2: /y\n"))
+	if err != nil || c.CurrentContext != "a" || !maps.Equal(c.Contexts, map[string]string{"a": "/x", "B.2": "/y"}) {
+		t.Errorf("parseConfig = %v, %v, want two contexts", c, err)
+	}
+	for name, file := range map[string]string{
+		"an unknown name":          "nonsense: 1\n",
+		"a context without name":   "contexts:\n  \"\": /x\n",
+		"a name with a space":      "contexts:\n  \"a b\": /x\n",
+		"a relative path":          "contexts:\n  a: x\n",
+		"a current one of nothing": "current_context: b\ncontexts:\n  a: /x\n",
+	} {
+		if c, err := parseConfig([]byte(file)); err == nil {
+			t.Errorf("%s: parseConfig = %v, want an error", name, c)
+		}
+	}
+}
+
 func FuzzParseConfig(f *testing.F) {
 	for _, s := range []string{"", "current_context: a\ncontexts:\n  a: /x\n", "contexts: {a: b}", "nonsense: 1", "contexts:\n  - a", "&a [*a]", "contexts: &a {b: *a}"} {
 		f.Add(s)
