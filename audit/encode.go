@@ -21,12 +21,19 @@ const (
 	chainBytes = len(`"hash":"",`) + 44 + len(`"prevHash":"",`) + 44 + len(`"seq":`) + 18 + len("\n")
 )
 
-// limits say how much of an event is kept: bytes per text, entries per list or map.
-type limits struct{ text, items int }
+// limits say how much of an event is kept: bytes per text, entries per list or map. What the caller of the audited call
+// chooses at length (contexts, the request, user agent and server name) is cut first, so that nobody can push out of
+// a record who did what to which key.
+type limits struct{ chosen, facts limit }
+
+type limit struct{ text, items int }
 
 // limitSteps are tried in turn until the record fits. With the last one every event fits, even if each byte is
-// escaped to six.
-func limitSteps() [4]limits { return [4]limits{{4096, 256}, {1024, 64}, {256, 16}, {32, 4}} }
+// escaped to six; it is for facts that no kmsd makes.
+func limitSteps() [5]limits {
+	all := limit{math.MaxInt, math.MaxInt}
+	return [5]limits{{limit{4096, 256}, all}, {limit{1024, 64}, all}, {limit{256, 16}, all}, {limit{32, 4}, all}, {limit{32, 4}, limit{32, 4}}}
+}
 
 // encoder turns an event into the canonical JSON object of a record, less its members hash, prevHash and seq. The chain
 // writes those between the parts:
@@ -36,8 +43,9 @@ type encoder struct {
 	buf                   []byte
 	hashAt, prevAt, seqAt int
 	node                  []byte // the member node, with its comma
-	limit                 limits
-	dropped               bool // something was left out because of limit or because two names became one
+	limits                limits
+	limit                 limit // of what is being written
+	dropped               bool  // something was left out because of limit or because two names became one
 	pairs                 []pair
 	params                []Param
 }
@@ -48,14 +56,14 @@ type pair struct{ name, given, value string }
 // encode fills the encoder with e. It keeps nothing of e.
 func (n *encoder) encode(e *Event) {
 	defer n.forget()
-	n.limit, n.dropped = limits{math.MaxInt, math.MaxInt}, false
+	n.limits, n.dropped = limits{limit{math.MaxInt, math.MaxInt}, limit{math.MaxInt, math.MaxInt}}, false
 	n.object(e, "")
 	if !n.dropped && len(n.buf)+chainBytes <= MaxRecordBytes {
 		return
 	}
 	sum := sha256.Sum256(n.buf)
 	original := base64.StdEncoding.EncodeToString(sum[:])
-	for _, n.limit = range limitSteps() {
+	for _, n.limits = range limitSteps() {
 		n.object(e, original)
 		if len(n.buf)+chainBytes <= MaxRecordBytes {
 			return
@@ -73,7 +81,7 @@ func (n *encoder) forget() {
 // object appends the members in the order of RFC 8785. original is the digest of the event before it was shortened,
 // or "".
 func (n *encoder) object(e *Event, original string) {
-	n.buf = append(n.buf[:0], '{')
+	n.buf, n.limit = append(n.buf[:0], '{'), n.limits.facts
 	n.actor(&e.Actor)
 	n.text(`"apiVersion":`, e.APIVersion)
 	n.bool(`"cryptoOp":`, e.CryptoOp)
@@ -148,11 +156,11 @@ func (n *encoder) network(w *Network) {
 	start := n.open(`"network":{`)
 	n.text(`"cipherSuite":`, w.CipherSuite)
 	n.text(`"listener":`, w.Listener)
-	n.text(`"sni":`, w.SNI)
+	n.chosen(`"sni":`, w.SNI)
 	n.text(`"srcIP":`, w.SrcIP)
 	n.int(`"srcPort":`, int64(w.SrcPort))
 	n.text(`"tlsVersion":`, w.TLSVersion)
-	n.text(`"userAgent":`, w.UserAgent)
+	n.chosen(`"userAgent":`, w.UserAgent)
 	n.close(start)
 }
 
@@ -200,6 +208,8 @@ func (n *encoder) request(ps []Param) {
 	if len(ps) == 0 {
 		return
 	}
+	n.limit = n.limits.chosen
+	defer n.facts()
 	n.params = append(n.params[:0], ps...)
 	for i := range n.params {
 		n.params[i].name = n.cut(valid(n.params[i].name))
@@ -243,6 +253,9 @@ func (n *encoder) context(member string, m map[string]string) {
 	if len(m) == 0 {
 		return
 	}
+	before := n.limit // facts, or chosen within a request
+	n.limit = n.limits.chosen
+	defer func() { n.limit = before }()
 	n.pairs = n.pairs[:0]
 	for name, value := range m {
 		n.pairs = append(n.pairs, pair{n.cut(valid(name)), name, value})
@@ -278,6 +291,16 @@ func (n *encoder) list(member string, ss []string) {
 		n.buf = append(appendString(n.buf, n.cut(s)), ',')
 	}
 	n.end('[', ']')
+}
+
+// facts ends the part of a record that the caller of the audited call chooses.
+func (n *encoder) facts() { n.limit = n.limits.facts }
+
+// chosen appends a text that the caller of the audited call chooses.
+func (n *encoder) chosen(member, s string) {
+	n.limit = n.limits.chosen
+	n.text(member, s)
+	n.facts()
 }
 
 func (n *encoder) text(member, s string) {

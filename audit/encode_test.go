@@ -2,7 +2,7 @@ package audit
 
 import (
 	"bytes"
-	"cmp"
+	stdcmp "cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -15,6 +15,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
 
@@ -199,11 +200,42 @@ func everything(s string, count int) *Event {
 	return e
 }
 
+// TestCallerCannotBlindTheRecord checks that what a caller chooses, however long and hard to write, leaves who did what to which key as it is.
+func TestCallerCannotBlindTheRecord(t *testing.T) {
+	plain, long := decrypt(1), decrypt(1)
+	long.Network.UserAgent = strings.Repeat("\xff", 16<<10)
+	long.Network.SNI = strings.Repeat("\x01", 16<<10)
+	for i := range 16 {
+		long.EncryptionContext[strings.Repeat("\x02", 240)+fmt.Sprint(i)] = strings.Repeat("\x03", 250)
+		long.Request = append(long.Request, String(fmt.Sprint("p", i), strings.Repeat("\x04", 4000)))
+	}
+	facts := func(e *Event) (f struct {
+		Actor     map[string]any
+		Decision  map[string]any
+		Key       map[string]any
+		Outcome   map[string]any
+		Resources []map[string]any
+	},
+	) {
+		if err := json.Unmarshal(line(e), &f); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	if !bytes.Contains(line(long), []byte("redaction")) {
+		t.Fatal("the long event was not shortened: it tests nothing")
+	}
+	if diff := cmp.Diff(facts(plain), facts(long)); diff != "" {
+		t.Errorf("what the caller chose changed what is said of the call:\n%s", diff)
+	}
+}
+
 // TestOversize checks that what is shortened says so, with the digest of the whole, and that what fits is left alone.
 func TestOversize(t *testing.T) {
 	e := decrypt(1)
 	e.Network.UserAgent = strings.Repeat("A", 64<<10)
-	n := &encoder{limit: limits{1 << 30, 1 << 30}, node: encodeNode(Node{ID: "node-1", Version: "0.1.0"})}
+	whole := limit{1 << 30, 1 << 30}
+	n := &encoder{limits: limits{whole, whole}, node: encodeNode(Node{ID: "node-1", Version: "0.1.0"})}
 	n.object(e, "")
 	sum := sha256.Sum256(n.buf)
 	var got struct {
@@ -219,8 +251,8 @@ func TestOversize(t *testing.T) {
 	if want := base64.StdEncoding.EncodeToString(sum[:]); !got.Redaction.Truncated || got.Redaction.OriginalSHA256 != want {
 		t.Errorf("redaction = %+v, want truncated and %s", got.Redaction, want)
 	}
-	if len(got.Network.UserAgent) != limitSteps()[0].text {
-		t.Errorf("user agent of %d bytes, want %d", len(got.Network.UserAgent), limitSteps()[0].text)
+	if len(got.Network.UserAgent) != limitSteps()[0].chosen.text {
+		t.Errorf("user agent of %d bytes, want %d", len(got.Network.UserAgent), limitSteps()[0].chosen.text)
 	}
 	// The largest event that fits, to the byte, and the smallest that does not.
 	e.Network.UserAgent = "A"
@@ -302,8 +334,8 @@ func TestNameOrder(t *testing.T) {
 	want := []string{"", "\r", "1", "a", "aa", "a\u0080", "\u0080", "ö", "€", "\ud7ff", "😀", "\U0010FFFF", "\ue000", "\ufb33", "\uffff"}
 	for i, a := range want {
 		for j, b := range want {
-			if got := compareNames(a, b); got != cmp.Compare(i, j) {
-				t.Errorf("compareNames(%q, %q) = %d, want %d", a, b, got, cmp.Compare(i, j))
+			if got := compareNames(a, b); got != stdcmp.Compare(i, j) {
+				t.Errorf("compareNames(%q, %q) = %d, want %d", a, b, got, stdcmp.Compare(i, j))
 			}
 		}
 	}

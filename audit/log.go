@@ -350,7 +350,7 @@ func (l *Log) Close() error {
 
 // encodeNode gives the member node of every record, with its comma.
 func encodeNode(node Node) []byte {
-	n := &encoder{limit: limits{256, 0}}
+	n := &encoder{limit: limit{256, 0}}
 	start := n.open(`"node":{`)
 	n.id(`"bootID":`, node.BootID)
 	n.text(`"id":`, node.ID)
