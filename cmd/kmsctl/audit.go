@@ -1,15 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
 	"github.com/kmsd/kmsd/audit"
@@ -163,11 +164,13 @@ kmsctl audit verify does.`,
 		if err != nil {
 			return err
 		}
-		p := recordPrinter{a: a, array: true}
-		if err := audit.Scan(ctx, args[0], f, p.print); err != nil {
-			return err
+		out := bufio.NewWriterSize(a.stdout, 64<<10)
+		p := recordPrinter{a: a, out: out, array: true}
+		err = audit.Scan(ctx, args[0], f, p.print)
+		if err == nil {
+			err = p.end()
 		}
-		return p.end()
+		return errors.Join(err, out.Flush())
 	})
 	return cmd
 }
@@ -195,7 +198,7 @@ func (a *app) auditTailCommand() *cobra.Command {
 		if last < 0 || last > maxTail {
 			return usage("-n %d: must be 0 to %d", last, maxTail)
 		}
-		p := recordPrinter{a: a}
+		p := recordPrinter{a: a, out: a.stdout}
 		if follow {
 			return audit.Follow(ctx, args[0], last, f, p.print)
 		}
@@ -237,6 +240,7 @@ func lastRecords(ctx context.Context, dir string, f audit.Filter, n int) ([]*aud
 // recordPrinter prints records one by one, so that a long log takes no memory.
 type recordPrinter struct {
 	a       *app
+	out     io.Writer
 	array   bool // JSON is one array
 	printed int
 }
@@ -249,16 +253,16 @@ func (p *recordPrinter) print(r *audit.Record) error {
 	case formatJSON:
 		return p.json(r)
 	case formatYAML:
-		b, err := yaml.JSONToYAML(slices.Concat([]byte("["), r.Raw, []byte("]")))
+		b, err := toYAML(slices.Concat([]byte("["), r.Raw, []byte("]")))
 		if err != nil {
-			return fmt.Errorf("encoding the output: %w", err)
+			return err
 		}
-		_, err = p.a.stdout.Write(b)
+		_, err = p.out.Write(b)
 		return err
 	}
 	if p.printed == 1 {
 		header := fmt.Sprintf(recordLine, "TIME", "RECORD", "EVENT", "OUTCOME", "KEY", "REQUEST", "PRINCIPAL")
-		if _, err := fmt.Fprintln(p.a.stdout, p.a.colour(bold, strings.TrimSuffix(header, "\n"))); err != nil {
+		if _, err := fmt.Fprintln(p.out, p.a.colour(bold, strings.TrimSuffix(header, "\n"))); err != nil {
 			return err
 		}
 	}
@@ -273,7 +277,7 @@ func (p *recordPrinter) print(r *audit.Record) error {
 			cells[i] = "-"
 		}
 	}
-	_, err := fmt.Fprintf(p.a.stdout, recordLine, cells...)
+	_, err := fmt.Fprintf(p.out, recordLine, cells...)
 	return err
 }
 
@@ -289,7 +293,11 @@ func (p *recordPrinter) json(r *audit.Record) error {
 	if p.array {
 		after = ""
 	}
-	_, err := p.a.stdout.Write(slices.Concat([]byte(before), r.Raw, []byte(after)))
+	raw := r.Raw
+	if isTerminal(p.a.stdout) {
+		raw = escaped(raw)
+	}
+	_, err := p.out.Write(slices.Concat([]byte(before), raw, []byte(after)))
 	return err
 }
 
@@ -307,6 +315,6 @@ func (p *recordPrinter) end() error {
 	default:
 		text = "\n]\n"
 	}
-	_, err := fmt.Fprint(p.a.stdout, text)
+	_, err := fmt.Fprint(p.out, text)
 	return err
 }

@@ -91,6 +91,10 @@ func (a *app) root() *cobra.Command {
 	f.StringVarP(&a.output, "output", "o", formatTable, "`FORMAT` of what is printed: table, json or yaml")
 	f.DurationVar(&a.timeout, "timeout", defaultTimeout, "how long a call of kmsd may take")
 	f.BoolVarP(&a.yes, "yes", "y", false, "do not ask before destructive changes (asked only on a terminal)")
+	formats := []string{formatTable, formatJSON, formatYAML}
+	if err := root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic("kmsctl: internal error: " + err.Error()) // there is no such flag
+	}
 	for _, g := range []struct{ id, title string }{
 		{groupKeys, "Keys:"}, {groupData, "Data:"}, {groupPeople, "Users and permissions:"}, {groupAudit, "Audit log:"}, {groupTool, "kmsctl itself:"},
 	} {

@@ -9,7 +9,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/goccy/go-yaml"
 	"github.com/jedib0t/go-pretty/v6/table"
 )
 
@@ -42,14 +41,10 @@ func (a *app) encode(v any) ([]byte, error) {
 	if err := e.Encode(v); err != nil {
 		return nil, fmt.Errorf("encoding the output: %w", err)
 	}
-	if a.output != formatYAML {
-		return b.Bytes(), nil
+	if a.output == formatYAML {
+		return toYAML(b.Bytes())
 	}
-	y, err := yaml.JSONToYAML(b.Bytes())
-	if err != nil {
-		return nil, fmt.Errorf("encoding the output: %w", err)
-	}
-	return y, nil
+	return escaped(b.Bytes()), nil
 }
 
 // view is what a table shows.
