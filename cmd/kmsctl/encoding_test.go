@@ -19,7 +19,7 @@ aliases:
 - "yes"
 description: "a: b\u001B\u009B\u0009"
 enabled: true
-n: 12
+"n": 12
 none: null
 empty: {}
 "no": []
