@@ -36,7 +36,8 @@ const MaxConnections = 64
 
 // Config is what a Client is made of.
 type Config struct {
-	// Credentials say where kmsd is, how it is known, and who calls. Required. New keeps nothing of them that the caller could change.
+	// Credentials say where kmsd is, how it is known, and who calls. Required. The Client keeps the secret access key:
+	// do not wipe it while the Client is in use.
 	Credentials Credentials
 	// Endpoint is "host:port" of kmsd; "" means that of Credentials. Signatures are bound to it.
 	Endpoint string
