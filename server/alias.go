@@ -44,7 +44,11 @@ func createAlias(c *call, r *kmsv1.CreateAliasRequest) (*kmsv1.CreateAliasRespon
 	if err != nil {
 		return nil, err
 	}
-	a, err := c.s.keys.CreateAlias(onAlias, onKey, c.account(), r.GetAliasName(), t.key.ID)
+	keys, err := c.changingKeys()
+	if err != nil {
+		return nil, err
+	}
+	a, err := keys.CreateAlias(onAlias, onKey, c.account(), r.GetAliasName(), t.key.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +81,11 @@ func updateAlias(c *call, r *kmsv1.UpdateAliasRequest) (*kmsv1.UpdateAliasRespon
 	if err != nil {
 		return nil, err
 	}
-	a, err := c.s.keys.UpdateAlias(onAlias, onOld, onNew, c.account(), r.GetAliasName(), t.key.ID)
+	keys, err := c.changingKeys()
+	if err != nil {
+		return nil, err
+	}
+	a, err := keys.UpdateAlias(onAlias, onOld, onNew, c.account(), r.GetAliasName(), t.key.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +106,11 @@ func deleteAlias(c *call, r *kmsv1.DeleteAliasRequest) (*kmsv1.DeleteAliasRespon
 	if err != nil {
 		return nil, err
 	}
-	if err := c.s.keys.DeleteAlias(onAlias, onKey, c.account(), r.GetAliasName()); err != nil {
+	keys, err := c.changingKeys()
+	if err != nil {
+		return nil, err
+	}
+	if err := keys.DeleteAlias(onAlias, onKey, c.account(), r.GetAliasName()); err != nil {
 		return nil, err
 	}
 	return kmsv1.DeleteAliasResponse_builder{AliasArn: c.s.place.AliasARN(c.account(), r.GetAliasName())}.Build(), nil

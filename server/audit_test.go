@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"net/http/httptrace"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -174,9 +175,11 @@ func TestEventOfACallThatNobodyWaitsFor(t *testing.T) {
 			call{method: method, body: marshal(t, rows[method].valid(p)), as: d.root, agent: d.agent("late " + method), header: map[string]string{"Grpc-Timeout": "200m"}})
 	}
 	s.fault.Store(&fault{sync: func(f *os.File) error { <-released; return unix.Fdatasync(int(f.Fd())) }})
-	ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var wg sync.WaitGroup
+	var wg, sent sync.WaitGroup
+	sent.Add(len(calls))
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { sent.Done() }})
 	for _, c := range calls {
 		wg.Go(func() {
 			if got := d.send(ctx, c); got.err == nil && (got.code == codes.OK || len(got.body) > 0) {
@@ -184,6 +187,9 @@ func TestEventOfACallThatNobodyWaitsFor(t *testing.T) {
 			}
 		})
 	}
+	sent.Wait()
+	time.Sleep(250 * time.Millisecond)
+	cancel()
 	wg.Wait()
 	s.fault.Store(nil)
 	close(released)

@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/sha256"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,19 +19,23 @@ import (
 // verified is a signature that was found good. It stands for every call that repeats it to the letter, while the
 // credential is the same and the date has not gone by.
 type verified struct {
-	authorization, date, host, nonce, path string
-	credential                             *iam.Credential
-	signature                              sigv4.Signature
+	authorization, date, host, nonce, payload, path string
+	claims                                          int // headers that must be signed
+	credential                                      *iam.Credential
+	signature                                       sigv4.Signature
 }
 
-// noncesKept bounds the memory of nonces: changes in ten minutes, some 60 bytes each.
-const noncesKept = 1 << 18
+// These bound the memory of nonces, some 60 bytes each: the changes of ten minutes in all, and of one access key.
+const (
+	noncesKept   = 1 << 19
+	noncesPerKey = 1 << 15
+)
 
 func unauthenticated(reason, message, class string) *failure {
 	return &failure{code: codes.Unauthenticated, reason: reason, message: message, class: class}
 }
 
-// unknownCredential is said of credentials that are unknown, inactive or deleted alike.
+// unknownCredential is said of access keys and certificates that are unknown, inactive or deleted.
 func unknownCredential(class string) *failure {
 	return unauthenticated("UnrecognizedClientException", "the security token included in the request is invalid", class)
 }
@@ -90,17 +95,19 @@ func (c *call) bySignature(md metadata.MD, authorization string) error {
 	for _, h := range []struct {
 		name string
 		to   *string
-	}{{":authority", &v.host}, {headerDate, &v.date}, {headerNonce, &v.nonce}} {
+	}{{":authority", &v.host}, {headerDate, &v.date}, {headerNonce, &v.nonce}, {headerPayload, &v.payload}} {
 		var err error
 		if *h.to, err = single(md, h.name); err != nil {
 			return err
 		}
 	}
+	v.claims = claims(md)
 	if !c.repeatsVerified(&v) {
 		if err := c.verify(md, &v); err != nil {
 			return err
 		}
 	}
+	c.become(v.credential, audit.AuthAccessKey)
 	if c.m.mutating {
 		if v.nonce == "" {
 			return unauthenticated("IncompleteSignatureException", "a call that changes something must sign the header "+headerNonce, "NoNonce")
@@ -109,21 +116,32 @@ func (c *call) bySignature(md metadata.MD, authorization string) error {
 			return err
 		}
 	}
-	c.become(v.credential, audit.AuthAccessKey)
 	return nil
+}
+
+// claims counts the headers that steer a call and so must be signed. Of the known ones each is there once at most, so that a
+// call with as many as a verified one, and the known ones alike, has none that is not signed.
+func claims(md metadata.MD) (n int) {
+	for name := range md {
+		if strings.HasPrefix(name, "x-amz-") || strings.HasPrefix(name, "x-kmsd-") {
+			n++
+		}
+	}
+	return n
 }
 
 // The headers of a signed call.
 const (
-	headerDate  = "x-amz-date"
-	headerNonce = "x-kmsd-nonce"
+	headerDate    = "x-amz-date"
+	headerNonce   = "x-kmsd-nonce"
+	headerPayload = "x-amz-content-sha256"
 )
 
 // repeatsVerified reports whether v is, to the letter, the signature that the last call of the method on this
 // connection was let in with, and fills in what that one proved.
 func (c *call) repeatsVerified(v *verified) bool {
 	last := c.conn.signatures[c.m.number].Load()
-	if last == nil || last.authorization != v.authorization || last.date != v.date || last.host != v.host || last.nonce != v.nonce || last.path != v.path {
+	if last == nil || last.authorization != v.authorization || last.date != v.date || last.host != v.host || last.nonce != v.nonce || last.payload != v.payload || last.path != v.path || last.claims != v.claims {
 		return false
 	}
 	if cred, ok := c.people.AccessKey(last.credential.ID); !ok || cred != last.credential {
@@ -141,14 +159,12 @@ func (c *call) verify(md metadata.MD, v *verified) error {
 	if err != nil {
 		return signatureFailure(err)
 	}
+	c.event.Actor.CredentialID = sig.AccessKeyID // claimed, not proven: authMethod says NONE
 	cred, known := c.people.AccessKey(sig.AccessKeyID)
-	if !known {
-		cred = c.s.people.Decoy() // the same work is done for an access key that does not exist
-	}
-	err = sig.Verify(cred.SigningKey(sig.Date), sigv4.Request{Method: "POST", Path: c.m.name, Host: v.host, Headers: md, PayloadHash: sigv4.UnsignedPayload}, c.event.ReceivedTime)
 	if !known {
 		return unknownCredential("UnknownAccessKey")
 	}
+	err = sig.Verify(cred.SigningKey(sig.Date), sigv4.Request{Method: "POST", Path: c.m.name, Host: v.host, Headers: md, PayloadHash: sigv4.UnsignedPayload}, c.event.ReceivedTime)
 	if err != nil {
 		return signatureFailure(err)
 	}
@@ -190,12 +206,25 @@ func (c *call) become(cred *iam.Credential, method audit.AuthMethod) {
 }
 
 // nonceCache refuses a nonce that an access key has used before, for as long as its signature would be good. It has two
-// generations, each of the length of that time, and a bound: beyond it, calls that change something are refused.
+// generations, each of the length of that time. Beyond the bounds calls that change something are refused; that of one
+// access key keeps it from using up the others' room.
 type nonceCache struct {
 	mu            sync.Mutex
 	since         time.Time
-	current, past map[[32]byte]struct{}
-	most          int
+	current, past nonceGeneration
+}
+
+type nonceGeneration struct {
+	seen   map[[32]byte]struct{}
+	perKey map[string]int // :: access key → its nonces
+}
+
+func newNonceGeneration() nonceGeneration {
+	return nonceGeneration{map[[32]byte]struct{}{}, map[string]int{}}
+}
+
+func newNonceCache() nonceCache {
+	return nonceCache{current: newNonceGeneration(), past: newNonceGeneration()}
 }
 
 func (n *nonceCache) first(accessKey, nonce string, now time.Time) error {
@@ -206,16 +235,17 @@ func (n *nonceCache) first(accessKey, nonce string, now time.Time) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if now.Sub(n.since) > 2*sigv4.MaxSkew {
-		n.past, n.current, n.since = n.current, map[[32]byte]struct{}{}, now
+		n.past, n.current, n.since = n.current, newNonceGeneration(), now
 	}
-	_, a := n.current[key]
-	_, b := n.past[key]
+	_, a := n.current.seen[key]
+	_, b := n.past.seen[key]
 	if a || b {
 		return unauthenticated("InvalidSignatureException", "the request was sent before: sign each request anew", "Replay")
 	}
-	if len(n.current) >= n.most {
-		return &failure{code: codes.ResourceExhausted, reason: "ThrottlingException", message: "too many changes in a short time", class: "NonceCacheFull"}
+	if len(n.current.seen) >= noncesKept || n.current.perKey[accessKey] >= noncesPerKey {
+		return &failure{code: codes.ResourceExhausted, reason: "ThrottlingException", message: "too many changes in ten minutes", class: "NonceCacheFull"}
 	}
-	n.current[key] = struct{}{}
+	n.current.seen[key] = struct{}{}
+	n.current.perKey[accessKey]++
 	return nil
 }

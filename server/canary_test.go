@@ -51,6 +51,7 @@ var allowedSinks = map[string]string{
 	"audit: policy_name":        "the name of a user's policy",
 	"audit: access_key_id":      "names the credential; it is not the secret",
 	"audit: header User-Agent":  "says which program called",
+	"audit: unknown access key": "the credential that was claimed; it is not the secret",
 	"audit: method":             "the method that does not exist",
 
 	"error: key_id":             "names to the caller what he has asked for",

@@ -78,7 +78,7 @@ func networkOf(conn net.Conn, state tls.ConnectionState) audit.Network {
 		Listener:    conn.LocalAddr().String(),
 		TLSVersion:  tls.VersionName(state.Version),
 		CipherSuite: tls.CipherSuiteName(state.CipherSuite),
-		SNI:         state.ServerName,
+		SNI:         bounded(state.ServerName),
 	}
 	if a, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
 		n.SrcIP, n.SrcPort = a.Addr().Unmap().WithZone("").String(), int(a.Port())
@@ -95,7 +95,7 @@ type limitedListener struct {
 
 	mu    sync.Mutex
 	all   int
-	perIP map[netip.Addr]int // :: address → its open connections
+	perIP map[netip.Prefix]int // :: neighbourhood → its open connections
 }
 
 func (l *limitedListener) Accept() (net.Conn, error) {
@@ -104,10 +104,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		var ip netip.Addr
-		if a, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
-			ip = a.Addr().Unmap()
-		}
+		ip := neighbourhood(conn.RemoteAddr())
 		if l.enter(ip) {
 			return &countedConn{Conn: conn, leave: sync.OnceFunc(func() { l.leave(ip) })}, nil
 		}
@@ -116,7 +113,24 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *limitedListener) enter(ip netip.Addr) bool {
+// neighbourhood is what one host can take addresses from: its address in IPv4, its network of 64 bits in IPv6.
+func neighbourhood(a net.Addr) netip.Prefix {
+	at, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return netip.Prefix{}
+	}
+	ip, bits := at.Addr().Unmap().WithZone(""), 64
+	if ip.Is4() {
+		bits = 32
+	}
+	p, err := ip.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}
+
+func (l *limitedListener) enter(ip netip.Prefix) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.all >= l.most || l.perIP[ip] >= l.mostPerIP {
@@ -127,7 +141,7 @@ func (l *limitedListener) enter(ip netip.Addr) bool {
 	return true
 }
 
-func (l *limitedListener) leave(ip netip.Addr) {
+func (l *limitedListener) leave(ip netip.Prefix) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all--

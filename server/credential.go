@@ -27,7 +27,11 @@ func createAccessKey(c *call, r *iamv1.CreateAccessKeyRequest) (*iamv1.CreateAcc
 	if err != nil {
 		return nil, err
 	}
-	k, err := c.s.people.CreateAccessKey(g, c.account(), name)
+	people, err := c.changingPeople()
+	if err != nil {
+		return nil, err
+	}
+	k, err := people.CreateAccessKey(g, c.account(), name)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +83,11 @@ func updateAccessKey(c *call, r *iamv1.UpdateAccessKeyRequest) (*iamv1.UpdateAcc
 	if err != nil {
 		return nil, err
 	}
-	if err := c.s.people.UpdateAccessKey(g, c.account(), name, r.GetAccessKeyId(), status); err != nil {
+	people, err := c.changingPeople()
+	if err != nil {
+		return nil, err
+	}
+	if err := people.UpdateAccessKey(g, c.account(), name, r.GetAccessKeyId(), status); err != nil {
 		return nil, err
 	}
 	return &iamv1.UpdateAccessKeyResponse{}, nil
@@ -97,7 +105,11 @@ func deleteAccessKey(c *call, r *iamv1.DeleteAccessKeyRequest) (*iamv1.DeleteAcc
 	if err != nil {
 		return nil, err
 	}
-	if err := c.s.people.DeleteAccessKey(g, c.account(), name, r.GetAccessKeyId()); err != nil {
+	people, err := c.changingPeople()
+	if err != nil {
+		return nil, err
+	}
+	if err := people.DeleteAccessKey(g, c.account(), name, r.GetAccessKeyId()); err != nil {
 		return nil, err
 	}
 	return &iamv1.DeleteAccessKeyResponse{}, nil
@@ -128,7 +140,11 @@ func createClientCertificate(c *call, r *iamv1.CreateClientCertificateRequest) (
 	if err != nil {
 		return nil, err
 	}
-	cert, err := c.s.people.CreateClientCertificate(g, c.account(), r.GetUserName(), []byte(r.GetCertificateSigningRequest()), time.Duration(r.GetDurationSeconds())*time.Second)
+	people, err := c.changingPeople()
+	if err != nil {
+		return nil, err
+	}
+	cert, err := people.CreateClientCertificate(g, c.account(), r.GetUserName(), []byte(r.GetCertificateSigningRequest()), time.Duration(r.GetDurationSeconds())*time.Second)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +190,11 @@ func deleteClientCertificate(c *call, r *iamv1.DeleteClientCertificateRequest) (
 	if _, err := hex.Decode(fingerprint[:], []byte(r.GetCertificateId())); err != nil {
 		return nil, err
 	}
-	if err := c.s.people.DeleteClientCertificate(g, c.account(), r.GetUserName(), fingerprint); err != nil {
+	people, err := c.changingPeople()
+	if err != nil {
+		return nil, err
+	}
+	if err := people.DeleteClientCertificate(g, c.account(), r.GetUserName(), fingerprint); err != nil {
 		return nil, err
 	}
 	return &iamv1.DeleteClientCertificateResponse{}, nil

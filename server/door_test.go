@@ -32,6 +32,7 @@ import (
 
 	"github.com/kmsd/kmsd/audit"
 	"github.com/kmsd/kmsd/client"
+	"github.com/kmsd/kmsd/internal/daemon"
 	"github.com/kmsd/kmsd/internal/kmstest"
 	iamv1 "github.com/kmsd/kmsd/proto/kmsd/iam/v1"
 	"github.com/kmsd/kmsd/server"
@@ -49,10 +50,25 @@ type door struct {
 
 func newDoor(t testing.TB, o *kmstest.Options) *door {
 	t.Helper()
-	d := &door{KMS: kmstest.New(t, o), t: t, tag: rand.Text()}
+	d := &door{KMS: kmstest.New(t, unflooded(o)), t: t, tag: rand.Text()}
 	d.root = d.Credentials()
 	d.http = d.presenting(nil)
 	return d
+}
+
+// unflooded lets a test make as many calls without credentials as it likes, each with its event.
+func unflooded(o *kmstest.Options) *kmstest.Options {
+	if o == nil {
+		o = &kmstest.Options{}
+	}
+	with, change := *o, o.Config
+	with.Config = func(c *daemon.Config) {
+		c.Limits.Unauthenticated = 1 << 20
+		if change != nil {
+			change(c)
+		}
+	}
+	return &with
 }
 
 // presenting returns an HTTP client that shows a certificate in the handshake, or none.
@@ -105,6 +121,15 @@ type call struct {
 	over   *http.Client       // nil is the one without a certificate
 	header map[string]string  // more headers, or others
 	agent  string
+	stalls bool // the last byte of the message never comes
+}
+
+// stalled never has anything to read before ctx ends.
+type stalled struct{ ctx context.Context }
+
+func (s stalled) Read([]byte) (int, error) {
+	<-s.ctx.Done()
+	return 0, s.ctx.Err()
 }
 
 const noNonce = "none"
@@ -146,7 +171,11 @@ func (d *door) sign(c client.Credentials, method, nonce string, at time.Time) ht
 func (d *door) send(ctx context.Context, c call) answer {
 	start := time.Now()
 	frame := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(c.body)))
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+d.Address()+c.method, bytes.NewReader(append(frame, c.body...)))
+	var body io.Reader = bytes.NewReader(append(frame, c.body...))
+	if c.stalls {
+		body = io.MultiReader(bytes.NewReader(append(frame, c.body[1:]...)), stalled{ctx})
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+d.Address()+c.method, body)
 	if err != nil {
 		return answer{err: err}
 	}
@@ -176,11 +205,11 @@ func (d *door) send(ctx context.Context, c call) answer {
 		return answer{err: err, took: time.Since(start)}
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	message, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return answer{err: err, took: time.Since(start)}
 	}
-	a := parseAnswer(resp, body)
+	a := parseAnswer(resp, message)
 	a.took = time.Since(start)
 	return a
 }

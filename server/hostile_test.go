@@ -100,7 +100,7 @@ func TestHostileUserAgent(t *testing.T) {
 		want := string([]rune(c.agent)) // each byte that is not UTF-8 is U+FFFD
 		logged := slices.Collect(maps.Keys(d.events()))
 		if !slices.ContainsFunc(logged, func(l string) bool {
-			return l == want || len(want) > 4096 && len(l) > 256 && strings.HasPrefix(want, l[:256])
+			return l == want || len(want) > 256 && len(l) == 256 && strings.HasPrefix(want, l)
 		}) {
 			t.Errorf("user agent %.40q is not in the log: %.200q", agent, logged)
 		}

@@ -297,7 +297,7 @@ func TestPanicInACall(t *testing.T) {
 	}
 }
 
-// A call that ends before its work begins has its event, which says so.
+// A call that ends before its work does has its event, which says so, and no answer.
 func TestCallThatIsOver(t *testing.T) {
 	h := newHouse(t)
 	for name, make := range map[string]func(context.Context) (context.Context, context.CancelFunc){
@@ -317,6 +317,20 @@ func TestCallThatIsOver(t *testing.T) {
 		if err == nil || out != nil || len(events) == 0 || events[len(events)-1].Outcome.Status != name {
 			t.Errorf("a call that is %s: %v, %v with %d events", name, out, err, len(events))
 		}
+	}
+	ctx, cancel := context.WithCancel(h.ctx)
+	row, answer := *h.rows[kmsv1.CryptoService_GenerateRandom_FullMethodName], kmsv1.GenerateRandomResponse_builder{Plaintext: []byte("secret")}.Build()
+	row.handle = func(*call, func(any) error) (proto.Message, error) {
+		cancel() // while the work is done
+		return answer, nil
+	}
+	out, err := h.s.serve(ctx, &row, nil)
+	events := h.events("GenerateRandom")
+	if status.Code(err) != codes.Canceled || out != nil || len(events) != 1 || events[0].Outcome.Status != "CANCELLED" {
+		t.Errorf("a call that is cancelled while it works: %v, %v with %d events", out, err, len(events))
+	}
+	if !bytes.Equal(answer.GetPlaintext(), make([]byte, 6)) {
+		t.Errorf("what is not answered is still there: %q", answer.GetPlaintext())
 	}
 	if events := h.events("CreateKey"); len(events) != 2 || h.s.keys.Snapshot().Len() != 0 {
 		t.Errorf("%d events and %d keys, want 2 and none", len(events), h.s.keys.Snapshot().Len())

@@ -71,7 +71,11 @@ func createKey(c *call, r *kmsv1.CreateKeyRequest) (*kmsv1.CreateKeyResponse, er
 	if err != nil {
 		return nil, err
 	}
-	k, err := c.s.keys.CreateKey(g, keystore.NewKey{Account: c.account(), Description: r.GetDescription(), Policy: p, Token: token})
+	keys, err := c.changingKeys()
+	if err != nil {
+		return nil, err
+	}
+	k, err := keys.CreateKey(g, keystore.NewKey{Account: c.account(), Description: r.GetDescription(), Policy: p, Token: token})
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +160,7 @@ func listKeys(c *call, r *kmsv1.ListKeysRequest) (*kmsv1.ListKeysResponse, error
 }
 
 // changeKey authorizes a change of a key that is named by id or ARN, and makes it.
-func (c *call) changeKey(a authz.Action, id string, change func(g authz.Grant, k *keystore.Key) (*keystore.Key, error)) (*keystore.Key, error) {
+func (c *call) changeKey(a authz.Action, id string, change func(keys *keystore.Keystore, g authz.Grant, k *keystore.Key) (*keystore.Key, error)) (*keystore.Key, error) {
 	t, err := c.byID("key_id", id)
 	if err != nil {
 		return nil, err
@@ -165,7 +169,11 @@ func (c *call) changeKey(a authz.Action, id string, change func(g authz.Grant, k
 	if err != nil {
 		return nil, err
 	}
-	k, err := change(g, t.key)
+	keys, err := c.changingKeys()
+	if err != nil {
+		return nil, err
+	}
+	k, err := change(keys, g, t.key)
 	if err != nil {
 		return nil, err
 	}
@@ -179,8 +187,8 @@ func checkUpdateKeyDescription(v *violations, r *kmsv1.UpdateKeyDescriptionReque
 }
 
 func updateKeyDescription(c *call, r *kmsv1.UpdateKeyDescriptionRequest) (*kmsv1.UpdateKeyDescriptionResponse, error) {
-	k, err := c.changeKey(authz.KMSUpdateKeyDescription, r.GetKeyId(), func(g authz.Grant, k *keystore.Key) (*keystore.Key, error) {
-		return c.s.keys.UpdateDescription(g, k.ID, r.GetDescription())
+	k, err := c.changeKey(authz.KMSUpdateKeyDescription, r.GetKeyId(), func(keys *keystore.Keystore, g authz.Grant, k *keystore.Key) (*keystore.Key, error) {
+		return keys.UpdateDescription(g, k.ID, r.GetDescription())
 	})
 	if err != nil {
 		return nil, err
@@ -191,8 +199,8 @@ func updateKeyDescription(c *call, r *kmsv1.UpdateKeyDescriptionRequest) (*kmsv1
 func checkEnableKey(v *violations, r *kmsv1.EnableKeyRequest) { checkKeyID(v, r.GetKeyId()) }
 
 func enableKey(c *call, r *kmsv1.EnableKeyRequest) (*kmsv1.EnableKeyResponse, error) {
-	k, err := c.changeKey(authz.KMSEnableKey, r.GetKeyId(), func(g authz.Grant, k *keystore.Key) (*keystore.Key, error) {
-		return c.s.keys.Enable(g, k.ID)
+	k, err := c.changeKey(authz.KMSEnableKey, r.GetKeyId(), func(keys *keystore.Keystore, g authz.Grant, k *keystore.Key) (*keystore.Key, error) {
+		return keys.Enable(g, k.ID)
 	})
 	if err != nil {
 		return nil, err
@@ -203,8 +211,8 @@ func enableKey(c *call, r *kmsv1.EnableKeyRequest) (*kmsv1.EnableKeyResponse, er
 func checkDisableKey(v *violations, r *kmsv1.DisableKeyRequest) { checkKeyID(v, r.GetKeyId()) }
 
 func disableKey(c *call, r *kmsv1.DisableKeyRequest) (*kmsv1.DisableKeyResponse, error) {
-	k, err := c.changeKey(authz.KMSDisableKey, r.GetKeyId(), func(g authz.Grant, k *keystore.Key) (*keystore.Key, error) {
-		return c.s.keys.Disable(g, k.ID)
+	k, err := c.changeKey(authz.KMSDisableKey, r.GetKeyId(), func(keys *keystore.Keystore, g authz.Grant, k *keystore.Key) (*keystore.Key, error) {
+		return keys.Disable(g, k.ID)
 	})
 	if err != nil {
 		return nil, err
@@ -223,8 +231,8 @@ func rotateKeyOnDemand(c *call, r *kmsv1.RotateKeyOnDemandRequest) (*kmsv1.Rotat
 		return nil, err
 	}
 	var material crypto.MaterialID
-	k, err := c.changeKey(authz.KMSRotateKeyOnDemand, r.GetKeyId(), func(g authz.Grant, k *keystore.Key) (*keystore.Key, error) {
-		k, made, err := c.s.keys.Rotate(g, k.ID, token)
+	k, err := c.changeKey(authz.KMSRotateKeyOnDemand, r.GetKeyId(), func(keys *keystore.Keystore, g authz.Grant, k *keystore.Key) (*keystore.Key, error) {
+		k, made, err := keys.Rotate(g, k.ID, token)
 		material = made
 		return k, err
 	})
@@ -302,7 +310,7 @@ func putKeyPolicy(c *call, r *kmsv1.PutKeyPolicyRequest) (*kmsv1.PutKeyPolicyRes
 	c.param(audit.String("policyName", policyName))
 	c.param(audit.Bool("bypassPolicyLockoutSafetyCheck", r.GetBypassPolicyLockoutSafetyCheck()))
 	c.notePolicy(r.GetPolicy())
-	k, err := c.changeKey(authz.KMSPutKeyPolicy, r.GetKeyId(), func(g authz.Grant, k *keystore.Key) (*keystore.Key, error) {
+	k, err := c.changeKey(authz.KMSPutKeyPolicy, r.GetKeyId(), func(keys *keystore.Keystore, g authz.Grant, k *keystore.Key) (*keystore.Key, error) {
 		p, err := keystore.CompilePolicy(r.GetPolicy(), c.people.PrincipalID)
 		if err != nil {
 			return nil, err
@@ -312,7 +320,7 @@ func putKeyPolicy(c *call, r *kmsv1.PutKeyPolicyRequest) (*kmsv1.PutKeyPolicyRes
 				return nil, err
 			}
 		}
-		return c.s.keys.PutPolicy(g, k.ID, p)
+		return keys.PutPolicy(g, k.ID, p)
 	})
 	if err != nil {
 		return nil, err

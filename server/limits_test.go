@@ -100,7 +100,7 @@ func TestLargeMessages(t *testing.T) {
 		code  codes.Code
 		class string
 	}{
-		{256 << 10, codes.InvalidArgument, ""}, {256<<10 + 1, codes.InvalidArgument, "TooLarge"}, {1 << 20, codes.InvalidArgument, "TooLarge"}, {1<<20 + 1, codes.ResourceExhausted, "NotReceived"}, {8 << 20, codes.ResourceExhausted, "NotReceived"},
+		{256 << 10, codes.InvalidArgument, ""}, {256<<10 + 1, codes.InvalidArgument, "TooLarge"}, {512 << 10, codes.InvalidArgument, "TooLarge"}, {512<<10 + 1, codes.ResourceExhausted, "NotReceived"}, {8 << 20, codes.ResourceExhausted, "NotReceived"},
 	} {
 		m := marshal(t, kmsv1.EncryptRequest_builder{KeyId: "x", Plaintext: make([]byte, row.bytes)}.Build())
 		m = m[:row.bytes] // malformed, if it is read at all

@@ -39,6 +39,12 @@ func refused(reason, class string) outcome {
 	return outcome{codes.Unauthenticated, "UNAUTHENTICATED", reason, class, audit.ResultNone, "", audit.AuthNone}
 }
 
+// by is the outcome of a call whose caller was known before it was refused.
+func (o outcome) by(user string) outcome {
+	o.actor, o.auth = user, audit.AuthAccessKey
+	return o
+}
+
 func denied(user, class string) outcome {
 	return outcome{codes.PermissionDenied, "PERMISSION_DENIED", "AccessDeniedException", class, audit.ResultDeny, user, audit.AuthAccessKey}
 }
@@ -197,7 +203,7 @@ func (m *matrix) messages(method string, row specimen) {
 }
 
 func (m *matrix) nonces(method string, body []byte) {
-	without, again := refused("IncompleteSignatureException", "NoNonce"), refused("InvalidSignatureException", "Replay")
+	without, again := refused("IncompleteSignatureException", "NoNonce").by("root"), refused("InvalidSignatureException", "Replay").by("root")
 	if !changes(method) {
 		without, again = allowed("root", audit.AuthAccessKey), allowed("root", audit.AuthAccessKey)
 	}
@@ -208,14 +214,17 @@ func (m *matrix) nonces(method string, body []byte) {
 	m.ask("the same again over another connection", call{method: method, body: body, signed: once, over: m.presenting(nil)}, again)
 	if changes(method) {
 		short := m.sign(m.root, method, "short", time.Now())
-		m.ask("a short nonce", call{method: method, body: body, signed: short}, refused("IncompleteSignatureException", "Nonce"))
+		m.ask("a short nonce", call{method: method, body: body, signed: short}, refused("IncompleteSignatureException", "Nonce").by("root"))
 	}
 }
 
 // compare checks every call against its answer and its event.
 func (m *matrix) compare() {
 	m.t.Helper()
-	events := m.events()
+	events, intents := m.events(), map[string]int{}
+	for _, r := range m.Intents(audit.Filter{}) {
+		intents[r.UserAgent]++
+	}
 	for _, a := range m.calls {
 		name := strings.TrimPrefix(a.agent, m.tag+" ")
 		if a.got.err != nil || a.got.code != a.want.code || a.got.reason != a.want.reason {
@@ -233,6 +242,10 @@ func (m *matrix) compare() {
 			continue
 		}
 		m.event(name, a, events[a.agent][0])
+		changed := a.got.code == codes.OK && changes(a.method)
+		if n := intents[a.agent]; changed && n != 1 || n != 0 && !changes(a.method) || n != 0 && events[a.agent][0].Decision.Result != audit.ResultAllow {
+			m.t.Errorf("%s: %d records of what was intended; a change has one, and what is refused none", name, n)
+		}
 	}
 	m.t.Logf("%d calls of %d methods", len(m.calls), len(methods(m.t)))
 }

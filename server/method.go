@@ -29,7 +29,7 @@ type method struct {
 	mutating bool           // changes what is stored
 	crypto   bool           // uses key material
 	handle   func(c *call, decode func(any) error) (proto.Message, error)
-	wipe     func(proto.Message) // overwrites what is secret in an answer that is not given
+	wipe     func(proto.Message) // overwrites the bytes fields of an answer that is not given
 }
 
 // flag is a property of a method in the table.
@@ -78,6 +78,12 @@ func receive(decode func(any) error, req proto.Message) error {
 	in := received{message: req}
 	if err := decode(&in); err != nil {
 		// The request did not arrive, or not in a form that gRPC takes, which has told the client so.
+		switch status.Code(err) {
+		case codes.DeadlineExceeded:
+			return context.DeadlineExceeded
+		case codes.Canceled:
+			return context.Canceled
+		}
 		return &failure{code: status.Code(err), reason: reasonValidation, message: "the request did not arrive", class: "NotReceived"}
 	}
 	if errors.Is(in.err, errTooLarge) {

@@ -21,6 +21,7 @@ import (
 // call is one request on its way through the pipeline. It reads one snapshot of principals and one of keys from start to end,
 // and fills in one audit event.
 type call struct {
+	ctx        context.Context // the request's, for what waits on the way
 	s          *Server
 	m          *method
 	conn       *connection
@@ -40,19 +41,14 @@ func (c *call) account() string { return c.credential.Caller.Account }
 // serve is the one pipeline: authenticate → decode and validate → authorize → use → record → answer. Whatever happens on the way
 // ends in one event, and what comes back is answered only once that event is durable.
 func (s *Server) serve(ctx context.Context, m *method, decode func(any) error) (proto.Message, error) {
-	c := s.begin(m)
+	c := s.begin(ctx, m)
 	defer s.release(c)
-	if end, ok := ctx.Deadline(); !ok || end.Sub(c.event.ReceivedTime) > s.limits.Call {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.limits.Call)
-		defer cancel()
-	}
 	before := s.store.Generation()
-	out, err := c.run(ctx, decode)
-	if after := s.store.Generation(); m.mutating && after != before {
-		c.event.StateGeneration = audit.StateGeneration{Before: before, After: after}
-	}
-	if err == nil {
+	out, err := c.run(decode)
+	switch {
+	case err == nil && m.mutating: // the change is made, whether somebody waits for the answer or not
+		c.event.StateGeneration = audit.StateGeneration{Before: before, After: s.store.Generation()}
+	case err == nil:
 		err = ctx.Err() // nobody waits for the answer: it is not given
 	}
 	var f *failure
@@ -60,14 +56,17 @@ func (s *Server) serve(ctx context.Context, m *method, decode func(any) error) (
 		f = failureOf(err)
 		c.logInternal(f, err)
 	}
+	if s.flood.sheds(f) {
+		return nil, errShed.status(c.event.RequestID.String()).Err()
+	}
 	return s.finish(ctx, c, f, out)
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
 
-func (s *Server) begin(m *method) *call {
+func (s *Server) begin(ctx context.Context, m *method) *call {
 	c := calls.Get().(*call)
-	c.s, c.m = s, m
+	c.ctx, c.s, c.m = ctx, s, m
 	c.people, c.keys = s.people.Snapshot(), s.keys.Snapshot()
 	e := &c.event
 	e.EventID, e.RequestID, e.ReceivedTime = audit.NewID(), audit.NewID(), time.Now()
@@ -82,34 +81,57 @@ func (s *Server) begin(m *method) *call {
 func (s *Server) release(c *call) {
 	c.event.EncryptionContext = nil // the request's, not ours to clear
 	c.event.Reset()
-	c.conn, c.credential, c.people, c.keys, c.wrong = nil, nil, nil, nil, nil
+	c.ctx, c.conn, c.credential, c.people, c.keys, c.wrong = nil, nil, nil, nil, nil, nil
 	calls.Put(c)
 }
 
 // run does the work of a call. A panic becomes an error that does not carry the panic's value, which might hold anything.
-func (c *call) run(ctx context.Context, decode func(any) error) (out proto.Message, err error) {
+func (c *call) run(decode func(any) error) (out proto.Message, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			out, err = nil, &failure{code: codes.Internal, reason: reasonInternal, message: "internal error", class: "Panic"}
 			c.s.log.Error("panic in a call", "method", c.m.name, "request_id", c.event.RequestID.String(), "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
 		}
 	}()
-	md := incoming(ctx)
-	if c.conn, err = connectionOf(ctx); err != nil {
+	md := incoming(c.ctx)
+	if c.conn, err = connectionOf(c.ctx); err != nil {
 		return nil, err
 	}
 	c.event.Network = c.conn.network
 	if agent := md["user-agent"]; len(agent) == 1 {
-		c.event.Network.UserAgent = agent[0]
+		c.event.Network.UserAgent = bounded(agent[0])
 	}
 	if err := c.authenticate(md); err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
+	if err := c.ctx.Err(); err != nil {
 		return nil, err
 	}
 	return c.m.handle(c, decode)
 }
+
+// bounded cuts what somebody may say of itself before it has said who it is, so that an event stays small.
+func bounded(s string) string {
+	const most = 256
+	if len(s) > most {
+		return s[:most]
+	}
+	return s
+}
+
+// intend makes it durable that the call is allowed and about to change something. A change without this record is not
+// made; one whose outcome could not be recorded is known by it.
+func (c *call) intend() error {
+	e := c.event // Append keeps nothing of it
+	e.EventID, e.Phase, e.EventTime = audit.NewID(), audit.PhaseIntent, time.Now()
+	return c.s.audit.Append(c.ctx, &e)
+}
+
+// changingKeys returns the keystore for a change, which it records as intended.
+func (c *call) changingKeys() (*keystore.Keystore, error) { return c.s.keys, c.intend() }
+
+// changingPeople returns the principals for a change, which it records as intended.
+func (c *call) changingPeople() (*iam.IAM, error) { return c.s.people, c.intend() }
 
 // finish records how the call ended and makes its answer. If the event cannot be made durable, there is no answer but UNAVAILABLE.
 func (s *Server) finish(ctx context.Context, c *call, f *failure, out proto.Message) (proto.Message, error) {
@@ -133,8 +155,10 @@ func (s *Server) finish(ctx context.Context, c *call, f *failure, out proto.Mess
 		defer cancel()
 	}
 	if err := s.audit.Append(ctx, e); err != nil {
-		s.metrics.auditFailures.Inc()
-		s.log.Error("withholding an answer", "method", c.m.name, "request_id", e.RequestID.String(), "error", err)
+		if ctx.Err() == nil { // it is the log that failed, not the caller who left
+			s.metrics.auditFailures.Inc()
+			s.log.Error("withholding an answer", "method", c.m.name, "request_id", e.RequestID.String(), "error", err)
+		}
 		c.m.wipe(out)
 		f, code = failureOf(err), codes.Unavailable
 		if f.code != codes.Unavailable {

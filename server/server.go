@@ -25,6 +25,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/tap"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -41,19 +42,21 @@ type Limits struct {
 	ConnectionsPerIP int           // open connections of one address
 	Streams          uint32        // calls at a time on one connection
 	HeaderListBytes  uint32        // metadata of one call
-	MessageBytes     int           // one request; a larger one is refused unread
+	MessageBytes     int           // one request; one over twice that is refused by the transport, unread
 	Handshake        time.Duration // from TCP to the end of the TLS handshake
 	Idle             time.Duration // a connection without calls is closed after
 	Age              time.Duration // a connection is closed after, ± 10 %
 	Grace            time.Duration // calls on a connection that ages out may take
 	Call             time.Duration // a call without a shorter deadline may take
+
+	UnauthenticatedPerSecond int // calls without valid credentials that have an event of their own
 }
 
 // DefaultLimits are those of docs/threat-model.md.
 func DefaultLimits() Limits {
 	return Limits{
 		Connections: 4096, ConnectionsPerIP: 64, Streams: 128, HeaderListBytes: 16 << 10, MessageBytes: 256 << 10,
-		Handshake: 5 * time.Second, Idle: 5 * time.Minute, Age: 30 * time.Minute, Grace: 30 * time.Second, Call: 10 * time.Second,
+		Handshake: 5 * time.Second, Idle: 5 * time.Minute, Age: 30 * time.Minute, Grace: 30 * time.Second, Call: 10 * time.Second, UnauthenticatedPerSecond: 100,
 	}
 }
 
@@ -83,6 +86,7 @@ type Server struct {
 	limits  Limits
 
 	nonces  nonceCache
+	flood   *flood
 	metrics *metrics
 	grpc    *grpc.Server
 	health  *health.Server
@@ -98,9 +102,10 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		store: cfg.Store, people: cfg.People, keys: cfg.Keys, place: cfg.Place, audit: cfg.Audit, markers: cfg.Markers, log: cfg.Log,
 		limits: cfg.Limits.orDefault(), metrics: newMetrics(cfg.Registry, rows), health: health.NewServer(),
-		nonces: nonceCache{current: map[[32]byte]struct{}{}, most: noncesKept},
+		nonces: newNonceCache(),
 	}
 	l := s.limits
+	s.flood = newFlood(l.UnauthenticatedPerSecond)
 	s.grpc = grpc.NewServer(
 		grpc.Creds(handshaker{credentials.NewTLS(cfg.TLS), len(s.metrics.calls)}),
 		grpc.ForceServerCodecV2(codec{most: l.MessageBytes}),
@@ -112,6 +117,7 @@ func New(cfg Config) (*Server, error) {
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: l.Idle, MaxConnectionAge: l.Age, MaxConnectionAgeGrace: l.Grace, Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.WaitForHandlers(true),
+		grpc.InTapHandle(s.limitTime),
 		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error { return errUnknownMethod }),
 		grpc.ChainStreamInterceptor(s.stream, recovery.StreamServerInterceptor(recovery.WithRecoveryHandlerContext(s.recovered))),
 	)
@@ -127,9 +133,9 @@ func New(cfg Config) (*Server, error) {
 const (
 	// streamWorkers is how many goroutines wait for calls; performance.md measures what they save.
 	streamWorkers = 64
-	// transportFactor is how much larger than allowed a message may be and still be refused with an event of its own; beyond,
-	// the transport refuses it.
-	transportFactor = 4
+	// transportFactor is how much larger than allowed a message may be and still be received, to be refused with an event of its own; beyond,
+	// the transport refuses it unread.
+	transportFactor = 2
 )
 
 func (l Limits) orDefault() Limits {
@@ -144,6 +150,7 @@ func (l Limits) orDefault() Limits {
 	set(&l.Age, d.Age)
 	set(&l.Grace, d.Grace)
 	set(&l.Call, d.Call)
+	set(&l.UnauthenticatedPerSecond, d.UnauthenticatedPerSecond)
 	return l
 }
 
@@ -154,11 +161,25 @@ func set[T comparable](field *T, value T) {
 	}
 }
 
+// limitTime gives a call that has no deadline, or a later one, the server's, from its first header on: the time that its message takes to
+// arrive counts too. Health may be watched for ever.
+func (s *Server) limitTime(ctx context.Context, info *tap.Info) (context.Context, error) {
+	if info.FullMethodName == healthpb.Health_Watch_FullMethodName {
+		return ctx, nil
+	}
+	if end, ok := ctx.Deadline(); ok && time.Until(end) <= s.limits.Call {
+		return ctx, nil
+	}
+	limited, cancel := context.WithTimeout(ctx, s.limits.Call)
+	context.AfterFunc(ctx, cancel)
+	return limited, nil
+}
+
 // Serve answers calls on l until Shutdown, and returns nil then.
 func (s *Server) Serve(l net.Listener) error {
 	err := s.grpc.Serve(&limitedListener{
 		Listener: l, most: s.limits.Connections, mostPerIP: s.limits.ConnectionsPerIP,
-		refused: s.metrics.refusedConnections.Inc, perIP: map[netip.Addr]int{},
+		refused: s.metrics.refusedConnections.Inc, perIP: map[netip.Prefix]int{},
 	})
 	if errors.Is(err, grpc.ErrServerStopped) {
 		return nil

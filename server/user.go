@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/kmsd/kmsd/audit"
 	"github.com/kmsd/kmsd/authz"
 	"github.com/kmsd/kmsd/iam"
 	iamv1 "github.com/kmsd/kmsd/proto/kmsd/iam/v1"
@@ -38,15 +39,21 @@ func (c *call) userName(given string) string {
 	return c.credential.UserName
 }
 
-// onUser asks for an action on a user of the caller's account, whether there is such a user or not.
+// onUser asks for an action on a user of the caller's account, whether there is such a user or not. A denial speaks of the name as it was given, since
+// the path is known only of users that exist. The root user is managed by itself alone.
 func (c *call) onUser(a authz.Action, name string) (authz.Grant, error) {
-	return c.onEntity(a, c.people.UserARN(c.account(), name))
-}
-
-func (c *call) onEntity(a authz.Action, arn string) (authz.Grant, error) {
-	r := authz.Resource{Kind: authz.IAMEntity, Account: c.account(), ARN: arn}
-	c.touched("USER", arn, r.Account, "")
-	return c.allow(a, &r)
+	r := authz.Resource{Kind: authz.IAMEntity, Account: c.account(), ARN: c.people.UserARN(c.account(), name)}
+	shown := authz.Resource{Kind: authz.IAMEntity, Account: c.account(), ARN: c.people.NewUserARN(c.account(), "/", name)}
+	c.touched("USER", r.ARN, r.Account, "")
+	if name == iam.RootName && c.caller().Kind != authz.Root {
+		c.event.Decision.Result = audit.ResultDeny
+		return authz.Grant{}, c.denial(a, &shown, authz.Decision{Reason: authz.NoIdentityAllow})
+	}
+	g, d := c.decide(a, &r)
+	if d.Verdict != authz.Allow {
+		return authz.Grant{}, c.denial(a, &shown, d)
+	}
+	return g, nil
 }
 
 func userOf(u iam.User) *iamv1.User {
@@ -63,11 +70,17 @@ func createUser(c *call, r *iamv1.CreateUserRequest) (*iamv1.CreateUserResponse,
 	if path == "" {
 		path = "/"
 	}
-	g, err := c.onEntity(authz.IAMCreateUser, c.people.NewUserARN(c.account(), path, r.GetUserName()))
+	made := authz.Resource{Kind: authz.IAMEntity, Account: c.account(), ARN: c.people.NewUserARN(c.account(), path, r.GetUserName())}
+	c.touched("USER", made.ARN, made.Account, "")
+	g, err := c.allow(authz.IAMCreateUser, &made)
 	if err != nil {
 		return nil, err
 	}
-	u, err := c.s.people.CreateUser(g, c.account(), r.GetUserName(), path)
+	people, err := c.changingPeople()
+	if err != nil {
+		return nil, err
+	}
+	u, err := people.CreateUser(g, c.account(), r.GetUserName(), path)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +141,11 @@ func deleteUser(c *call, r *iamv1.DeleteUserRequest) (*iamv1.DeleteUserResponse,
 	if err != nil {
 		return nil, err
 	}
-	if err := c.s.people.DeleteUser(g, c.account(), r.GetUserName()); err != nil {
+	people, err := c.changingPeople()
+	if err != nil {
+		return nil, err
+	}
+	if err := people.DeleteUser(g, c.account(), r.GetUserName()); err != nil {
 		return nil, err
 	}
 	return &iamv1.DeleteUserResponse{}, nil

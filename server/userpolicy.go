@@ -23,7 +23,11 @@ func putUserPolicy(c *call, r *iamv1.PutUserPolicyRequest) (*iamv1.PutUserPolicy
 	if err != nil {
 		return nil, err
 	}
-	if err := c.s.people.PutUserPolicy(g, c.account(), r.GetUserName(), r.GetPolicyName(), r.GetPolicyDocument()); err != nil {
+	people, err := c.changingPeople()
+	if err != nil {
+		return nil, err
+	}
+	if err := people.PutUserPolicy(g, c.account(), r.GetUserName(), r.GetPolicyName(), r.GetPolicyDocument()); err != nil {
 		return nil, err
 	}
 	return &iamv1.PutUserPolicyResponse{}, nil
@@ -72,7 +76,11 @@ func deleteUserPolicy(c *call, r *iamv1.DeleteUserPolicyRequest) (*iamv1.DeleteU
 	if err != nil {
 		return nil, err
 	}
-	if err := c.s.people.DeleteUserPolicy(g, c.account(), r.GetUserName(), r.GetPolicyName()); err != nil {
+	people, err := c.changingPeople()
+	if err != nil {
+		return nil, err
+	}
+	if err := people.DeleteUserPolicy(g, c.account(), r.GetUserName(), r.GetPolicyName()); err != nil {
 		return nil, err
 	}
 	return &iamv1.DeleteUserPolicyResponse{}, nil

@@ -200,6 +200,20 @@ and stops. A second signal stops it at once. Its log is JSON on standard error.`
 	return cmd
 }
 
+// wait returns when the daemon is to stop, with what it cannot go on after. Until then SIGHUP loads the certificate again.
+func wait(ctx context.Context, d *daemon.Daemon, hangup <-chan os.Signal) error {
+	for {
+		select {
+		case err := <-d.Failed():
+			return err
+		case <-ctx.Done():
+			return nil
+		case <-hangup:
+			d.Reload()
+		}
+	}
+}
+
 // drain is how long calls under way may take when kmsd stops.
 const drain = 15 * time.Second
 
@@ -217,7 +231,10 @@ func serve(ctx context.Context, cfg daemon.Config, stdin *os.File, stderr io.Wri
 	if err != nil {
 		return err
 	}
-	failed := d.Wait(ctx)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	failed := wait(ctx, d, hangup)
 	stop() // from here on a signal ends the process
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()

@@ -74,20 +74,22 @@ type AuditConfig struct {
 
 // LimitsConfig has server.Limits by their names in the file.
 type LimitsConfig struct {
-	Connections      int           `yaml:"connections,omitempty"`        // default 4096
-	ConnectionsPerIP int           `yaml:"connections_per_ip,omitempty"` // default 64
-	Streams          uint32        `yaml:"streams,omitempty"`            // calls at a time on one connection; default 128
-	MessageBytes     int           `yaml:"message_bytes,omitempty"`      // default 262144
-	CallTimeout      time.Duration `yaml:"call_timeout,omitempty"`       // default 10s
-	IdleTimeout      time.Duration `yaml:"idle_timeout,omitempty"`       // default 5m
-	HandshakeTimeout time.Duration `yaml:"handshake_timeout,omitempty"`  // default 5s
-	ConnectionAge    time.Duration `yaml:"connection_age,omitempty"`     // default 30m
+	Connections      int           `yaml:"connections,omitempty"`                // default 4096
+	ConnectionsPerIP int           `yaml:"connections_per_ip,omitempty"`         // default 64
+	Streams          uint32        `yaml:"streams,omitempty"`                    // calls at a time on one connection; default 128
+	MessageBytes     int           `yaml:"message_bytes,omitempty"`              // default 262144
+	CallTimeout      time.Duration `yaml:"call_timeout,omitempty"`               // default 10s
+	IdleTimeout      time.Duration `yaml:"idle_timeout,omitempty"`               // default 5m
+	HandshakeTimeout time.Duration `yaml:"handshake_timeout,omitempty"`          // default 5s
+	ConnectionAge    time.Duration `yaml:"connection_age,omitempty"`             // default 30m
+	Unauthenticated  int           `yaml:"unauthenticated_per_second,omitempty"` // calls without valid credentials that are recorded one by one; default 100
 }
 
 func (l LimitsConfig) limits() server.Limits {
 	return server.Limits{
 		Connections: l.Connections, ConnectionsPerIP: l.ConnectionsPerIP, Streams: l.Streams, MessageBytes: l.MessageBytes,
 		Call: l.CallTimeout, Idle: l.IdleTimeout, Handshake: l.HandshakeTimeout, Age: l.ConnectionAge,
+		UnauthenticatedPerSecond: l.Unauthenticated,
 	}
 }
 
@@ -185,6 +187,7 @@ func (l LimitsConfig) check() error {
 		{"idle_timeout", int64(l.IdleTimeout)},
 		{"handshake_timeout", int64(l.HandshakeTimeout)},
 		{"connection_age", int64(l.ConnectionAge)},
+		{"unauthenticated_per_second", int64(l.Unauthenticated)},
 	} {
 		if one.value < 0 {
 			return fmt.Errorf("limits.%s: must not be negative", one.key)

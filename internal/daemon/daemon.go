@@ -245,6 +245,9 @@ func (d *Daemon) watch(ctx context.Context) {
 			return
 		case <-health.C:
 			d.server.SetServing(d.audit.Err() == nil)
+			if err := d.recordShed(ctx); err != nil {
+				d.log.Warn("counting refused calls", "error", err)
+			}
 		case <-scrub.C:
 			if err := d.store.Verify(); err != nil {
 				d.log.Error("the store is damaged", "error", err)
@@ -257,18 +260,27 @@ func (d *Daemon) watch(ctx context.Context) {
 	}
 }
 
+func (d *Daemon) recordShed(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, healthInterval)
+	defer cancel()
+	return d.server.RecordShed(ctx)
+}
+
+// Reload loads the server's certificate again, or renews the one that kmsd issued if it is about to expire. On an error, which is
+// logged, the old one stays.
+func (d *Daemon) Reload() {
+	if err := d.renew(); err != nil {
+		d.log.Error("loading the certificate: the old one stays", "error", err)
+		return
+	}
+	d.log.Info("loaded the certificate", "expires", d.cert.Load().Leaf.NotAfter)
+}
+
 // Address is where gRPC is served.
 func (d *Daemon) Address() string { return d.listener.Addr().String() }
 
-// Wait returns the error that the daemon cannot go on after, or nil when ctx ends.
-func (d *Daemon) Wait(ctx context.Context) error {
-	select {
-	case err := <-d.failed:
-		return err
-	case <-ctx.Done():
-		return nil
-	}
-}
+// Failed delivers at most one error, after which the daemon cannot go on and is to be shut down.
+func (d *Daemon) Failed() <-chan error { return d.failed }
 
 // Shutdown stops serving, finishes the calls under way until ctx ends, and closes everything.
 func (d *Daemon) Shutdown(ctx context.Context) error {

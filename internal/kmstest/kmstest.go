@@ -262,11 +262,25 @@ func (k *KMS) Key() *kmsv1.KeyMetadata {
 	return r.GetKeyMetadata()
 }
 
-// Events returns the durable audit records that f lets through, the oldest first.
+// Events returns the durable audit records that f lets through, the oldest first, but for those that say what was intended.
 func (k *KMS) Events(f audit.Filter) []audit.Record {
+	k.t.Helper()
+	return k.scan(f, func(p audit.Phase) bool { return p != audit.PhaseIntent })
+}
+
+// Intents returns the durable audit records that f lets through and that say what was intended, the oldest first.
+func (k *KMS) Intents(f audit.Filter) []audit.Record {
+	k.t.Helper()
+	return k.scan(f, func(p audit.Phase) bool { return p == audit.PhaseIntent })
+}
+
+func (k *KMS) scan(f audit.Filter, wanted func(audit.Phase) bool) []audit.Record {
 	k.t.Helper()
 	var all []audit.Record
 	err := audit.Scan(context.Background(), k.AuditDir(), f, func(r *audit.Record) error {
+		if !wanted(r.Phase) {
+			return nil
+		}
 		one := *r
 		one.Raw = bytes.Clone(r.Raw)
 		all = append(all, one)
