@@ -49,7 +49,7 @@ var imports = map[string][]string{
 }
 
 // testImports is what tests may import beyond that.
-var testImports = []string{"internal/leaktest", "internal/kmstest", "authz/ref", "internal/durable", "crypto", "storage", "authz", "audit", "client", "client/envelope", "server", "proto/*", "internal/daemon", "iam/sigv4"}
+var testImports = []string{"internal/leaktest", "internal/kmstest", "authz/ref", "internal/durable", "crypto", "storage", "authz", "audit", "client", "client/envelope", "server", "proto/*", "internal/daemon"}
 
 // exposers may read the bytes of a crypto.Secret.
 var exposers = []string{"crypto", "seal", "storage", "iam", "iam/sigv4", "keystore", "server", "client", "client/envelope", "cmd/kmsctl", "internal/daemon"}

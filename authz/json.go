@@ -74,9 +74,10 @@ func readJSON(doc string) (node, error) {
 	return n, nil
 }
 
-// legal is AWS's pattern for a policy document: tab, line feed, carriage return, and U+0020 to U+00FF.
+// legal is AWS's pattern for a policy document, tab, line feed, carriage return, and U+0020 to U+00FF, less the control characters U+007F to
+// U+009F, which steer the terminal that somebody prints the document on.
 func legal(r rune) bool {
-	return r == '\t' || r == '\n' || r == '\r' || r >= 0x20 && r <= 0xff
+	return r == '\t' || r == '\n' || r == '\r' || r >= 0x20 && r <= 0x7e || r >= 0xa0 && r <= 0xff
 }
 
 func checkCharacters(doc string) error {

@@ -88,7 +88,7 @@ func loadAuthority(tx *storage.Tx) (*authority, error) {
 		certificate: certificate,
 		issue: func(template *x509.Certificate, public any) ([]byte, error) {
 			if template.NotAfter.After(certificate.NotAfter) {
-				return nil, errors.New("the certificate would outlive the certificate authority")
+				template.NotAfter = certificate.NotAfter // no certificate is good for longer than its authority's
 			}
 			return x509.CreateCertificate(rand.Reader, template, certificate, public, key)
 		},

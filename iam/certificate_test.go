@@ -12,6 +12,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -223,8 +224,12 @@ func TestAuthority(t *testing.T) {
 	if block == nil || len(rest) > 0 || string(block.Bytes) != string(ca.Raw) {
 		t.Error("CACertificate is not the authority's certificate in PEM")
 	}
-	if _, err := w.ca.issue(&x509.Certificate{NotAfter: ca.NotAfter.Add(time.Second)}, ecdsaKey(t).Public()); err == nil {
-		t.Error("a certificate that outlives the authority is issued")
+	der, err := w.ca.issue(&x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: ca.NotAfter.Add(time.Hour)}, ecdsaKey(t).Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := x509.ParseCertificate(der); err != nil || !c.NotAfter.Equal(ca.NotAfter) {
+		t.Errorf("a certificate is good until %v, %v, want the authority's %v", c.NotAfter, err, ca.NotAfter)
 	}
 	w.reopen()
 	if !w.ca.certificate.Equal(ca) {

@@ -76,15 +76,6 @@ func (c *Credential) Usable(now time.Time) error {
 	return nil
 }
 
-// Decoy returns an inactive access key's credential that is nobody's, with a secret of its own. Who verifies a
-// call that names an unknown access key with it takes as long as for a known one; the call cannot pass.
-func (i *IAM) Decoy() *Credential {
-	return &Credential{
-		ID: newAccessKeyID(), Method: ByAccessKey, Status: Inactive, Caller: &authz.Caller{},
-		secret: newSecretKey(), region: i.cfg.Region,
-	}
-}
-
 // Secret returns the secret access key, 40 characters, or the zero Secret for a certificate. It is not to be wiped.
 func (c *Credential) Secret() crypto.Secret { return c.secret }
 

@@ -243,7 +243,7 @@ func (n *nonceCache) first(accessKey, nonce string, now time.Time) error {
 		return unauthenticated("InvalidSignatureException", "the request was sent before: sign each request anew", "Replay")
 	}
 	if len(n.current.seen) >= noncesKept || n.current.perKey[accessKey] >= noncesPerKey {
-		return &failure{code: codes.ResourceExhausted, reason: "ThrottlingException", message: "too many changes in ten minutes", class: "NonceCacheFull"}
+		return &failure{code: codes.ResourceExhausted, reason: reasonThrottling, message: "too many changes in ten minutes", class: "NonceCacheFull"}
 	}
 	n.current.seen[key] = struct{}{}
 	n.current.perKey[accessKey]++

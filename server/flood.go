@@ -35,7 +35,7 @@ func (fl *flood) sheds(f *failure) bool {
 }
 
 var errShed = &failure{
-	code: codes.ResourceExhausted, reason: "ThrottlingException", class: "Shed",
+	code: codes.ResourceExhausted, reason: reasonThrottling, class: "Shed",
 	message: "too many calls without valid credentials; try again later",
 }
 

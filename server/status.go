@@ -3,11 +3,13 @@ package server
 import (
 	"context"
 	"errors"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/kmsd/kmsd/audit"
 	"github.com/kmsd/kmsd/authz"
@@ -35,6 +37,7 @@ const (
 	reasonInvalidCiphertext = "InvalidCiphertextException"
 	reasonInternal          = "KMSInternalException"
 	reasonNotFound          = "NotFoundException"
+	reasonThrottling        = "ThrottlingException"
 	reasonValidation        = "ValidationException"
 )
 
@@ -131,6 +134,9 @@ func (f *failure) status(requestID string) *status.Status {
 			bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: v.field, Description: v.what})
 		}
 		details = append(details, bad)
+	}
+	if f.reason == reasonThrottling {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)})
 	}
 	st := status.New(f.code, f.message)
 	if with, err := st.WithDetails(details...); err == nil {

@@ -27,7 +27,7 @@ var commit = "unknown"
 const release = "0.1.0"
 
 func version() string {
-	return fmt.Sprintf("kmsd %s (commit %s, %s %s/%s, FIPS 140-3: %s)", release, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH, crypto.FIPS())
+	return fmt.Sprintf("kmsd %s (commit %s, %s %s/%s, %s)", release, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH, crypto.FIPS())
 }
 
 func main() {
