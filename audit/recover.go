@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/kmsd/kmsd/internal/durable"
 	"golang.org/x/sys/unix"
@@ -60,10 +61,31 @@ func recoverDir(dir string, open OpenFileFunc, durableHead *Head) (recovered, er
 			return recovered{}, ErrNoLog
 		}
 		cut += end.size - end.keep
+		if durableHead == nil && end.keep < end.size {
+			if err := keepAside(dir, last, end.keep, end.size); err != nil {
+				return recovered{}, err
+			}
+		}
 		r, err := settle(dir, last, end, open, durableHead)
 		r.cut = cut
 		return r, err
 	}
+}
+
+// keepAside copies what a start is about to cut off a segment into a file of its own, durably: the rule by which it is cut can be
+// met by somebody who writes zeros over records, and then this is the evidence.
+func keepAside(dir string, seq uint64, from, to int64) (err error) {
+	f, err := os.Open(segmentPath(dir, seq))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	rest, err := io.ReadAll(io.NewSectionReader(f, from, to-from)) // bounded by neverAcknowledged
+	if err != nil {
+		return err
+	}
+	name := fmt.Sprintf("cut-%0*d-at-%d", seqDigits, seq, from)
+	return durable.WriteFile(filepath.Join(dir, name), rest, 0o600)
 }
 
 // removeSegment removes a segment that holds no acknowledged record, durably, and gives its size.
@@ -198,8 +220,8 @@ func (end *segmentEnd) take(seq uint64, line []byte) (links, string) {
 	return l, ""
 }
 
-// neverAcknowledged reports whether what a segment holds from offset on, where the first record that does not hold begins, can only
-// be what is left of a batch whose sync never returned: it is no longer than a batch, and its first line has no line feed, or a hole in
+// neverAcknowledged reports whether what a segment holds from offset on, where the first record that does not hold begins, looks like
+// what is left of a batch whose sync never returned: it is no longer than a batch, and its first line has no line feed, or a hole in
 // it. A hole is a stretch of zeros up to the end of a sector, which is how a sector reads that was never written; no record has a zero.
 func neverAcknowledged(f io.ReaderAt, offset, size int64) (bool, error) {
 	if size-offset > maxBatchBytes+2*MaxRecordBytes {

@@ -320,6 +320,13 @@ func TestTornTailIsNotTampering(t *testing.T) {
 	if names := namesIn(t, s.config.Dir); names[len(names)-1] != eventLogRecovered {
 		t.Errorf("last event = %s, want %s", names[len(names)-1], eventLogRecovered)
 	}
+	aside, err := filepath.Glob(filepath.Join(s.config.Dir, "cut-*"))
+	if err != nil || len(aside) != 1 {
+		t.Fatalf("kept aside: %v, %v, want one file", aside, err)
+	}
+	if b, err := os.ReadFile(aside[0]); err != nil || string(b) != `{"actor":{"arn` {
+		t.Errorf("kept aside: %q, %v, want what was cut", b, err)
+	}
 }
 
 func TestOpenRefusesWhatWasAltered(t *testing.T) {

@@ -270,6 +270,9 @@ func (p *recordPrinter) print(r *audit.Record) error {
 	if outcome == "" {
 		outcome = r.Outcome.Status
 	}
+	if r.Phase == audit.PhaseIntent {
+		outcome = "(intended)"
+	}
 	cells := []any{r.Time.UTC().Format("2006-01-02T15:04:05.000Z"), fmt.Sprint(r.Seq), r.EventName, outcome, r.Key.ID, r.RequestID, r.Actor.ARN}
 	for i, c := range cells {
 		cells[i] = printable(c.(string))
