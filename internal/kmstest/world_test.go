@@ -24,6 +24,7 @@ import (
 // but for the one call that was cut off.
 type world struct {
 	writers []*writer
+	old     map[string]bool // :: request id → its intent was without an outcome at an earlier check
 }
 
 type writer struct {
@@ -59,12 +60,13 @@ type blobModel struct {
 // cutCall is a call without an answer.
 type cutCall struct {
 	fingerprint string
-	changes     bool
+	intent      string                                                              // the fingerprint of its intent, if that knows less
+	took        bool                                                                // it took effect
 	settle      func(ctx context.Context, cl *client.Client) (took bool, err error) // finds out whether it took effect
 }
 
 func newWorld(seed uint64) *world {
-	w := &world{}
+	w := &world{old: map[string]bool{}}
 	for i := range writers {
 		w.writers = append(w.writers, &writer{
 			name: fmt.Sprintf("w%d", i), rng: mathrand.New(mathrand.NewPCG(seed, uint64(i))),
@@ -85,7 +87,7 @@ func (w *writer) call(fingerprint, fact string, do func() error, apply func(), i
 		w.touched[fact] = true
 		return nil
 	}
-	w.cut = &cutCall{fingerprint: fingerprint, changes: is != nil, settle: func(ctx context.Context, cl *client.Client) (bool, error) {
+	w.cut = &cutCall{fingerprint: fingerprint, intent: fingerprint, settle: func(ctx context.Context, cl *client.Client) (bool, error) {
 		if is == nil {
 			return false, nil
 		}
@@ -145,7 +147,7 @@ func (w *writer) createKey(ctx context.Context, cl *client.Client) error {
 		add(made)
 		return nil
 	}
-	w.cut = &cutCall{changes: true, settle: func(ctx context.Context, cl *client.Client) (bool, error) {
+	w.cut = &cutCall{intent: "CreateKey|", settle: func(ctx context.Context, cl *client.Client) (bool, error) {
 		before, err := allKeys(ctx, cl)
 		if err != nil {
 			return false, err
@@ -174,7 +176,7 @@ func (w *writer) rotate(ctx context.Context, cl *client.Client, k *keyModel) err
 		add(made)
 		return nil
 	}
-	w.cut = &cutCall{changes: true, settle: func(ctx context.Context, cl *client.Client) (bool, error) {
+	w.cut = &cutCall{intent: "RotateKeyOnDemand|" + k.arn, settle: func(ctx context.Context, cl *client.Client) (bool, error) {
 		have, err := rotations(ctx, cl, k)
 		if err != nil {
 			return false, err
@@ -396,9 +398,9 @@ func (w *writer) settle(t *testing.T, cl *client.Client, y *tally) {
 		y.lose("writer %s: %v", w.name, err)
 	}
 	if took {
-		y.happened++
+		y.took++
 	}
-	w.cut.changes = took
+	w.cut.took = took
 }
 
 func (w *writer) checkKeys(ctx context.Context, cl *client.Client, y *tally) {
@@ -454,32 +456,60 @@ func fingerprints(r *audit.Record) []string {
 	return all
 }
 
-// events checks that every acknowledged call has exactly one event, and a call that was cut off one at most.
+// events checks that every acknowledged call has exactly one outcome in the log, a call that was cut off one at most, and a change that was made
+// its intent.
 func (w *world) events(t *testing.T, dir string, y *tally) {
 	t.Helper()
-	have := map[string]int{} // :: fingerprint → events
-	err := audit.Scan(t.Context(), filepath.Join(dir, "audit"), audit.Filter{Outcome: "OK"}, func(r *audit.Record) error {
-		for _, f := range fingerprints(r) {
-			have[f]++
+	have := map[string]int{}         // :: fingerprint → outcomes
+	intents := map[string][]string{} // :: request id → fingerprints of an intent without an outcome
+	err := audit.Scan(t.Context(), filepath.Join(dir, "audit"), audit.Filter{}, func(r *audit.Record) error {
+		switch {
+		case r.Phase == audit.PhaseIntent:
+			intents[r.RequestID] = append(fingerprints(r), r.EventName+"|")
+		case r.Phase == audit.PhaseOutcome:
+			delete(intents, r.RequestID)
+			if r.Outcome.Status == "OK" {
+				for _, f := range fingerprints(r) {
+					have[f]++
+				}
+			}
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, a := range w.writers {
-		if c := a.cut; c != nil {
-			if have[c.fingerprint] == a.events[c.fingerprint]+1 {
-				a.events[c.fingerprint]++
-			} else if c.changes {
-				y.unrecorded++
+	intended := map[string]int{} // :: fingerprint → intents without an outcome, of this round
+	for id, all := range intents {
+		for _, f := range slices.Compact(slices.Sorted(slices.Values(all))) {
+			if !w.old[id] {
+				intended[f]++
 			}
-			a.cut = nil
 		}
-		for f, want := range a.events {
-			if have[f] != want {
-				y.lose("%d events %s, want %d", have[f], f, want)
-			}
+		w.old[id] = true
+	}
+	for _, a := range w.writers {
+		a.checkEvents(have, intended, y)
+	}
+}
+
+// checkEvents is events for one writer.
+func (w *writer) checkEvents(have, intended map[string]int, y *tally) {
+	if c := w.cut; c != nil {
+		switch {
+		case have[c.fingerprint] == w.events[c.fingerprint]+1:
+			w.events[c.fingerprint]++
+		case c.took && intended[c.intent] > 0:
+			intended[c.intent]--
+			y.intended++
+		case c.took:
+			y.lose("the record of %s, which took effect", c.fingerprint)
+		}
+		w.cut = nil
+	}
+	for f, want := range w.events {
+		if have[f] != want {
+			y.lose("%d outcomes %s, want %d", have[f], f, want)
 		}
 	}
 }
