@@ -43,7 +43,7 @@ func diskCommand(args []string, stdout, stderr io.Writer) error {
 	return json.NewEncoder(stdout).Encode(d)
 }
 
-// probe appends to a preallocated file, as the audit log does, and syncs each append.
+// probe appends to a file that room is reserved for and whose length grows, as the audit log's does, and syncs each append.
 func probe(dir string) (d disk, err error) {
 	path := filepath.Join(dir, "fdatasync-probe")
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -55,7 +55,7 @@ func probe(dir string) (d disk, err error) {
 	if err := unix.Fstatfs(int(f.Fd()), &fs); err != nil {
 		return disk{}, err
 	}
-	if err := unix.Fallocate(int(f.Fd()), 0, 0, probeAppends*probeBytes); err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+	if err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, probeAppends*probeBytes); err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
 		return disk{}, err
 	}
 	h := newHistogram()
