@@ -101,7 +101,7 @@ func (w *writer) call(fingerprint, fact string, do func() error, apply func(), i
 			return false, fmt.Errorf("%s is neither as before nor as after", fingerprint)
 		}
 		w.touched[fact] = true
-		return after, nil
+		return after && !before, nil // a change to the same shows nothing
 	}}
 	return err
 }
