@@ -8,6 +8,7 @@ package daemon
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -187,6 +188,9 @@ func (d *Daemon) renew() error {
 	}
 	cert, err := issued.TLS()
 	if err != nil {
+		return err
+	}
+	if cert.Leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
 		return err
 	}
 	d.cert.Store(&cert)
