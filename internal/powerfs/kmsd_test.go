@@ -49,7 +49,7 @@ func serveKMSD(dir string, out io.Writer) error {
 	if err := ready(out); err != nil {
 		return err
 	}
-	return d.Wait(context.Background())
+	return <-d.Failed()
 }
 
 // connect makes a client of the root user, with the credentials in the data folder.
