@@ -173,7 +173,8 @@ func (c *call) verify(md metadata.MD, v *verified) error {
 	}
 	v.credential, v.signature = cred, sig
 	if !c.m.mutating {
-		c.conn.signatures[c.m.number].Store(v)
+		kept := *v // so that v stays on the stack of calls that repeat it
+		c.conn.signatures[c.m.number].Store(&kept)
 	}
 	return nil
 }
