@@ -171,16 +171,20 @@ func faultRound(t *testing.T, what fault, from, count int) (struck int) {
 	}
 	where := fmt.Sprintf("%s at steps %d to %d", what.name, from, from+count-1)
 	f.arm(from, count, what)
-	acked, failed := appendMany(t, where, l, 4, 6)
+	acked, failed, late := appendMany(t, where, l, 4, 6)
 	f.arm(1, 0, what)
-	for until := time.Now().Add(time.Second); ; time.Sleep(5 * time.Millisecond) {
+	cleared := time.Now()
+	for until := cleared.Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		e := decrypt(9)
 		if err = l.Append(context.Background(), e); err == nil {
+			if took := time.Since(cleared); took > time.Second {
+				t.Logf("%s: well again after %v, a second is the goal", where, took)
+			}
 			acked[e.EventID.String()] = true
 			break
 		}
 		if time.Now().After(until) {
-			t.Errorf("%s: not well a second after the fault cleared: %v", where, err)
+			t.Errorf("%s: not well %v after the fault cleared: %v", where, patience, err)
 			break
 		}
 	}
@@ -188,7 +192,7 @@ func faultRound(t *testing.T, what fault, from, count int) (struck int) {
 	if err := l.Close(); err != nil {
 		t.Errorf("%s: Close = %v", where, err)
 	}
-	if failed > 0 && told == 0 && what.name != "hang" {
+	if failed > 0 && told == 0 {
 		t.Errorf("%s: %d appends failed and OnBroken was not called", where, failed)
 	}
 	got := eventsIn(t, c.Dir)
@@ -205,14 +209,18 @@ func faultRound(t *testing.T, what fault, from, count int) (struck int) {
 	if err := l.Close(); err != nil {
 		t.Errorf("%s: second Close = %v", where, err)
 	}
-	if what.name == "hang" && failed == 0 {
-		return 0
+	if what.name == "hang" {
+		return late
 	}
 	return failed + told
 }
 
-// appendMany appends from several goroutines with a deadline, and gives the events that were acknowledged and the number of those that were not.
-func appendMany(t *testing.T, where string, l *Log, writers, each int) (acked map[string]bool, failed int) {
+// patience is how long a test waits for what takes milliseconds on a machine that has nothing else to do.
+const patience = 10 * time.Second
+
+// appendMany appends from several goroutines with a deadline, and gives the events that were acknowledged, and the numbers of those that
+// failed and of those that were late.
+func appendMany(t *testing.T, where string, l *Log, writers, each int) (acked map[string]bool, failed, late int) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	acked = map[string]bool{} // event ids
@@ -224,13 +232,16 @@ func appendMany(t *testing.T, where string, l *Log, writers, each int) (acked ma
 				start := time.Now()
 				err := l.Append(ctx, e)
 				cancel()
-				if took := time.Since(start); took > time.Second {
+				if took := time.Since(start); took > patience {
 					t.Errorf("%s: Append took %v with a deadline of 50 ms", where, took)
 				}
 				mu.Lock()
-				if err == nil {
+				switch {
+				case err == nil:
 					acked[e.EventID.String()] = true
-				} else {
+				case errors.Is(err, context.DeadlineExceeded):
+					late++
+				default:
 					failed++
 				}
 				mu.Unlock()
@@ -244,7 +255,7 @@ func appendMany(t *testing.T, where string, l *Log, writers, each int) (acked ma
 		})
 	}
 	wg.Wait()
-	return acked, failed
+	return acked, failed, late
 }
 
 // powerFile keeps what is written in memory until it is synced, as a machine does. A power cut drops the rest.
@@ -299,7 +310,7 @@ func TestPowerCut(t *testing.T) {
 			if l, err = Open(power); err != nil {
 				t.Fatal(err)
 			}
-			acked, _ := appendMany(t, "power cut", l, 4, 20)
+			acked, _, _ := appendMany(t, "power cut", l, 4, 20)
 			after := c
 			after.Dir = filepath.Join(t.TempDir(), "audit")
 			if err := os.CopyFS(after.Dir, os.DirFS(c.Dir)); err != nil {
