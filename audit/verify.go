@@ -97,6 +97,9 @@ func (v *verification) run(ctx context.Context, dir string) error {
 		}
 	}
 	v.tell(true)
+	if v.report.Records == 0 {
+		return &VerifyError{Segment: segmentName(seqs[0]), Seq: 1, Reason: "the log has no record, not even its first"}
+	}
 	delete(v.known, 0) // a Head of no record says nothing
 	for seq := range v.known {
 		return &VerifyError{Segment: segmentName(seqs[len(seqs)-1]), Seq: seq, Reason: "a record known to have been written is not there"}

@@ -26,7 +26,8 @@ type app struct {
 	timeout                      time.Duration
 	yes                          bool
 
-	started bool // arguments and flags are right, the command runs
+	path    string // of the command that was called
+	started bool   // arguments and flags are right, the command runs
 }
 
 // runs wraps what a command does: an error from here on is not one of usage.

@@ -26,6 +26,9 @@ const (
 	exitInterrupted = 130
 )
 
+// usageHint stands for the help of the command that was used wrongly.
+const usageHint = "--help"
+
 // usageError is a mistake in the command line.
 type usageError struct{ error }
 
@@ -70,6 +73,9 @@ func (a *app) exit(ctx context.Context, err error) int {
 		return exitInterrupted
 	}
 	code, text := classify(err)
+	if text == usageHint {
+		text = a.path + " --help"
+	}
 	fmt.Fprintln(a.stderr, "error: "+printable(err.Error()))
 	if text != "" {
 		fmt.Fprintln(a.stderr, "hint: "+printable(text))
@@ -96,7 +102,7 @@ func classify(err error) (code int, text string) {
 	}
 	switch {
 	case errors.As(err, &usage):
-		return other(exitUsage, "kmsctl --help")
+		return other(exitUsage, usageHint)
 	case errors.As(err, &coded):
 		return other(coded.code, coded.hint)
 	case errors.Is(err, audit.ErrVerification):
@@ -105,6 +111,8 @@ func classify(err error) (code int, text string) {
 		return other(exitVerify, "the answer was altered on the way: run the command again")
 	case errors.As(err, &fromKMS):
 		return other(ofKMS(fromKMS))
+	case errors.Is(err, envelope.ErrContext):
+		return other(exitVerify, "--context names a pair that the file does not have: check its spelling, or leave it out")
 	case unreadable(err):
 		return other(exitVerify, "the file is not the one that was encrypted, or no file of kmsctl or the AWS Encryption SDK")
 	case errors.Is(err, fs.ErrExist):
@@ -119,7 +127,7 @@ func classify(err error) (code int, text string) {
 func unreadable(err error) bool {
 	for _, e := range []error{
 		envelope.ErrMalformed, envelope.ErrUnsupported, envelope.ErrLimit, envelope.ErrTruncated, envelope.ErrTrailing, envelope.ErrAltered,
-		envelope.ErrNoDataKey, envelope.ErrContext,
+		envelope.ErrNoDataKey,
 	} {
 		if errors.Is(err, e) {
 			return true
@@ -136,15 +144,15 @@ var hints = map[string]string{
 	"IncompleteSignatureException":         "kmsctl and kmsd may be of different versions: compare kmsctl version and kmsd version",
 	"MissingAuthenticationTokenException":  "kmsctl doctor checks the credentials file",
 	"NotFoundException":                    "kmsctl key list and kmsctl alias list show what there is",
-	"NoSuchEntityException":                "kmsctl user list shows what there is",
+	"NoSuchEntityException":                "kmsctl user list shows the users; user access-keys, user certificates and policy list --user what a user has",
 	"DisabledException":                    "kmsctl key enable KEY",
 	"InvalidCiphertextException":           "give the same --context pairs as for encrypting, and the whole ciphertext",
 	"IncorrectKeyException":                "leave out --key: the ciphertext names its key",
 	"AlreadyExistsException":               "choose another name, or kmsctl alias update",
 	"EntityAlreadyExistsException":         "choose another name",
 	"DeleteConflictException":              "remove the user's access keys, certificates and policies first",
-	"LimitExceededException":               "remove what is no longer used",
-	"MalformedPolicyDocumentException":     "the policy language is AWS's: Version, Statement, Effect, Principal, Action, Resource, Condition",
+	"LimitExceededException":               "remove what is not used, or make it shorter",
+	"MalformedPolicyDocumentException":     "the policy language is AWS's: Version, Statement, Effect, Principal (key policies only), Action, Resource",
 	"IdempotentParameterMismatchException": "use another --client-token for another request",
 	"ThrottlingException":                  "try again later",
 	"UnsupportedOperationException":        "kmsctl and kmsd may be of different versions: compare kmsctl version and kmsd version",
@@ -178,7 +186,7 @@ func ofKMS(e *client.Error) (int, string) {
 	}
 	text := hints[e.Reason]
 	if e.Reason == "" && code == exitUnavailable {
-		text = "kmsctl doctor says what is in the way: is kmsd running, and is the endpoint right?"
+		text = "kmsctl doctor says what is in the way: is kmsd running, is the endpoint right, and is the CA in the credentials file kmsd's?"
 	}
 	return code, text
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
 
 	"github.com/kmsd/kmsd/client"
 	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
@@ -102,6 +103,9 @@ func (a *app) keyCreateCommand() *cobra.Command {
 			}
 			r.Policy = string(b)
 		}
+		if err := aliasIsFree(ctx, c, alias); err != nil {
+			return err
+		}
 		out, err := c.Keys().CreateKey(ctx, r.Build())
 		if err != nil {
 			return policyFault(err, r.Policy)
@@ -111,7 +115,7 @@ func (a *app) keyCreateCommand() *cobra.Command {
 		if alias != "" {
 			name := aliasName(alias)
 			if _, err := c.Keys().CreateAlias(ctx, kmsv1.CreateAliasRequest_builder{AliasName: name, TargetKeyId: k.GetKeyId()}.Build()); err != nil {
-				return hint(fmt.Errorf("the key %s was made, its alias was not: %w", k.GetKeyId(), err), "kmsctl alias create NAME --key %s", k.GetKeyId())
+				return hint(fmt.Errorf("the key %s was made, its alias was not: %w", k.GetKeyId(), err), "kmsctl alias create NAME --key %s, or kmsctl key disable %s", k.GetKeyId(), k.GetKeyId())
 			}
 			aliases = []string{name}
 		}
@@ -119,6 +123,24 @@ func (a *app) keyCreateCommand() *cobra.Command {
 		return a.emit(v, v.table)
 	})
 	return cmd
+}
+
+// aliasIsFree looks before a key is made for an alias that it cannot have. Who may not look finds out afterwards.
+func aliasIsFree(ctx context.Context, c *client.Client, alias string) error {
+	if alias == "" {
+		return nil
+	}
+	_, err := c.Keys().DescribeKey(ctx, kmsv1.DescribeKeyRequest_builder{KeyId: aliasName(alias)}.Build())
+	var e *client.Error
+	switch {
+	case err == nil:
+		return &codedError{fmt.Errorf("--alias %s: it already exists", aliasName(alias)), "choose another name, or kmsctl alias update", exitConflict}
+	case errors.As(err, &e) && e.Code == codes.NotFound && strings.HasPrefix(e.Message, "Alias "), client.Is(err, "AccessDeniedException"):
+		return nil
+	case errors.As(err, &e) && e.Code == codes.NotFound:
+		return usage("--alias %s: %s", alias, e.Message)
+	}
+	return err
 }
 
 func (a *app) keyListCommand() *cobra.Command {

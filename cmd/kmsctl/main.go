@@ -45,7 +45,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if args == nil {
 		root.SetArgs([]string{}) // cobra would take the process's
 	}
-	err := root.ExecuteContext(ctx)
+	command, err := root.ExecuteContextC(ctx)
+	a.path = command.CommandPath()
 	if err != nil && !a.started {
 		err = usageError{err}
 	}

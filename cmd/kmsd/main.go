@@ -77,6 +77,9 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
+		if cmd.HasSubCommands() {
+			return usageError{fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0])}
+		}
 		return usageError{fmt.Errorf("%s takes no argument, got %q", cmd.CommandPath(), args[0])}
 	}
 	return nil
@@ -145,6 +148,9 @@ func (c *configFlags) load(cmd *cobra.Command) (daemon.Config, error) {
 	if env, ok := os.LookupEnv("KMSD_DATA"); ok && !cmd.Flags().Changed("data") {
 		c.data = env
 	}
+	for _, name := range daemon.UnknownVariables(os.Environ()) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s is no key of the configuration, and is not read\n", name)
+	}
 	cfg, err := daemon.Load(c.data, os.Environ())
 	if err != nil {
 		return cfg, err
@@ -165,8 +171,8 @@ func (c *configFlags) load(cmd *cobra.Command) (daemon.Config, error) {
 func checkConfigCommand() *cobra.Command {
 	var flags configFlags
 	cmd := &cobra.Command{
-		Use: "check-config", Short: "say whether kmsd would start with its configuration", Args: noArgs,
-		Long:    "check-config reads the configuration as serve would, with environment and flags, and says what is wrong with it. It opens nothing.",
+		Use: "check-config", Short: "say whether the configuration is valid", Args: noArgs,
+		Long:    "check-config reads the configuration as serve would, with environment and flags, and says what is wrong with it. It opens no key, certificate, store or port.",
 		Example: "  kmsd check-config --data /var/lib/kmsd",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := flags.load(cmd)

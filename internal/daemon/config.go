@@ -15,6 +15,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/kmsd/kmsd/client"
 	"github.com/kmsd/kmsd/server"
 )
 
@@ -112,11 +113,31 @@ func Load(data string, environ []string) (Config, error) {
 	return cfg, cfg.overlay(environ)
 }
 
+// UnknownVariables returns the names of variables that begin with KMSD_ and are none that kmsd or kmsctl reads: typos, most likely.
+func UnknownVariables(environ []string) (unknown []string) {
+	known := map[string]bool{"KMSD_DATA": true, client.EnvCredentials: true, client.EnvEndpoint: true}
+	t := reflect.TypeFor[Config]()
+	for i := range t.NumField() {
+		known[variable(t.Field(i))] = true
+	}
+	for _, e := range environ {
+		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "KMSD_") && !known[name] {
+			unknown = append(unknown, name)
+		}
+	}
+	return unknown
+}
+
+// variable is the name of the variable that overrides a key.
+func variable(f reflect.StructField) string {
+	return "KMSD_" + strings.ToUpper(strings.TrimSuffix(f.Tag.Get("yaml"), ",omitempty"))
+}
+
 // overlay lays KMSD_<KEY> variables over the keys of the top level.
 func (c *Config) overlay(environ []string) error {
 	v := reflect.ValueOf(c).Elem()
 	for i := range v.NumField() {
-		name := "KMSD_" + strings.ToUpper(strings.TrimSuffix(v.Type().Field(i).Tag.Get("yaml"), ",omitempty"))
+		name := variable(v.Type().Field(i))
 		value, ok := lookup(environ, name)
 		if !ok {
 			continue

@@ -201,10 +201,10 @@ func (d *Daemon) renew() error {
 func (d *Daemon) serve(o Options) error {
 	var err error
 	if d.listener, err = net.Listen("tcp", d.cfg.Listen); err != nil {
-		return err
+		return fmt.Errorf("%w; choose another address with listen in %s or --listen", err, ConfigFile)
 	}
 	if err := d.admin.listen(d.cfg.AdminListen); err != nil {
-		return err
+		return fmt.Errorf("%w; choose another address with admin_listen in %s or --admin-listen", err, ConfigFile)
 	}
 	if err := d.note("KmsdStarted"); err != nil {
 		return err

@@ -114,7 +114,7 @@ func refuseUsed(dir string) error {
 	case err != nil:
 		return err
 	case len(entries) > 0:
-		return fmt.Errorf("%s: %w and is not empty: kmsd init makes a new folder and never touches an old one", dir, fs.ErrExist)
+		return fmt.Errorf("the folder %s is not empty (%w): kmsd init makes a folder and never touches an old one; to start it: kmsd serve --data %s", dir, fs.ErrExist, dir)
 	}
 	return nil
 }
