@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -77,5 +78,20 @@ func errorOf(err error) *Error {
 			}
 		}
 	}
+	if e.Reason == "" && e.Code == codes.Unavailable {
+		e.Message = "kmsd cannot be reached: " + innermost(e.Message)
+	}
 	return e
+}
+
+// innermost is the cause in what gRPC says of a connection that it could not make: layers around one sentence.
+func innermost(message string) string {
+	if i := strings.LastIndex(message, "desc = "); i >= 0 {
+		message = message[i+len("desc = "):]
+	}
+	message = strings.Trim(message, `"`)
+	for _, layer := range []string{"transport: ", "Error while dialing: ", "authentication handshake failed: "} {
+		message = strings.TrimPrefix(message, layer)
+	}
+	return message
 }
