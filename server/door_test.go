@@ -223,7 +223,7 @@ func parseAnswer(resp *http.Response, body []byte) answer {
 	if err != nil {
 		return answer{err: fmt.Errorf("HTTP %s without grpc-status", resp.Status)}
 	}
-	a := answer{code: codes.Code(n), status: &spb.Status{}}
+	a := answer{code: codes.Code(n), status: &spb.Status{}, requestID: resp.Header.Get("X-Amzn-Requestid")}
 	if a.message, err = url.PathUnescape(md.Get("Grpc-Message")); err != nil {
 		return answer{err: err}
 	}

@@ -9,7 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kmsd/kmsd/audit"
@@ -169,8 +171,13 @@ func (s *Server) finish(ctx context.Context, c *call, f *failure, out proto.Mess
 	if f != nil {
 		return nil, f.status(e.RequestID.String()).Err()
 	}
+	// A call in process, without a transport, has no header; it has the event all the same.
+	_ = grpc.SetHeader(ctx, metadata.MD{headerRequestID: {e.RequestID.String()}})
 	return out, nil
 }
+
+// headerRequestID tells the caller the requestID of the audit event, also when all went well; errors have it in their RequestInfo.
+const headerRequestID = "x-amzn-requestid"
 
 // logInternal writes the words of errors that the client does not see to the log.
 func (c *call) logInternal(f *failure, err error) {

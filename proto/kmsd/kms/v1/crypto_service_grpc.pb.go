@@ -36,7 +36,8 @@ const (
 // A key_id is a key's id, its ARN, an alias ("alias/name") or an alias's ARN. An encryption context is a set of
 // pairs that must be given again, exactly, to decrypt: at most 64 pairs, keys of 1 to 256 bytes, 8 KiB in all; it is
 // not secret and stands in the audit log in clear. Every *_crc32c is the CRC-32C (Castagnoli) of the field that it is
-// named after: in a request it is optional and checked, in a reply it is always set.
+// named after: in a request it is optional and checked, in a reply it is always set. Every answer names its audit event: the header
+// x-amzn-requestid of a reply, google.rpc.RequestInfo of an error.
 type CryptoServiceClient interface {
 	// Encrypt encrypts up to 64 KiB under a key. Needs kms:Encrypt.
 	Encrypt(ctx context.Context, in *EncryptRequest, opts ...grpc.CallOption) (*EncryptResponse, error)
@@ -133,7 +134,8 @@ func (c *cryptoServiceClient) GenerateRandom(ctx context.Context, in *GenerateRa
 // A key_id is a key's id, its ARN, an alias ("alias/name") or an alias's ARN. An encryption context is a set of
 // pairs that must be given again, exactly, to decrypt: at most 64 pairs, keys of 1 to 256 bytes, 8 KiB in all; it is
 // not secret and stands in the audit log in clear. Every *_crc32c is the CRC-32C (Castagnoli) of the field that it is
-// named after: in a request it is optional and checked, in a reply it is always set.
+// named after: in a request it is optional and checked, in a reply it is always set. Every answer names its audit event: the header
+// x-amzn-requestid of a reply, google.rpc.RequestInfo of an error.
 type CryptoServiceServer interface {
 	// Encrypt encrypts up to 64 KiB under a key. Needs kms:Encrypt.
 	Encrypt(context.Context, *EncryptRequest) (*EncryptResponse, error)
