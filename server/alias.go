@@ -16,16 +16,12 @@ func (c *call) onAlias(a authz.Action, name string) (authz.Grant, error) {
 }
 
 // onTarget asks for an action on the key that an existing alias points to, and returns an error if there is no such alias.
-func (c *call) onTarget(a authz.Action, name string) (*keystore.Key, authz.Grant, error) {
-	t := c.lookUp(keystore.Ref{Account: c.account(), Alias: name})
-	g, err := c.authorize(a, t)
-	return t.key, g, err
+func (c *call) onTarget(a authz.Action, name string) (authz.Grant, error) {
+	return c.authorize(a, c.lookUp(keystore.Ref{Account: c.account(), Alias: name}))
 }
 
 func checkCreateAlias(v *violations, r *kmsv1.CreateAliasRequest) {
-	if r.GetTargetKeyId() == "" {
-		v.add("target_key_id", "is missing")
-	}
+	v.given("target_key_id", r.GetTargetKeyId())
 }
 
 func createAlias(c *call, r *kmsv1.CreateAliasRequest) (*kmsv1.CreateAliasResponse, error) {
@@ -56,9 +52,7 @@ func createAlias(c *call, r *kmsv1.CreateAliasRequest) (*kmsv1.CreateAliasRespon
 }
 
 func checkUpdateAlias(v *violations, r *kmsv1.UpdateAliasRequest) {
-	if r.GetTargetKeyId() == "" {
-		v.add("target_key_id", "is missing")
-	}
+	v.given("target_key_id", r.GetTargetKeyId())
 }
 
 func updateAlias(c *call, r *kmsv1.UpdateAliasRequest) (*kmsv1.UpdateAliasResponse, error) {
@@ -73,7 +67,7 @@ func updateAlias(c *call, r *kmsv1.UpdateAliasRequest) (*kmsv1.UpdateAliasRespon
 	if err != nil {
 		return nil, err
 	}
-	_, onOld, err := c.onTarget(authz.KMSUpdateAlias, r.GetAliasName())
+	onOld, err := c.onTarget(authz.KMSUpdateAlias, r.GetAliasName())
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +96,7 @@ func deleteAlias(c *call, r *kmsv1.DeleteAliasRequest) (*kmsv1.DeleteAliasRespon
 	if err != nil {
 		return nil, err
 	}
-	_, onKey, err := c.onTarget(authz.KMSDeleteAlias, r.GetAliasName())
+	onKey, err := c.onTarget(authz.KMSDeleteAlias, r.GetAliasName())
 	if err != nil {
 		return nil, err
 	}

@@ -114,13 +114,7 @@ func (c *call) notePolicy(document string) {
 	c.param(audit.String("policySHA256", hexOf(sum[:])))
 }
 
-func checkKeyID(v *violations, id string) {
-	if id == "" {
-		v.add("key_id", "is missing")
-	}
-}
-
-func checkDescribeKey(v *violations, r *kmsv1.DescribeKeyRequest) { checkKeyID(v, r.GetKeyId()) }
+func checkDescribeKey(v *violations, r *kmsv1.DescribeKeyRequest) { v.given("key_id", r.GetKeyId()) }
 
 func describeKey(c *call, r *kmsv1.DescribeKeyRequest) (*kmsv1.DescribeKeyResponse, error) {
 	t, err := c.target("key_id", r.GetKeyId())
@@ -182,7 +176,7 @@ func (c *call) changeKey(a authz.Action, id string, change func(keys *keystore.K
 }
 
 func checkUpdateKeyDescription(v *violations, r *kmsv1.UpdateKeyDescriptionRequest) {
-	checkKeyID(v, r.GetKeyId())
+	v.given("key_id", r.GetKeyId())
 	v.text("description", r.GetDescription(), 0, maxDescription)
 }
 
@@ -196,7 +190,7 @@ func updateKeyDescription(c *call, r *kmsv1.UpdateKeyDescriptionRequest) (*kmsv1
 	return kmsv1.UpdateKeyDescriptionResponse_builder{KeyId: k.ARN}.Build(), nil
 }
 
-func checkEnableKey(v *violations, r *kmsv1.EnableKeyRequest) { checkKeyID(v, r.GetKeyId()) }
+func checkEnableKey(v *violations, r *kmsv1.EnableKeyRequest) { v.given("key_id", r.GetKeyId()) }
 
 func enableKey(c *call, r *kmsv1.EnableKeyRequest) (*kmsv1.EnableKeyResponse, error) {
 	k, err := c.changeKey(authz.KMSEnableKey, r.GetKeyId(), func(keys *keystore.Keystore, g authz.Grant, k *keystore.Key) (*keystore.Key, error) {
@@ -208,7 +202,7 @@ func enableKey(c *call, r *kmsv1.EnableKeyRequest) (*kmsv1.EnableKeyResponse, er
 	return kmsv1.EnableKeyResponse_builder{KeyId: k.ARN}.Build(), nil
 }
 
-func checkDisableKey(v *violations, r *kmsv1.DisableKeyRequest) { checkKeyID(v, r.GetKeyId()) }
+func checkDisableKey(v *violations, r *kmsv1.DisableKeyRequest) { v.given("key_id", r.GetKeyId()) }
 
 func disableKey(c *call, r *kmsv1.DisableKeyRequest) (*kmsv1.DisableKeyResponse, error) {
 	k, err := c.changeKey(authz.KMSDisableKey, r.GetKeyId(), func(keys *keystore.Keystore, g authz.Grant, k *keystore.Key) (*keystore.Key, error) {
@@ -221,7 +215,7 @@ func disableKey(c *call, r *kmsv1.DisableKeyRequest) (*kmsv1.DisableKeyResponse,
 }
 
 func checkRotateKeyOnDemand(v *violations, r *kmsv1.RotateKeyOnDemandRequest) {
-	checkKeyID(v, r.GetKeyId())
+	v.given("key_id", r.GetKeyId())
 	v.clientToken("client_token", r.GetClientToken())
 }
 
@@ -243,7 +237,7 @@ func rotateKeyOnDemand(c *call, r *kmsv1.RotateKeyOnDemandRequest) (*kmsv1.Rotat
 }
 
 func checkListKeyRotations(v *violations, r *kmsv1.ListKeyRotationsRequest) {
-	checkKeyID(v, r.GetKeyId())
+	v.given("key_id", r.GetKeyId())
 	v.limit("limit", r.GetLimit(), largestPage)
 }
 
@@ -301,7 +295,7 @@ func (v *violations) policyName(name string) {
 }
 
 func checkPutKeyPolicy(v *violations, r *kmsv1.PutKeyPolicyRequest) {
-	checkKeyID(v, r.GetKeyId())
+	v.given("key_id", r.GetKeyId())
 	v.policyName(r.GetPolicyName())
 	v.text("policy", r.GetPolicy(), 1, maxPolicy)
 }
@@ -329,7 +323,7 @@ func putKeyPolicy(c *call, r *kmsv1.PutKeyPolicyRequest) (*kmsv1.PutKeyPolicyRes
 }
 
 func checkGetKeyPolicy(v *violations, r *kmsv1.GetKeyPolicyRequest) {
-	checkKeyID(v, r.GetKeyId())
+	v.given("key_id", r.GetKeyId())
 	v.policyName(r.GetPolicyName())
 }
 

@@ -87,11 +87,14 @@ func (s *Server) release(c *call) {
 	calls.Put(c)
 }
 
+// errPanic is how a call ends that panics.
+var errPanic = &failure{code: codes.Internal, reason: reasonInternal, message: "internal error", class: "Panic"}
+
 // run does the work of a call. A panic becomes an error that does not carry the panic's value, which might hold anything.
 func (c *call) run(decode func(any) error) (out proto.Message, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			out, err = nil, &failure{code: codes.Internal, reason: reasonInternal, message: "internal error", class: "Panic"}
+			out, err = nil, errPanic
 			c.s.log.Error("panic in a call", "method", c.m.name, "request_id", c.event.RequestID.String(), "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
 		}
 	}()

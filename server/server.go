@@ -217,5 +217,5 @@ func (s *Server) SetServing(serving bool) {
 
 func (s *Server) recovered(ctx context.Context, v any) error {
 	s.log.Error("panic in a stream", "type", fmt.Sprintf("%T", v))
-	return failureOf(errors.New("panic")).status("").Err()
+	return errPanic.status("").Err()
 }

@@ -43,6 +43,13 @@ func (v violations) err() error {
 	return &failure{code: codes.InvalidArgument, reason: reasonValidation, message: strings.Join(words, "; "), fields: v}
 }
 
+// given refuses a name that is not there.
+func (v *violations) given(field, s string) {
+	if s == "" {
+		v.add(field, "is missing")
+	}
+}
+
 func (v *violations) bytes(field string, b []byte, least, most int) {
 	if len(b) < least || len(b) > most {
 		v.add(field, "has %d bytes, must have %d to %d", len(b), least, most)
