@@ -31,6 +31,14 @@ const (
 	KMSListAliases
 	KMSPutKeyPolicy
 	KMSGetKeyPolicy
+	KMSTagResource
+	KMSUntagResource
+	KMSListResourceTags
+	KMSCreateGrant
+	KMSListGrants
+	KMSListRetirableGrants
+	KMSRetireGrant
+	KMSRevokeGrant
 
 	IAMCreateUser
 	IAMGetUser
@@ -47,8 +55,107 @@ const (
 	IAMGetUserPolicy
 	IAMListUserPolicies
 	IAMDeleteUserPolicy
+	IAMUpdateUser
+	IAMTagUser
+	IAMUntagUser
+	IAMListUserTags
+	IAMPutUserPermissionsBoundary
+	IAMDeleteUserPermissionsBoundary
+	IAMAttachUserPolicy
+	IAMDetachUserPolicy
+	IAMListAttachedUserPolicies
+	IAMGetAccessKeyLastUsed
+	IAMCreateGroup
+	IAMGetGroup
+	IAMListGroups
+	IAMUpdateGroup
+	IAMDeleteGroup
+	IAMAddUserToGroup
+	IAMRemoveUserFromGroup
+	IAMListGroupsForUser
+	IAMPutGroupPolicy
+	IAMGetGroupPolicy
+	IAMListGroupPolicies
+	IAMDeleteGroupPolicy
+	IAMAttachGroupPolicy
+	IAMDetachGroupPolicy
+	IAMListAttachedGroupPolicies
+	IAMCreatePolicy
+	IAMGetPolicy
+	IAMListPolicies
+	IAMDeletePolicy
+	IAMCreatePolicyVersion
+	IAMGetPolicyVersion
+	IAMListPolicyVersions
+	IAMDeletePolicyVersion
+	IAMSetDefaultPolicyVersion
+	IAMListEntitiesForPolicy
+	IAMCreateRole
+	IAMGetRole
+	IAMListRoles
+	IAMUpdateRole
+	IAMDeleteRole
+	IAMUpdateAssumeRolePolicy
+	IAMPutRolePolicy
+	IAMGetRolePolicy
+	IAMListRolePolicies
+	IAMDeleteRolePolicy
+	IAMAttachRolePolicy
+	IAMDetachRolePolicy
+	IAMListAttachedRolePolicies
+	IAMPutRolePermissionsBoundary
+	IAMDeleteRolePermissionsBoundary
+	IAMTagRole
+	IAMUntagRole
+	IAMListRoleTags
+	IAMCreateVirtualMFADevice
+	IAMEnableMFADevice
+	IAMDeactivateMFADevice
+	IAMDeleteVirtualMFADevice
+	IAMListMFADevices
+	IAMCreateOpenIDConnectProvider
+	IAMGetOpenIDConnectProvider
+	IAMListOpenIDConnectProviders
+	IAMDeleteOpenIDConnectProvider
+	IAMUpdateOpenIDConnectProviderKeys
+	IAMAddClientIDToOpenIDConnectProvider
+	IAMRemoveClientIDFromOpenIDConnectProvider
+	IAMSimulateCustomPolicy
+	IAMSimulatePrincipalPolicy
 
 	STSGetCallerIdentity
+	STSAssumeRole
+	STSAssumeRoleWithWebIdentity
+	STSTagSession
+	STSSetSourceIdentity
+	STSGetSessionToken
+
+	OrganizationsDescribeOrganization
+	OrganizationsCreateAccount
+	OrganizationsDescribeAccount
+	OrganizationsListAccounts
+	OrganizationsCloseAccount
+	OrganizationsMoveAccount
+	OrganizationsListRoots
+	OrganizationsCreateOrganizationalUnit
+	OrganizationsDescribeOrganizationalUnit
+	OrganizationsUpdateOrganizationalUnit
+	OrganizationsDeleteOrganizationalUnit
+	OrganizationsListOrganizationalUnitsForParent
+	OrganizationsListAccountsForParent
+	OrganizationsListChildren
+	OrganizationsListParents
+	OrganizationsCreatePolicy
+	OrganizationsUpdatePolicy
+	OrganizationsDeletePolicy
+	OrganizationsDescribePolicy
+	OrganizationsListPolicies
+	OrganizationsAttachPolicy
+	OrganizationsDetachPolicy
+	OrganizationsListPoliciesForTarget
+	OrganizationsListTargetsForPolicy
+
+	AuthzExplainDecision // kmsd's own: what denied a call
 
 	actionEnd
 )
@@ -57,10 +164,12 @@ const (
 type kindSet uint8
 
 const (
-	onNone   kindSet = 1 << None
-	onKey    kindSet = 1 << Key
-	onAlias  kindSet = 1 << Alias
-	onEntity kindSet = 1 << IAMEntity
+	onNone         kindSet = 1 << None
+	onKey          kindSet = 1 << Key
+	onAlias        kindSet = 1 << Alias
+	onEntity       kindSet = 1 << IAMEntity
+	onRole         kindSet = 1 << Role
+	onOrganization kindSet = 1 << OrganizationEntity
 )
 
 type actionInfo struct {
@@ -71,43 +180,148 @@ type actionInfo struct {
 
 // actionTable :: Action → what is known of it. It is never written.
 var actionTable = [actionEnd]actionInfo{
-	KMSEncrypt:                         {"kms:Encrypt", onKey, true},
-	KMSDecrypt:                         {"kms:Decrypt", onKey, true},
-	KMSReEncryptFrom:                   {"kms:ReEncryptFrom", onKey, true},
-	KMSReEncryptTo:                     {"kms:ReEncryptTo", onKey, true},
-	KMSGenerateDataKey:                 {"kms:GenerateDataKey", onKey, true},
-	KMSGenerateDataKeyWithoutPlaintext: {"kms:GenerateDataKeyWithoutPlaintext", onKey, true},
-	KMSGenerateRandom:                  {"kms:GenerateRandom", onNone, false},
-	KMSCreateKey:                       {"kms:CreateKey", onNone, false},
-	KMSDescribeKey:                     {"kms:DescribeKey", onKey, true},
-	KMSListKeys:                        {"kms:ListKeys", onNone, false},
-	KMSUpdateKeyDescription:            {"kms:UpdateKeyDescription", onKey, false},
-	KMSEnableKey:                       {"kms:EnableKey", onKey, false},
-	KMSDisableKey:                      {"kms:DisableKey", onKey, false},
-	KMSRotateKeyOnDemand:               {"kms:RotateKeyOnDemand", onKey, false},
-	KMSListKeyRotations:                {"kms:ListKeyRotations", onKey, false},
-	KMSCreateAlias:                     {"kms:CreateAlias", onKey | onAlias, false},
-	KMSUpdateAlias:                     {"kms:UpdateAlias", onKey | onAlias, false},
-	KMSDeleteAlias:                     {"kms:DeleteAlias", onKey | onAlias, false},
-	KMSListAliases:                     {"kms:ListAliases", onNone, false},
-	KMSPutKeyPolicy:                    {"kms:PutKeyPolicy", onKey, false},
-	KMSGetKeyPolicy:                    {"kms:GetKeyPolicy", onKey, false},
-	IAMCreateUser:                      {"iam:CreateUser", onEntity, false},
-	IAMGetUser:                         {"iam:GetUser", onEntity, false},
-	IAMListUsers:                       {"iam:ListUsers", onEntity | onNone, false},
-	IAMDeleteUser:                      {"iam:DeleteUser", onEntity, false},
-	IAMCreateAccessKey:                 {"iam:CreateAccessKey", onEntity, false},
-	IAMListAccessKeys:                  {"iam:ListAccessKeys", onEntity, false},
-	IAMUpdateAccessKey:                 {"iam:UpdateAccessKey", onEntity, false},
-	IAMDeleteAccessKey:                 {"iam:DeleteAccessKey", onEntity, false},
-	IAMCreateClientCertificate:         {"iam:CreateClientCertificate", onEntity, false},
-	IAMListClientCertificates:          {"iam:ListClientCertificates", onEntity, false},
-	IAMDeleteClientCertificate:         {"iam:DeleteClientCertificate", onEntity, false},
-	IAMPutUserPolicy:                   {"iam:PutUserPolicy", onEntity, false},
-	IAMGetUserPolicy:                   {"iam:GetUserPolicy", onEntity, false},
-	IAMListUserPolicies:                {"iam:ListUserPolicies", onEntity, false},
-	IAMDeleteUserPolicy:                {"iam:DeleteUserPolicy", onEntity, false},
-	STSGetCallerIdentity:               {"sts:GetCallerIdentity", onNone, false},
+	KMSEncrypt:                                    {"kms:Encrypt", onKey, true},
+	KMSDecrypt:                                    {"kms:Decrypt", onKey, true},
+	KMSReEncryptFrom:                              {"kms:ReEncryptFrom", onKey, true},
+	KMSReEncryptTo:                                {"kms:ReEncryptTo", onKey, true},
+	KMSGenerateDataKey:                            {"kms:GenerateDataKey", onKey, true},
+	KMSGenerateDataKeyWithoutPlaintext:            {"kms:GenerateDataKeyWithoutPlaintext", onKey, true},
+	KMSGenerateRandom:                             {"kms:GenerateRandom", onNone, false},
+	KMSCreateKey:                                  {"kms:CreateKey", onNone, false},
+	KMSDescribeKey:                                {"kms:DescribeKey", onKey, true},
+	KMSListKeys:                                   {"kms:ListKeys", onNone, false},
+	KMSUpdateKeyDescription:                       {"kms:UpdateKeyDescription", onKey, false},
+	KMSEnableKey:                                  {"kms:EnableKey", onKey, false},
+	KMSDisableKey:                                 {"kms:DisableKey", onKey, false},
+	KMSRotateKeyOnDemand:                          {"kms:RotateKeyOnDemand", onKey, false},
+	KMSListKeyRotations:                           {"kms:ListKeyRotations", onKey, false},
+	KMSCreateAlias:                                {"kms:CreateAlias", onKey | onAlias, false},
+	KMSUpdateAlias:                                {"kms:UpdateAlias", onKey | onAlias, false},
+	KMSDeleteAlias:                                {"kms:DeleteAlias", onKey | onAlias, false},
+	KMSListAliases:                                {"kms:ListAliases", onNone, false},
+	KMSPutKeyPolicy:                               {"kms:PutKeyPolicy", onKey, false},
+	KMSGetKeyPolicy:                               {"kms:GetKeyPolicy", onKey, false},
+	IAMCreateUser:                                 {"iam:CreateUser", onEntity, false},
+	IAMGetUser:                                    {"iam:GetUser", onEntity, false},
+	IAMListUsers:                                  {"iam:ListUsers", onEntity | onNone, false},
+	IAMDeleteUser:                                 {"iam:DeleteUser", onEntity, false},
+	IAMCreateAccessKey:                            {"iam:CreateAccessKey", onEntity, false},
+	IAMListAccessKeys:                             {"iam:ListAccessKeys", onEntity, false},
+	IAMUpdateAccessKey:                            {"iam:UpdateAccessKey", onEntity, false},
+	IAMDeleteAccessKey:                            {"iam:DeleteAccessKey", onEntity, false},
+	IAMCreateClientCertificate:                    {"iam:CreateClientCertificate", onEntity, false},
+	IAMListClientCertificates:                     {"iam:ListClientCertificates", onEntity, false},
+	IAMDeleteClientCertificate:                    {"iam:DeleteClientCertificate", onEntity, false},
+	IAMPutUserPolicy:                              {"iam:PutUserPolicy", onEntity, false},
+	IAMGetUserPolicy:                              {"iam:GetUserPolicy", onEntity, false},
+	IAMListUserPolicies:                           {"iam:ListUserPolicies", onEntity, false},
+	IAMDeleteUserPolicy:                           {"iam:DeleteUserPolicy", onEntity, false},
+	STSGetCallerIdentity:                          {"sts:GetCallerIdentity", onNone, false},
+	KMSTagResource:                                {"kms:TagResource", onKey | onNone, false},
+	KMSUntagResource:                              {"kms:UntagResource", onKey, false},
+	KMSListResourceTags:                           {"kms:ListResourceTags", onKey, false},
+	KMSCreateGrant:                                {"kms:CreateGrant", onKey, true},
+	KMSListGrants:                                 {"kms:ListGrants", onKey, true},
+	KMSListRetirableGrants:                        {"kms:ListRetirableGrants", onNone, false},
+	KMSRetireGrant:                                {"kms:RetireGrant", onKey, true},
+	KMSRevokeGrant:                                {"kms:RevokeGrant", onKey, true},
+	IAMUpdateUser:                                 {"iam:UpdateUser", onEntity, false},
+	IAMTagUser:                                    {"iam:TagUser", onEntity, false},
+	IAMUntagUser:                                  {"iam:UntagUser", onEntity, false},
+	IAMListUserTags:                               {"iam:ListUserTags", onEntity, false},
+	IAMPutUserPermissionsBoundary:                 {"iam:PutUserPermissionsBoundary", onEntity, false},
+	IAMDeleteUserPermissionsBoundary:              {"iam:DeleteUserPermissionsBoundary", onEntity, false},
+	IAMAttachUserPolicy:                           {"iam:AttachUserPolicy", onEntity, false},
+	IAMDetachUserPolicy:                           {"iam:DetachUserPolicy", onEntity, false},
+	IAMListAttachedUserPolicies:                   {"iam:ListAttachedUserPolicies", onEntity, false},
+	IAMGetAccessKeyLastUsed:                       {"iam:GetAccessKeyLastUsed", onEntity, false},
+	IAMCreateGroup:                                {"iam:CreateGroup", onEntity, false},
+	IAMGetGroup:                                   {"iam:GetGroup", onEntity, false},
+	IAMListGroups:                                 {"iam:ListGroups", onEntity | onNone, false},
+	IAMUpdateGroup:                                {"iam:UpdateGroup", onEntity, false},
+	IAMDeleteGroup:                                {"iam:DeleteGroup", onEntity, false},
+	IAMAddUserToGroup:                             {"iam:AddUserToGroup", onEntity, false},
+	IAMRemoveUserFromGroup:                        {"iam:RemoveUserFromGroup", onEntity, false},
+	IAMListGroupsForUser:                          {"iam:ListGroupsForUser", onEntity, false},
+	IAMPutGroupPolicy:                             {"iam:PutGroupPolicy", onEntity, false},
+	IAMGetGroupPolicy:                             {"iam:GetGroupPolicy", onEntity, false},
+	IAMListGroupPolicies:                          {"iam:ListGroupPolicies", onEntity, false},
+	IAMDeleteGroupPolicy:                          {"iam:DeleteGroupPolicy", onEntity, false},
+	IAMAttachGroupPolicy:                          {"iam:AttachGroupPolicy", onEntity, false},
+	IAMDetachGroupPolicy:                          {"iam:DetachGroupPolicy", onEntity, false},
+	IAMListAttachedGroupPolicies:                  {"iam:ListAttachedGroupPolicies", onEntity, false},
+	IAMCreatePolicy:                               {"iam:CreatePolicy", onEntity, false},
+	IAMGetPolicy:                                  {"iam:GetPolicy", onEntity, false},
+	IAMListPolicies:                               {"iam:ListPolicies", onEntity | onNone, false},
+	IAMDeletePolicy:                               {"iam:DeletePolicy", onEntity, false},
+	IAMCreatePolicyVersion:                        {"iam:CreatePolicyVersion", onEntity, false},
+	IAMGetPolicyVersion:                           {"iam:GetPolicyVersion", onEntity, false},
+	IAMListPolicyVersions:                         {"iam:ListPolicyVersions", onEntity, false},
+	IAMDeletePolicyVersion:                        {"iam:DeletePolicyVersion", onEntity, false},
+	IAMSetDefaultPolicyVersion:                    {"iam:SetDefaultPolicyVersion", onEntity, false},
+	IAMListEntitiesForPolicy:                      {"iam:ListEntitiesForPolicy", onEntity, false},
+	IAMCreateRole:                                 {"iam:CreateRole", onEntity, false},
+	IAMGetRole:                                    {"iam:GetRole", onEntity, false},
+	IAMListRoles:                                  {"iam:ListRoles", onEntity | onNone, false},
+	IAMUpdateRole:                                 {"iam:UpdateRole", onEntity, false},
+	IAMDeleteRole:                                 {"iam:DeleteRole", onEntity, false},
+	IAMUpdateAssumeRolePolicy:                     {"iam:UpdateAssumeRolePolicy", onEntity, false},
+	IAMPutRolePolicy:                              {"iam:PutRolePolicy", onEntity, false},
+	IAMGetRolePolicy:                              {"iam:GetRolePolicy", onEntity, false},
+	IAMListRolePolicies:                           {"iam:ListRolePolicies", onEntity, false},
+	IAMDeleteRolePolicy:                           {"iam:DeleteRolePolicy", onEntity, false},
+	IAMAttachRolePolicy:                           {"iam:AttachRolePolicy", onEntity, false},
+	IAMDetachRolePolicy:                           {"iam:DetachRolePolicy", onEntity, false},
+	IAMListAttachedRolePolicies:                   {"iam:ListAttachedRolePolicies", onEntity, false},
+	IAMPutRolePermissionsBoundary:                 {"iam:PutRolePermissionsBoundary", onEntity, false},
+	IAMDeleteRolePermissionsBoundary:              {"iam:DeleteRolePermissionsBoundary", onEntity, false},
+	IAMTagRole:                                    {"iam:TagRole", onEntity, false},
+	IAMUntagRole:                                  {"iam:UntagRole", onEntity, false},
+	IAMListRoleTags:                               {"iam:ListRoleTags", onEntity, false},
+	IAMCreateVirtualMFADevice:                     {"iam:CreateVirtualMFADevice", onEntity, false},
+	IAMEnableMFADevice:                            {"iam:EnableMFADevice", onEntity, false},
+	IAMDeactivateMFADevice:                        {"iam:DeactivateMFADevice", onEntity, false},
+	IAMDeleteVirtualMFADevice:                     {"iam:DeleteVirtualMFADevice", onEntity, false},
+	IAMListMFADevices:                             {"iam:ListMFADevices", onEntity, false},
+	IAMCreateOpenIDConnectProvider:                {"iam:CreateOpenIDConnectProvider", onEntity, false},
+	IAMGetOpenIDConnectProvider:                   {"iam:GetOpenIDConnectProvider", onEntity, false},
+	IAMListOpenIDConnectProviders:                 {"iam:ListOpenIDConnectProviders", onEntity | onNone, false},
+	IAMDeleteOpenIDConnectProvider:                {"iam:DeleteOpenIDConnectProvider", onEntity, false},
+	IAMUpdateOpenIDConnectProviderKeys:            {"iam:UpdateOpenIDConnectProviderKeys", onEntity, false},
+	IAMAddClientIDToOpenIDConnectProvider:         {"iam:AddClientIDToOpenIDConnectProvider", onEntity, false},
+	IAMRemoveClientIDFromOpenIDConnectProvider:    {"iam:RemoveClientIDFromOpenIDConnectProvider", onEntity, false},
+	IAMSimulateCustomPolicy:                       {"iam:SimulateCustomPolicy", onNone, false},
+	IAMSimulatePrincipalPolicy:                    {"iam:SimulatePrincipalPolicy", onEntity, false},
+	STSAssumeRole:                                 {"sts:AssumeRole", onRole, true},
+	STSAssumeRoleWithWebIdentity:                  {"sts:AssumeRoleWithWebIdentity", onRole, true},
+	STSTagSession:                                 {"sts:TagSession", onRole, true},
+	STSSetSourceIdentity:                          {"sts:SetSourceIdentity", onRole, true},
+	STSGetSessionToken:                            {"sts:GetSessionToken", onNone, false},
+	OrganizationsDescribeOrganization:             {"organizations:DescribeOrganization", onNone, false},
+	OrganizationsCreateAccount:                    {"organizations:CreateAccount", onNone, false},
+	OrganizationsDescribeAccount:                  {"organizations:DescribeAccount", onOrganization, false},
+	OrganizationsListAccounts:                     {"organizations:ListAccounts", onNone, false},
+	OrganizationsCloseAccount:                     {"organizations:CloseAccount", onOrganization, false},
+	OrganizationsMoveAccount:                      {"organizations:MoveAccount", onOrganization, false},
+	OrganizationsListRoots:                        {"organizations:ListRoots", onNone, false},
+	OrganizationsCreateOrganizationalUnit:         {"organizations:CreateOrganizationalUnit", onOrganization, false},
+	OrganizationsDescribeOrganizationalUnit:       {"organizations:DescribeOrganizationalUnit", onOrganization, false},
+	OrganizationsUpdateOrganizationalUnit:         {"organizations:UpdateOrganizationalUnit", onOrganization, false},
+	OrganizationsDeleteOrganizationalUnit:         {"organizations:DeleteOrganizationalUnit", onOrganization, false},
+	OrganizationsListOrganizationalUnitsForParent: {"organizations:ListOrganizationalUnitsForParent", onOrganization, false},
+	OrganizationsListAccountsForParent:            {"organizations:ListAccountsForParent", onOrganization, false},
+	OrganizationsListChildren:                     {"organizations:ListChildren", onOrganization, false},
+	OrganizationsListParents:                      {"organizations:ListParents", onOrganization, false},
+	OrganizationsCreatePolicy:                     {"organizations:CreatePolicy", onNone, false},
+	OrganizationsUpdatePolicy:                     {"organizations:UpdatePolicy", onOrganization, false},
+	OrganizationsDeletePolicy:                     {"organizations:DeletePolicy", onOrganization, false},
+	OrganizationsDescribePolicy:                   {"organizations:DescribePolicy", onOrganization, false},
+	OrganizationsListPolicies:                     {"organizations:ListPolicies", onNone, false},
+	OrganizationsAttachPolicy:                     {"organizations:AttachPolicy", onOrganization, false},
+	OrganizationsDetachPolicy:                     {"organizations:DetachPolicy", onOrganization, false},
+	OrganizationsListPoliciesForTarget:            {"organizations:ListPoliciesForTarget", onOrganization, false},
+	OrganizationsListTargetsForPolicy:             {"organizations:ListTargetsForPolicy", onOrganization, false},
+	AuthzExplainDecision:                          {"authz:ExplainDecision", onNone, false},
 }
 
 func (a Action) known() bool { return a > 0 && a < actionEnd }

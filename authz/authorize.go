@@ -1,55 +1,11 @@
 package authz
 
-// CallerKind says what a caller is. The zero CallerKind is nobody, who is denied everything.
-type CallerKind uint8
-
-// The kinds of callers.
-const (
-	Root CallerKind = iota + 1 // the root user of an account
-	User                       // a user of an account
-)
-
-// A Caller is an authenticated principal with the policies that apply to it. Authorize does not change it, and it
-// may be shared once it is filled in.
-type Caller struct {
-	Kind    CallerKind
-	Account string // 12 digits
-	ID      string // unique id: AIDA… of a user, the account of a root user
-	ARN     string // for messages; never matched
-
-	// Identity are the identity policies of a user. A root user needs none: it may do in its account whatever no
-	// Deny and no key policy forbids.
-	Identity []*Policy
-}
-
-// ResourceKind says what a resource is.
-type ResourceKind uint8
-
-// The kinds of resources.
-const (
-	None      ResourceKind = iota // the action has no resource: CreateKey, ListKeys and the like
-	Key                           // a key; its policy decides first
-	Alias                         // an alias of a key
-	IAMEntity                     // a user
-)
-
-// A Resource is what an action is asked for. Authorize does not change it, and it may be shared once filled in.
-type Resource struct {
-	Kind    ResourceKind
-	Account string // the owner; not used for None
-	ARN     string // not used for None
-
-	// Policy is the policy of a Key, bound, and nil for the other kinds. A Key without one is a key that does not
-	// exist: in the caller's account its identity policies decide alone whether it may be told so, and in another
-	// account the answer is a denial.
-	Policy *Policy
-}
-
 // A request is one question while it is decided. It stays on the stack.
 type request struct {
 	caller   *Caller
 	action   Action
 	resource *Resource
+	context  *Context
 	cross    bool
 	target   target
 }
@@ -57,9 +13,11 @@ type request struct {
 // Authorize decides whether the caller may perform the action on the resource. The Grant permits exactly that if
 // the Verdict is Allow, and nothing otherwise. An API call that needs several permissions asks once for each.
 //
+// x may be nil, as if the request said nothing.
+//
 // It takes bounded time, allocates nothing, and may be called by many goroutines at once. A nil caller or resource
 // is denied.
-func Authorize(c *Caller, a Action, r *Resource) (Grant, Decision) {
+func Authorize(c *Caller, a Action, r *Resource, x *Context) (Grant, Decision) {
 	if c == nil || r == nil || !a.known() {
 		return Grant{}, Decision{Reason: InvalidRequest}
 	}
@@ -69,7 +27,7 @@ func Authorize(c *Caller, a Action, r *Resource) (Grant, Decision) {
 	if d, refused := refuse(a, r); refused {
 		return Grant{}, d
 	}
-	q := request{caller: c, action: a, resource: r}
+	q := request{caller: c, action: a, resource: r, context: x}
 	arn := "*"
 	if r.Kind != None {
 		arn = r.ARN
@@ -91,7 +49,7 @@ func Authorize(c *Caller, a Action, r *Resource) (Grant, Decision) {
 // refuse turns away requests that are wrong in themselves. A key action without a Key would be decided by identity
 // policies alone, so that the key policy would be passed by.
 func refuse(a Action, r *Resource) (Decision, bool) {
-	if r.Kind > IAMEntity || actionTable[a].kinds&(1<<r.Kind) == 0 {
+	if r.Kind > OrganizationEntity || actionTable[a].kinds&(1<<r.Kind) == 0 {
 		return Decision{Reason: InvalidRequest}, true
 	}
 	if r.Kind != None && (r.Account == "" || r.ARN == "") || r.Kind != Key && r.Policy != nil {

@@ -95,7 +95,7 @@ func BenchmarkAuthorize(b *testing.B) {
 			caller, r := c.build(b)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, d := Authorize(caller, KMSDecrypt, r); d.Verdict != c.want {
+				if _, d := Authorize(caller, KMSDecrypt, r, nil); d.Verdict != c.want {
 					b.Fatalf("Authorize = %+v, want %v", d, c.want)
 				}
 			}
@@ -107,7 +107,7 @@ func TestDecisionsAllocateNothing(t *testing.T) {
 	for _, c := range timedCases {
 		caller, r := c.build(t)
 		var d Decision
-		if n := testing.AllocsPerRun(100, func() { _, d = Authorize(caller, KMSDecrypt, r) }); n != 0 {
+		if n := testing.AllocsPerRun(100, func() { _, d = Authorize(caller, KMSDecrypt, r, nil) }); n != 0 {
 			t.Errorf("%s: Authorize allocates %v times, want 0", c.name, n)
 		}
 		if d.Verdict != c.want {
@@ -142,7 +142,7 @@ func adversarialCase(tb testing.TB) (*Caller, *Resource) {
 func BenchmarkAuthorizeAdversarial(b *testing.B) {
 	caller, r := adversarialCase(b)
 	for b.Loop() {
-		if _, d := Authorize(caller, IAMGetUser, r); d.Reason != TooComplex {
+		if _, d := Authorize(caller, IAMGetUser, r, nil); d.Reason != TooComplex {
 			b.Fatalf("Authorize = %+v, want TooComplex", d)
 		}
 	}
@@ -150,16 +150,16 @@ func BenchmarkAuthorizeAdversarial(b *testing.B) {
 
 func TestACostlyDecisionIsADenial(t *testing.T) {
 	caller, r := adversarialCase(t)
-	g, d := Authorize(caller, IAMGetUser, r)
+	g, d := Authorize(caller, IAMGetUser, r, nil)
 	if d.Verdict != Deny || d.Reason != TooComplex || g != (Grant{}) {
 		t.Errorf("Authorize = %+v, %+v, want DENY TooComplex and no grant", g, d)
 	}
 	r.ARN = "arn:aws:iam::111122223333:user/:" + strings.Repeat("a", 500) + "/zz" // which only tokens can match
-	if _, d := Authorize(caller, IAMGetUser, r); d.Verdict != Deny || d.Reason != TooComplex {
+	if _, d := Authorize(caller, IAMGetUser, r, nil); d.Verdict != Deny || d.Reason != TooComplex {
 		t.Errorf("Authorize = %+v with one colon more, want DENY TooComplex", d)
 	}
 	r.ARN = "arn:aws:iam::111122223333:user/bob"
-	if _, d := Authorize(caller, IAMGetUser, r); d.Verdict != Allow {
+	if _, d := Authorize(caller, IAMGetUser, r, nil); d.Verdict != Allow {
 		t.Errorf("Authorize = %+v for a short name, want ALLOW", d)
 	}
 }

@@ -61,7 +61,7 @@ func TestBindDoesNotChangeThePolicy(t *testing.T) {
 	} {
 		c := authz.Caller{Kind: authz.User, Account: accountA, ID: tt.id}
 		r := authz.Resource{Kind: authz.Key, Account: accountA, ARN: keyA, Policy: tt.policy}
-		if _, d := authz.Authorize(&c, authz.KMSDecrypt, &r); d.Reason != tt.want {
+		if _, d := authz.Authorize(&c, authz.KMSDecrypt, &r, nil); d.Reason != tt.want {
 			t.Errorf("Authorize for %s = %v, want %v", tt.id, d.Reason, tt.want)
 		}
 	}
@@ -81,7 +81,7 @@ func TestManyPrincipals(t *testing.T) {
 	for i := range 502 {
 		c := authz.Caller{Kind: authz.User, Account: accountA, ID: fmt.Sprintf("AIDAAAAAAAAAAAAAA%03d", i)}
 		r := authz.Resource{Kind: authz.Key, Account: accountA, ARN: keyA, Policy: p}
-		if _, d := authz.Authorize(&c, authz.KMSDecrypt, &r); (d.Verdict == authz.Allow) != (i < 500) {
+		if _, d := authz.Authorize(&c, authz.KMSDecrypt, &r, nil); (d.Verdict == authz.Allow) != (i < 500) {
 			t.Errorf("Authorize for %s = %v, want allowed = %v", c.ID, d.Reason, i < 500)
 		}
 		if got := p.Delegates(fmt.Sprintf("%012d", i), authz.KMSDecrypt); got != (i < 500) {

@@ -40,19 +40,33 @@ type Layer uint8
 // The layers.
 const (
 	NoLayer       Layer = iota // no policy: the request itself, or what every caller may do
-	ResourceLayer              // the key policy
+	ResourceLayer              // the key policy, or the trust policy of a role
 	IdentityLayer              // the policies of the caller
+	BoundaryLayer              // its permissions boundary
+	SessionLayer               // the session policies
+	SCPLayer                   // the service control policies of the caller's account
+	RCPLayer                   // the resource control policies of the resource's account
+	GrantLayer                 // a grant of the key
+	layerEnd
 )
+
+// layerNames :: Layer → AWS's words for it. It is never written.
+var layerNames = [layerEnd]string{
+	ResourceLayer: "resource-based policy",
+	IdentityLayer: "identity-based policy",
+	BoundaryLayer: "permissions boundary",
+	SessionLayer:  "session policy",
+	SCPLayer:      "service control policy",
+	RCPLayer:      "resource control policy",
+	GrantLayer:    "grant",
+}
 
 // String returns the layer in AWS's words, such as "identity-based policy", or "" for NoLayer.
 func (l Layer) String() string {
-	switch l {
-	case ResourceLayer:
-		return "resource-based policy"
-	case IdentityLayer:
-		return "identity-based policy"
+	if l >= layerEnd {
+		return ""
 	}
-	return ""
+	return layerNames[l]
 }
 
 // Reason says why a decision is what it is.
@@ -66,21 +80,31 @@ const (
 	Unauthenticated          // the Caller is incomplete
 	InvalidRequest           // the action does not exist, or does not fit the Resource
 	NotCrossAccount          // the resource belongs to another account, and the action does not reach there
+	RootCannotAssumeRole     // the caller is a root user
 	PolicyUnusable           // a policy that applies did not load, is not bound, or is of the wrong kind
 	TooComplex               // the policies cost more matching steps than a decision may take
-	ExplicitResource         // a Deny in the key policy
+	ExplicitSCP              // a Deny in a service control policy
+	ExplicitRCP              // a Deny in a resource control policy
+	ExplicitResource         // a Deny in the key policy or trust policy
 	ExplicitIdentity         // a Deny in a policy of the caller
+	ExplicitBoundary         // a Deny in the permissions boundary
+	ExplicitSession          // a Deny in a session policy
+	NoRCPAllow               // a level of the resource's organization whose resource control policies allow it not
+	NoSCPAllow               // a level of the caller's organization whose service control policies allow it not
 	KeyPolicyDoesNotDelegate // the key policy allows nothing to the caller, nor the action to the account
-	NoResourceAllow          // the key policy allows nothing that was asked for
+	NoResourceAllow          // the key policy or trust policy allows nothing that was asked for
 	NoIdentityAllow          // no policy of the caller allows it
+	NoBoundaryAllow          // the permissions boundary does not allow it
+	NoSessionAllow           // no session policy allows it
 
 	// Permissions.
 	AlwaysAllowed      // every caller may do it
-	ByResourcePolicy   // the key policy names the caller
+	ByResourcePolicy   // the key policy or trust policy names the caller
 	IdentityViaAccount // the key policy names the account, and the caller's policies allow, or it is the root user
-	ByBothAccounts     // the key policy of another account allows, and so do the caller's policies, or it is the root user
+	ByBothAccounts     // the policy of another account's key or role allows, and so do the caller's policies, or it is the root user
 	ByIdentity         // the caller's policies allow, and the resource has none
 	ByRoot             // the caller is the root user, and the resource has no policy
+	ByGrant            // a grant of the key
 	reasonEnd
 )
 
@@ -90,19 +114,29 @@ var reasonNames = [reasonEnd]string{
 	Unauthenticated:          "Unauthenticated",
 	InvalidRequest:           "InvalidRequest",
 	NotCrossAccount:          "NotCrossAccount",
+	RootCannotAssumeRole:     "RootCannotAssumeRole",
 	PolicyUnusable:           "PolicyUnusable",
 	TooComplex:               "TooComplex",
+	ExplicitSCP:              "ExplicitSCP",
+	ExplicitRCP:              "ExplicitRCP",
 	ExplicitResource:         "ExplicitResource",
 	ExplicitIdentity:         "ExplicitIdentity",
+	ExplicitBoundary:         "ExplicitBoundary",
+	ExplicitSession:          "ExplicitSession",
+	NoRCPAllow:               "NoRCPAllow",
+	NoSCPAllow:               "NoSCPAllow",
 	KeyPolicyDoesNotDelegate: "KeyPolicyDoesNotDelegate",
 	NoResourceAllow:          "NoResourceAllow",
 	NoIdentityAllow:          "NoIdentityAllow",
+	NoBoundaryAllow:          "NoBoundaryAllow",
+	NoSessionAllow:           "NoSessionAllow",
 	AlwaysAllowed:            "AlwaysAllowed",
 	ByResourcePolicy:         "ResourcePolicy",
 	IdentityViaAccount:       "IdentityViaAccount",
 	ByBothAccounts:           "CrossAccount",
 	ByIdentity:               "Identity",
 	ByRoot:                   "Root",
+	ByGrant:                  "Grant",
 }
 
 // String returns the reason's name as the audit log has it, such as "ExplicitIdentity". Names do not change.
@@ -140,6 +174,9 @@ type Decision struct {
 	// the caller's own.
 	Policy    string
 	Statement int
+
+	// GrantID is the id of the key's grant that allowed it, and "" if none did.
+	GrantID string
 }
 
 // A Grant is a permission as a value: who holds one has been allowed one action on one resource. Only [Authorize]

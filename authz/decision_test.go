@@ -94,7 +94,7 @@ func TestTheZeroValueDenies(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c, a, r := good()
 			tt.spoil(&c, &a, &r)
-			g, d := authz.Authorize(c, a, r)
+			g, d := authz.Authorize(c, a, r, nil)
 			if d.Reason != tt.want {
 				t.Errorf("Authorize = %+v (%v), want %v", d, d.Reason, tt.want)
 			}
@@ -107,7 +107,7 @@ func TestTheZeroValueDenies(t *testing.T) {
 
 func TestAGrantPermitsOneThing(t *testing.T) {
 	w := user(t, aliceARN, allowAll).with(delegating)
-	g, d := authz.Authorize(&w.caller, authz.KMSDecrypt, w.resource(keyA))
+	g, d := authz.Authorize(&w.caller, authz.KMSDecrypt, w.resource(keyA), nil)
 	if d.Verdict != authz.Allow || !g.Permits(authz.KMSDecrypt, keyA) {
 		t.Fatalf("Authorize = %+v, %+v, want a grant", g, d)
 	}
@@ -117,7 +117,7 @@ func TestAGrantPermitsOneThing(t *testing.T) {
 	if account, id := g.Caller(); account != accountA || id != ids[aliceARN] {
 		t.Errorf("Caller() = %s, %s, want alice", account, id)
 	}
-	g, _ = authz.Authorize(&w.caller, authz.KMSCreateKey, &authz.Resource{ARN: keyA})
+	g, _ = authz.Authorize(&w.caller, authz.KMSCreateKey, &authz.Resource{ARN: keyA}, nil)
 	if !g.Permits(authz.KMSCreateKey, "*") || g.Permits(authz.KMSCreateKey, keyA) {
 		t.Errorf("grant %+v does not permit kms:CreateKey on * alone", g)
 	}
@@ -183,7 +183,7 @@ func TestMessages(t *testing.T) {
 	say := func(w *world, action, arn string) string {
 		a, _ := authz.ActionByName(action)
 		r := w.resource(arn)
-		_, d := authz.Authorize(&w.caller, a, r)
+		_, d := authz.Authorize(&w.caller, a, r, nil)
 		return authz.Message(&w.caller, a, r, d, true)
 	}
 	for _, tt := range []struct{ got, want string }{
@@ -255,7 +255,7 @@ func TestMessagesAreNoOracle(t *testing.T) {
 	compared := 0
 	for _, w := range callers {
 		absent := w.resource(keyA)
-		_, d := authz.Authorize(&w.caller, authz.KMSDecrypt, absent)
+		_, d := authz.Authorize(&w.caller, authz.KMSDecrypt, absent, nil)
 		want := authz.Message(&w.caller, authz.KMSDecrypt, absent, d, true)
 		worlds := []*world{}
 		for _, doc := range keyPolicies {
@@ -265,7 +265,7 @@ func TestMessagesAreNoOracle(t *testing.T) {
 		unusable.policy = authz.Unusable(authz.KeyPolicy, "broken")
 		for _, there := range append(worlds, &unusable) {
 			r := there.resource(keyA)
-			_, d := authz.Authorize(&there.caller, authz.KMSDecrypt, r)
+			_, d := authz.Authorize(&there.caller, authz.KMSDecrypt, r, nil)
 			if d.Verdict == authz.Allow {
 				continue
 			}

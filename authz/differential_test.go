@@ -199,7 +199,7 @@ func (q question) compiled(identity []pair, key *pair) authz.Decision {
 		r.Policy = key.compiled
 	}
 	a, _ := authz.ActionByName(q.action)
-	g, d := authz.Authorize(&c, a, &r)
+	g, d := authz.Authorize(&c, a, &r, nil)
 	arn := q.arn
 	if q.kind == authz.None {
 		arn = "*"
@@ -335,7 +335,7 @@ func TestPatterns(t *testing.T) {
 	for _, tt := range patternTable {
 		p := mustParse(t, authz.IdentityPolicy, `{"Statement":{"Effect":"Allow","Action":"*","Resource":"`+tt.pattern+`"}}`)
 		c := authz.Caller{Kind: authz.User, Account: "1", ID: "1", Identity: []*authz.Policy{p}}
-		_, d := authz.Authorize(&c, authz.KMSCreateAlias, &authz.Resource{Kind: authz.Alias, Account: "1", ARN: tt.arn})
+		_, d := authz.Authorize(&c, authz.KMSCreateAlias, &authz.Resource{Kind: authz.Alias, Account: "1", ARN: tt.arn}, nil)
 		if got := d.Verdict == authz.Allow; got != tt.covers {
 			t.Errorf("pattern %q covers %q = %v, want %v", tt.pattern, tt.arn, got, tt.covers)
 		}
@@ -365,7 +365,7 @@ func FuzzResourcePattern(f *testing.F) {
 			return
 		}
 		c := authz.Caller{Kind: authz.User, Account: "1", ID: "1", Identity: []*authz.Policy{p}}
-		_, d := authz.Authorize(&c, authz.KMSCreateAlias, &authz.Resource{Kind: authz.Alias, Account: "1", ARN: arn})
+		_, d := authz.Authorize(&c, authz.KMSCreateAlias, &authz.Resource{Kind: authz.Alias, Account: "1", ARN: arn}, nil)
 		if got, want := d.Verdict == authz.Allow, ref.Match(pattern, arn); got != want && d.Reason != authz.TooComplex {
 			t.Errorf("pattern %q covers %q = %v, want %v", pattern, arn, got, want)
 		}

@@ -391,7 +391,7 @@ func sameDecisions(t *testing.T, a, b *authz.Policy) {
 						} else {
 							c.Identity = []*authz.Policy{p}
 						}
-						_, d := authz.Authorize(&c, act, &r)
+						_, d := authz.Authorize(&c, act, &r, nil)
 						return d
 					}
 					if got, want := ask(b), ask(a); got != want {

@@ -8,21 +8,33 @@ import (
 // PolicyKind says what a policy is attached to, and so which elements it may have.
 type PolicyKind uint8
 
-// The kinds of policies. The zero PolicyKind is none.
+// The kinds of policies. The zero PolicyKind is none. authz.md 2.2 says which elements each may have.
 const (
-	IdentityPolicy PolicyKind = iota + 1 // of a user
+	IdentityPolicy PolicyKind = iota + 1 // of a user, group or role: managed, inline, or as a permissions boundary
 	KeyPolicy                            // of a key
+	SessionPolicy                        // given when a role is assumed
+	TrustPolicy                          // of a role: who may assume it
+	ServiceControlPolicy
+	ResourceControlPolicy
+	kindEnd
 )
+
+// kindNames :: PolicyKind → its name in prose. It is never written.
+var kindNames = [kindEnd]string{
+	IdentityPolicy:        "identity policy",
+	KeyPolicy:             "key policy",
+	SessionPolicy:         "session policy",
+	TrustPolicy:           "trust policy",
+	ServiceControlPolicy:  "service control policy",
+	ResourceControlPolicy: "resource control policy",
+}
 
 // String returns the kind's name in prose.
 func (k PolicyKind) String() string {
-	switch k {
-	case IdentityPolicy:
-		return "identity policy"
-	case KeyPolicy:
-		return "key policy"
+	if k == 0 || k >= kindEnd {
+		return fmt.Sprintf("policy kind %d", uint8(k))
 	}
-	return fmt.Sprintf("policy kind %d", uint8(k))
+	return kindNames[k]
 }
 
 // A Policy is a compiled document. It never changes, and may be used by many goroutines at once. A nil Policy, the

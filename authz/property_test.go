@@ -253,7 +253,7 @@ func TestClosedFormula(t *testing.T) {
 					want = !denied && id && !cross
 				}
 				combinations++
-				if _, d := authz.Authorize(&c, authz.KMSDecrypt, &r); (d.Verdict == authz.Allow) != want {
+				if _, d := authz.Authorize(&c, authz.KMSDecrypt, &r, nil); (d.Verdict == authz.Allow) != want {
 					t.Errorf("bits %09b, cross %v, root %v: %+v, want allowed = %v", bits, cross, isRoot, d, want)
 				}
 			}

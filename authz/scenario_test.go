@@ -97,7 +97,7 @@ func (w *world) ask(action, arn string) authz.Decision {
 		w.t.Fatalf("no action %q", action)
 	}
 	r := w.resource(arn)
-	g, d := authz.Authorize(&w.caller, a, r)
+	g, d := authz.Authorize(&w.caller, a, r, nil)
 	if permits := g.Permits(a, arn); permits != (d.Verdict == authz.Allow) {
 		w.t.Errorf("Authorize(%s, %s) = %+v, but Permits = %v", action, arn, d, permits)
 	}

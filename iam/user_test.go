@@ -316,7 +316,7 @@ func TestUserPolicies(t *testing.T) {
 	}
 	allowed := func() bool {
 		c, _ := w.Snapshot().AccessKey(k.ID)
-		g, _ := authz.Authorize(c.Caller, authz.KMSListKeys, &authz.Resource{})
+		g, _ := authz.Authorize(c.Caller, authz.KMSListKeys, &authz.Resource{}, nil)
 		return g.Permits(authz.KMSListKeys, "*")
 	}
 	if allowed() {

@@ -92,7 +92,7 @@ func (w *world) grant(a authz.Action, arn string) authz.Grant {
 	if !ok {
 		w.t.Fatal("the root user's access key is not there")
 	}
-	g, d := authz.Authorize(root.Caller, a, &authz.Resource{Kind: authz.IAMEntity, Account: testAccount, ARN: arn})
+	g, d := authz.Authorize(root.Caller, a, &authz.Resource{Kind: authz.IAMEntity, Account: testAccount, ARN: arn}, nil)
 	if !g.Permits(a, arn) {
 		w.t.Fatalf("Authorize(%v, %q) = %+v", a, arn, d)
 	}

@@ -70,7 +70,7 @@ func (f *fixture) reopen() {
 
 func (f *fixture) grant(a authz.Action, r authz.Resource) authz.Grant {
 	f.t.Helper()
-	g, d := authz.Authorize(f.root, a, &r)
+	g, d := authz.Authorize(f.root, a, &r, nil)
 	if d.Verdict != authz.Allow {
 		f.t.Fatalf("root is denied %v: %v", a, d.Reason)
 	}

@@ -119,7 +119,7 @@ func (h *house) check(err error) {
 // may asks authz for what a test needs to set the scene.
 func (h *house) may(who *authz.Caller, a authz.Action, r authz.Resource) authz.Grant {
 	h.t.Helper()
-	g, d := authz.Authorize(who, a, &r)
+	g, d := authz.Authorize(who, a, &r, nil)
 	if d.Verdict != authz.Allow {
 		h.t.Fatalf("%v on %s: %v", a, r.ARN, d)
 	}

@@ -99,7 +99,7 @@ func (c *call) token(value string, r proto.Message) (keystore.Token, error) {
 // checkLockout refuses a key policy under which the caller could not change the policy again.
 func (c *call) checkLockout(p *keystore.Policy, arn string) error {
 	r := authz.Resource{Kind: authz.Key, Account: c.account(), ARN: arn, Policy: p.Compiled()}
-	if _, d := authz.Authorize(c.caller(), authz.KMSPutKeyPolicy, &r); d.Verdict != authz.Allow {
+	if _, d := authz.Authorize(c.caller(), authz.KMSPutKeyPolicy, &r, nil); d.Verdict != authz.Allow {
 		return &failure{
 			code: codes.InvalidArgument, reason: "MalformedPolicyDocumentException", class: "LockoutSafetyCheck",
 			message: "The new key policy will not allow you to update the key policy in the future. Let it allow kms:PutKeyPolicy to you or to your account's root, or set bypass_policy_lockout_safety_check.",

@@ -201,7 +201,7 @@ func (c *call) allow(a authz.Action, r *authz.Resource) (authz.Grant, error) {
 
 // decide asks authz and notes the decision in the event. Of several that allow, the first one stands there with its reason and layer.
 func (c *call) decide(a authz.Action, r *authz.Resource) (authz.Grant, authz.Decision) {
-	g, d := authz.Authorize(c.caller(), a, r)
+	g, d := authz.Authorize(c.caller(), a, r, nil)
 	to := &c.event.Decision
 	if d.Policy != "" {
 		to.MatchedPolicies = append(to.MatchedPolicies, d.Policy)

@@ -1,0 +1,60 @@
+package authz
+
+import (
+	"slices"
+	"strings"
+)
+
+// Pairs are names with their values, such as tags or an encryption context, in the order of their names without regard to case, in which policies
+// look for them. Several names may differ in case only; then a Deny fires if any of their values matches, and an Allow only if all do. The zero Pairs
+// has none.
+type Pairs struct{ list []pair }
+
+type pair struct {
+	folded string // the name in lower case
+	name   string
+	value  string
+}
+
+// NewPairs returns the pairs of m, of which it keeps the strings.
+func NewPairs(m map[string]string) Pairs {
+	var p Pairs
+	p.Set(m)
+	return p
+}
+
+// Set replaces what p has by the pairs of m, and reuses p's memory, which nobody else may read then.
+func (p *Pairs) Set(m map[string]string) {
+	p.reset()
+	for name, value := range m {
+		p.list = append(p.list, pair{foldName(name), name, value})
+	}
+	if len(p.list) > 1 {
+		slices.SortFunc(p.list, func(a, b pair) int {
+			if c := strings.Compare(a.folded, b.folded); c != 0 {
+				return c
+			}
+			return strings.Compare(a.name, b.name)
+		})
+	}
+}
+
+func (p *Pairs) reset() {
+	clear(p.list)
+	p.list = p.list[:0]
+}
+
+// Len is the number of pairs.
+func (p *Pairs) Len() int { return len(p.list) }
+
+// All yields the pairs in their order.
+func (p *Pairs) All(yield func(name, value string) bool) {
+	for i := range p.list {
+		if !yield(p.list[i].name, p.list[i].value) {
+			return
+		}
+	}
+}
+
+// foldName returns a name in lower case, as condition keys are compared: ASCII letters, and U+00C0 to U+00DE but U+00D7, are folded.
+func foldName(s string) string { return strings.ToLower(s) }
