@@ -72,14 +72,16 @@ func (x StatusType) Number() protoreflect.EnumNumber {
 
 // User is an IAM user.
 type User struct {
-	state                 protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_Path       string                 `protobuf:"bytes,1,opt,name=path"`
-	xxx_hidden_UserName   string                 `protobuf:"bytes,2,opt,name=user_name,json=userName"`
-	xxx_hidden_UserId     string                 `protobuf:"bytes,3,opt,name=user_id,json=userId"`
-	xxx_hidden_Arn        string                 `protobuf:"bytes,4,opt,name=arn"`
-	xxx_hidden_CreateDate *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_date,json=createDate"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	state                          protoimpl.MessageState       `protogen:"opaque.v1"`
+	xxx_hidden_Path                string                       `protobuf:"bytes,1,opt,name=path"`
+	xxx_hidden_UserName            string                       `protobuf:"bytes,2,opt,name=user_name,json=userName"`
+	xxx_hidden_UserId              string                       `protobuf:"bytes,3,opt,name=user_id,json=userId"`
+	xxx_hidden_Arn                 string                       `protobuf:"bytes,4,opt,name=arn"`
+	xxx_hidden_CreateDate          *timestamppb.Timestamp       `protobuf:"bytes,5,opt,name=create_date,json=createDate"`
+	xxx_hidden_PermissionsBoundary *AttachedPermissionsBoundary `protobuf:"bytes,6,opt,name=permissions_boundary,json=permissionsBoundary"`
+	xxx_hidden_Tags                *[]*Tag                      `protobuf:"bytes,7,rep,name=tags"`
+	unknownFields                  protoimpl.UnknownFields
+	sizeCache                      protoimpl.SizeCache
 }
 
 func (x *User) Reset() {
@@ -142,6 +144,22 @@ func (x *User) GetCreateDate() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *User) GetPermissionsBoundary() *AttachedPermissionsBoundary {
+	if x != nil {
+		return x.xxx_hidden_PermissionsBoundary
+	}
+	return nil
+}
+
+func (x *User) GetTags() []*Tag {
+	if x != nil {
+		if x.xxx_hidden_Tags != nil {
+			return *x.xxx_hidden_Tags
+		}
+	}
+	return nil
+}
+
 func (x *User) SetPath(v string) {
 	x.xxx_hidden_Path = v
 }
@@ -162,6 +180,14 @@ func (x *User) SetCreateDate(v *timestamppb.Timestamp) {
 	x.xxx_hidden_CreateDate = v
 }
 
+func (x *User) SetPermissionsBoundary(v *AttachedPermissionsBoundary) {
+	x.xxx_hidden_PermissionsBoundary = v
+}
+
+func (x *User) SetTags(v []*Tag) {
+	x.xxx_hidden_Tags = &v
+}
+
 func (x *User) HasCreateDate() bool {
 	if x == nil {
 		return false
@@ -169,8 +195,19 @@ func (x *User) HasCreateDate() bool {
 	return x.xxx_hidden_CreateDate != nil
 }
 
+func (x *User) HasPermissionsBoundary() bool {
+	if x == nil {
+		return false
+	}
+	return x.xxx_hidden_PermissionsBoundary != nil
+}
+
 func (x *User) ClearCreateDate() {
 	x.xxx_hidden_CreateDate = nil
+}
+
+func (x *User) ClearPermissionsBoundary() {
+	x.xxx_hidden_PermissionsBoundary = nil
 }
 
 type User_builder struct {
@@ -186,6 +223,10 @@ type User_builder struct {
 	Arn string
 	// When the user was created.
 	CreateDate *timestamppb.Timestamp
+	// The permissions boundary, if there is one. It is not in lists.
+	PermissionsBoundary *AttachedPermissionsBoundary
+	// The tags, in the order of their keys. They are not in lists.
+	Tags []*Tag
 }
 
 func (b0 User_builder) Build() *User {
@@ -197,6 +238,8 @@ func (b0 User_builder) Build() *User {
 	x.xxx_hidden_UserId = b.UserId
 	x.xxx_hidden_Arn = b.Arn
 	x.xxx_hidden_CreateDate = b.CreateDate
+	x.xxx_hidden_PermissionsBoundary = b.PermissionsBoundary
+	x.xxx_hidden_Tags = &b.Tags
 	return m0
 }
 
@@ -603,11 +646,13 @@ func (b0 ClientCertificate_builder) Build() *ClientCertificate {
 
 // CreateUserRequest describes the user to make.
 type CreateUserRequest struct {
-	state               protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_Path     string                 `protobuf:"bytes,1,opt,name=path"`
-	xxx_hidden_UserName string                 `protobuf:"bytes,2,opt,name=user_name,json=userName"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                          protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Path                string                 `protobuf:"bytes,1,opt,name=path"`
+	xxx_hidden_UserName            string                 `protobuf:"bytes,2,opt,name=user_name,json=userName"`
+	xxx_hidden_PermissionsBoundary string                 `protobuf:"bytes,3,opt,name=permissions_boundary,json=permissionsBoundary"`
+	xxx_hidden_Tags                *[]*Tag                `protobuf:"bytes,4,rep,name=tags"`
+	unknownFields                  protoimpl.UnknownFields
+	sizeCache                      protoimpl.SizeCache
 }
 
 func (x *CreateUserRequest) Reset() {
@@ -649,12 +694,36 @@ func (x *CreateUserRequest) GetUserName() string {
 	return ""
 }
 
+func (x *CreateUserRequest) GetPermissionsBoundary() string {
+	if x != nil {
+		return x.xxx_hidden_PermissionsBoundary
+	}
+	return ""
+}
+
+func (x *CreateUserRequest) GetTags() []*Tag {
+	if x != nil {
+		if x.xxx_hidden_Tags != nil {
+			return *x.xxx_hidden_Tags
+		}
+	}
+	return nil
+}
+
 func (x *CreateUserRequest) SetPath(v string) {
 	x.xxx_hidden_Path = v
 }
 
 func (x *CreateUserRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
+}
+
+func (x *CreateUserRequest) SetPermissionsBoundary(v string) {
+	x.xxx_hidden_PermissionsBoundary = v
+}
+
+func (x *CreateUserRequest) SetTags(v []*Tag) {
+	x.xxx_hidden_Tags = &v
 }
 
 type CreateUserRequest_builder struct {
@@ -664,6 +733,10 @@ type CreateUserRequest_builder struct {
 	Path string
 	// The name, 1 to 64 characters of [A-Za-z0-9_+=,.@-].
 	UserName string
+	// The ARN of the managed policy that bounds its permissions; no boundary if empty.
+	PermissionsBoundary string
+	// Its tags, at most 50.
+	Tags []*Tag
 }
 
 func (b0 CreateUserRequest_builder) Build() *CreateUserRequest {
@@ -672,6 +745,8 @@ func (b0 CreateUserRequest_builder) Build() *CreateUserRequest {
 	_, _ = b, x
 	x.xxx_hidden_Path = b.Path
 	x.xxx_hidden_UserName = b.UserName
+	x.xxx_hidden_PermissionsBoundary = b.PermissionsBoundary
+	x.xxx_hidden_Tags = &b.Tags
 	return m0
 }
 
@@ -2143,11 +2218,12 @@ func (b0 PutUserPolicyRequest_builder) Build() *PutUserPolicyRequest {
 	return m0
 }
 
-// PutUserPolicyResponse is empty.
+// PutUserPolicyResponse says what was found in the policy.
 type PutUserPolicyResponse struct {
-	state         protoimpl.MessageState `protogen:"opaque.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state               protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Findings *[]*Finding            `protobuf:"bytes,1,rep,name=findings"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *PutUserPolicyResponse) Reset() {
@@ -2175,15 +2251,31 @@ func (x *PutUserPolicyResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
+func (x *PutUserPolicyResponse) GetFindings() []*Finding {
+	if x != nil {
+		if x.xxx_hidden_Findings != nil {
+			return *x.xxx_hidden_Findings
+		}
+	}
+	return nil
+}
+
+func (x *PutUserPolicyResponse) SetFindings(v []*Finding) {
+	x.xxx_hidden_Findings = &v
+}
+
 type PutUserPolicyResponse_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
+	// What the check of the policy found, at most 100; none of it kept the policy from being stored.
+	Findings []*Finding
 }
 
 func (b0 PutUserPolicyResponse_builder) Build() *PutUserPolicyResponse {
 	m0 := &PutUserPolicyResponse{}
 	b, x := &b0, m0
 	_, _ = b, x
+	x.xxx_hidden_Findings = &b.Findings
 	return m0
 }
 
@@ -2586,18 +2678,137 @@ func (b0 DeleteUserPolicyResponse_builder) Build() *DeleteUserPolicyResponse {
 	return m0
 }
 
+// GetGroupResponse is a group and a page of its users, in the order of their names.
+type GetGroupResponse struct {
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Group       *Group                 `protobuf:"bytes,1,opt,name=group"`
+	xxx_hidden_Users       *[]*User               `protobuf:"bytes,2,rep,name=users"`
+	xxx_hidden_IsTruncated bool                   `protobuf:"varint,3,opt,name=is_truncated,json=isTruncated"`
+	xxx_hidden_Marker      string                 `protobuf:"bytes,4,opt,name=marker"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
+}
+
+func (x *GetGroupResponse) Reset() {
+	*x = GetGroupResponse{}
+	mi := &file_kmsd_iam_v1_iam_service_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetGroupResponse) ProtoMessage() {}
+
+func (x *GetGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kmsd_iam_v1_iam_service_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+func (x *GetGroupResponse) GetGroup() *Group {
+	if x != nil {
+		return x.xxx_hidden_Group
+	}
+	return nil
+}
+
+func (x *GetGroupResponse) GetUsers() []*User {
+	if x != nil {
+		if x.xxx_hidden_Users != nil {
+			return *x.xxx_hidden_Users
+		}
+	}
+	return nil
+}
+
+func (x *GetGroupResponse) GetIsTruncated() bool {
+	if x != nil {
+		return x.xxx_hidden_IsTruncated
+	}
+	return false
+}
+
+func (x *GetGroupResponse) GetMarker() string {
+	if x != nil {
+		return x.xxx_hidden_Marker
+	}
+	return ""
+}
+
+func (x *GetGroupResponse) SetGroup(v *Group) {
+	x.xxx_hidden_Group = v
+}
+
+func (x *GetGroupResponse) SetUsers(v []*User) {
+	x.xxx_hidden_Users = &v
+}
+
+func (x *GetGroupResponse) SetIsTruncated(v bool) {
+	x.xxx_hidden_IsTruncated = v
+}
+
+func (x *GetGroupResponse) SetMarker(v string) {
+	x.xxx_hidden_Marker = v
+}
+
+func (x *GetGroupResponse) HasGroup() bool {
+	if x == nil {
+		return false
+	}
+	return x.xxx_hidden_Group != nil
+}
+
+func (x *GetGroupResponse) ClearGroup() {
+	x.xxx_hidden_Group = nil
+}
+
+type GetGroupResponse_builder struct {
+	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
+
+	// The group.
+	Group *Group
+	// The users.
+	Users []*User
+	// Whether there is a next page.
+	IsTruncated bool
+	// The marker of the next page.
+	Marker string
+}
+
+func (b0 GetGroupResponse_builder) Build() *GetGroupResponse {
+	m0 := &GetGroupResponse{}
+	b, x := &b0, m0
+	_, _ = b, x
+	x.xxx_hidden_Group = b.Group
+	x.xxx_hidden_Users = &b.Users
+	x.xxx_hidden_IsTruncated = b.IsTruncated
+	x.xxx_hidden_Marker = b.Marker
+	return m0
+}
+
 var File_kmsd_iam_v1_iam_service_proto protoreflect.FileDescriptor
 
 const file_kmsd_iam_v1_iam_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1dkmsd/iam/v1/iam_service.proto\x12\vkmsd.iam.v1\x1a!google/protobuf/go_features.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x01\n" +
+	"\x1dkmsd/iam/v1/iam_service.proto\x12\vkmsd.iam.v1\x1a!google/protobuf/go_features.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ckmsd/iam/v1/attachment.proto\x1a\x19kmsd/iam/v1/explain.proto\x1a\x19kmsd/iam/v1/finding.proto\x1a\x17kmsd/iam/v1/group.proto\x1a\x15kmsd/iam/v1/mfa.proto\x1a\x16kmsd/iam/v1/oidc.proto\x1a\x18kmsd/iam/v1/policy.proto\x1a\x16kmsd/iam/v1/role.proto\x1a\x1akmsd/iam/v1/simulate.proto\x1a\x15kmsd/iam/v1/tag.proto\x1a\x16kmsd/iam/v1/user.proto\"\xa2\x02\n" +
 	"\x04User\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1b\n" +
 	"\tuser_name\x18\x02 \x01(\tR\buserName\x12\x17\n" +
 	"\auser_id\x18\x03 \x01(\tR\x06userId\x12\x10\n" +
 	"\x03arn\x18\x04 \x01(\tR\x03arn\x12;\n" +
 	"\vcreate_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createDate\"\xc2\x01\n" +
+	"createDate\x12[\n" +
+	"\x14permissions_boundary\x18\x06 \x01(\v2(.kmsd.iam.v1.AttachedPermissionsBoundaryR\x13permissionsBoundary\x12$\n" +
+	"\x04tags\x18\a \x03(\v2\x10.kmsd.iam.v1.TagR\x04tags\"\xc2\x01\n" +
 	"\x11AccessKeyMetadata\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x12\"\n" +
 	"\raccess_key_id\x18\x02 \x01(\tR\vaccessKeyId\x12/\n" +
@@ -2620,10 +2831,12 @@ const file_kmsd_iam_v1_iam_service_proto_rawDesc = "" +
 	"uploadDate\x12:\n" +
 	"\n" +
 	"expiration\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expiration\"D\n" +
+	"expiration\"\x9d\x01\n" +
 	"\x11CreateUserRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1b\n" +
-	"\tuser_name\x18\x02 \x01(\tR\buserName\";\n" +
+	"\tuser_name\x18\x02 \x01(\tR\buserName\x121\n" +
+	"\x14permissions_boundary\x18\x03 \x01(\tR\x13permissionsBoundary\x12$\n" +
+	"\x04tags\x18\x04 \x03(\v2\x10.kmsd.iam.v1.TagR\x04tags\";\n" +
 	"\x12CreateUserResponse\x12%\n" +
 	"\x04user\x18\x01 \x01(\v2\x11.kmsd.iam.v1.UserR\x04user\"-\n" +
 	"\x0eGetUserRequest\x12\x1b\n" +
@@ -2678,8 +2891,9 @@ const file_kmsd_iam_v1_iam_service_proto_rawDesc = "" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x12\x1f\n" +
 	"\vpolicy_name\x18\x02 \x01(\tR\n" +
 	"policyName\x12'\n" +
-	"\x0fpolicy_document\x18\x03 \x01(\tR\x0epolicyDocument\"\x17\n" +
-	"\x15PutUserPolicyResponse\"T\n" +
+	"\x0fpolicy_document\x18\x03 \x01(\tR\x0epolicyDocument\"I\n" +
+	"\x15PutUserPolicyResponse\x120\n" +
+	"\bfindings\x18\x01 \x03(\v2\x14.kmsd.iam.v1.FindingR\bfindings\"T\n" +
 	"\x14GetUserPolicyRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x12\x1f\n" +
 	"\vpolicy_name\x18\x02 \x01(\tR\n" +
@@ -2697,12 +2911,17 @@ const file_kmsd_iam_v1_iam_service_proto_rawDesc = "" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x12\x1f\n" +
 	"\vpolicy_name\x18\x02 \x01(\tR\n" +
 	"policyName\"\x1a\n" +
-	"\x18DeleteUserPolicyResponse*[\n" +
+	"\x18DeleteUserPolicyResponse\"\xa0\x01\n" +
+	"\x10GetGroupResponse\x12(\n" +
+	"\x05group\x18\x01 \x01(\v2\x12.kmsd.iam.v1.GroupR\x05group\x12'\n" +
+	"\x05users\x18\x02 \x03(\v2\x11.kmsd.iam.v1.UserR\x05users\x12!\n" +
+	"\fis_truncated\x18\x03 \x01(\bR\visTruncated\x12\x16\n" +
+	"\x06marker\x18\x04 \x01(\tR\x06marker*[\n" +
 	"\n" +
 	"StatusType\x12\x1b\n" +
 	"\x17STATUS_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12STATUS_TYPE_ACTIVE\x10\x01\x12\x18\n" +
-	"\x14STATUS_TYPE_INACTIVE\x10\x022\x82\v\n" +
+	"\x14STATUS_TYPE_INACTIVE\x10\x022\xd2@\n" +
 	"\n" +
 	"IAMService\x12M\n" +
 	"\n" +
@@ -2710,9 +2929,17 @@ const file_kmsd_iam_v1_iam_service_proto_rawDesc = "" +
 	"\aGetUser\x12\x1b.kmsd.iam.v1.GetUserRequest\x1a\x1c.kmsd.iam.v1.GetUserResponse\x12J\n" +
 	"\tListUsers\x12\x1d.kmsd.iam.v1.ListUsersRequest\x1a\x1e.kmsd.iam.v1.ListUsersResponse\x12M\n" +
 	"\n" +
-	"DeleteUser\x12\x1e.kmsd.iam.v1.DeleteUserRequest\x1a\x1f.kmsd.iam.v1.DeleteUserResponse\x12\\\n" +
+	"UpdateUser\x12\x1e.kmsd.iam.v1.UpdateUserRequest\x1a\x1f.kmsd.iam.v1.UpdateUserResponse\x12M\n" +
+	"\n" +
+	"DeleteUser\x12\x1e.kmsd.iam.v1.DeleteUserRequest\x1a\x1f.kmsd.iam.v1.DeleteUserResponse\x12D\n" +
+	"\aTagUser\x12\x1b.kmsd.iam.v1.TagUserRequest\x1a\x1c.kmsd.iam.v1.TagUserResponse\x12J\n" +
+	"\tUntagUser\x12\x1d.kmsd.iam.v1.UntagUserRequest\x1a\x1e.kmsd.iam.v1.UntagUserResponse\x12S\n" +
+	"\fListUserTags\x12 .kmsd.iam.v1.ListUserTagsRequest\x1a!.kmsd.iam.v1.ListUserTagsResponse\x12}\n" +
+	"\x1aPutUserPermissionsBoundary\x12..kmsd.iam.v1.PutUserPermissionsBoundaryRequest\x1a/.kmsd.iam.v1.PutUserPermissionsBoundaryResponse\x12\x86\x01\n" +
+	"\x1dDeleteUserPermissionsBoundary\x121.kmsd.iam.v1.DeleteUserPermissionsBoundaryRequest\x1a2.kmsd.iam.v1.DeleteUserPermissionsBoundaryResponse\x12\\\n" +
 	"\x0fCreateAccessKey\x12#.kmsd.iam.v1.CreateAccessKeyRequest\x1a$.kmsd.iam.v1.CreateAccessKeyResponse\x12Y\n" +
-	"\x0eListAccessKeys\x12\".kmsd.iam.v1.ListAccessKeysRequest\x1a#.kmsd.iam.v1.ListAccessKeysResponse\x12\\\n" +
+	"\x0eListAccessKeys\x12\".kmsd.iam.v1.ListAccessKeysRequest\x1a#.kmsd.iam.v1.ListAccessKeysResponse\x12k\n" +
+	"\x14GetAccessKeyLastUsed\x12(.kmsd.iam.v1.GetAccessKeyLastUsedRequest\x1a).kmsd.iam.v1.GetAccessKeyLastUsedResponse\x12\\\n" +
 	"\x0fUpdateAccessKey\x12#.kmsd.iam.v1.UpdateAccessKeyRequest\x1a$.kmsd.iam.v1.UpdateAccessKeyResponse\x12\\\n" +
 	"\x0fDeleteAccessKey\x12#.kmsd.iam.v1.DeleteAccessKeyRequest\x1a$.kmsd.iam.v1.DeleteAccessKeyResponse\x12t\n" +
 	"\x17CreateClientCertificate\x12+.kmsd.iam.v1.CreateClientCertificateRequest\x1a,.kmsd.iam.v1.CreateClientCertificateResponse\x12q\n" +
@@ -2721,100 +2948,447 @@ const file_kmsd_iam_v1_iam_service_proto_rawDesc = "" +
 	"\rPutUserPolicy\x12!.kmsd.iam.v1.PutUserPolicyRequest\x1a\".kmsd.iam.v1.PutUserPolicyResponse\x12V\n" +
 	"\rGetUserPolicy\x12!.kmsd.iam.v1.GetUserPolicyRequest\x1a\".kmsd.iam.v1.GetUserPolicyResponse\x12_\n" +
 	"\x10ListUserPolicies\x12$.kmsd.iam.v1.ListUserPoliciesRequest\x1a%.kmsd.iam.v1.ListUserPoliciesResponse\x12_\n" +
-	"\x10DeleteUserPolicy\x12$.kmsd.iam.v1.DeleteUserPolicyRequest\x1a%.kmsd.iam.v1.DeleteUserPolicyResponseB8Z,github.com/kmsd/kmsd/proto/kmsd/iam/v1;iamv1\x92\x03\a\xd2>\x02\x10\x03\b\x02b\beditionsp\xe8\a"
+	"\x10DeleteUserPolicy\x12$.kmsd.iam.v1.DeleteUserPolicyRequest\x1a%.kmsd.iam.v1.DeleteUserPolicyResponse\x12_\n" +
+	"\x10AttachUserPolicy\x12$.kmsd.iam.v1.AttachUserPolicyRequest\x1a%.kmsd.iam.v1.AttachUserPolicyResponse\x12_\n" +
+	"\x10DetachUserPolicy\x12$.kmsd.iam.v1.DetachUserPolicyRequest\x1a%.kmsd.iam.v1.DetachUserPolicyResponse\x12w\n" +
+	"\x18ListAttachedUserPolicies\x12,.kmsd.iam.v1.ListAttachedUserPoliciesRequest\x1a-.kmsd.iam.v1.ListAttachedUserPoliciesResponse\x12P\n" +
+	"\vCreateGroup\x12\x1f.kmsd.iam.v1.CreateGroupRequest\x1a .kmsd.iam.v1.CreateGroupResponse\x12G\n" +
+	"\bGetGroup\x12\x1c.kmsd.iam.v1.GetGroupRequest\x1a\x1d.kmsd.iam.v1.GetGroupResponse\x12M\n" +
+	"\n" +
+	"ListGroups\x12\x1e.kmsd.iam.v1.ListGroupsRequest\x1a\x1f.kmsd.iam.v1.ListGroupsResponse\x12P\n" +
+	"\vUpdateGroup\x12\x1f.kmsd.iam.v1.UpdateGroupRequest\x1a .kmsd.iam.v1.UpdateGroupResponse\x12P\n" +
+	"\vDeleteGroup\x12\x1f.kmsd.iam.v1.DeleteGroupRequest\x1a .kmsd.iam.v1.DeleteGroupResponse\x12Y\n" +
+	"\x0eAddUserToGroup\x12\".kmsd.iam.v1.AddUserToGroupRequest\x1a#.kmsd.iam.v1.AddUserToGroupResponse\x12h\n" +
+	"\x13RemoveUserFromGroup\x12'.kmsd.iam.v1.RemoveUserFromGroupRequest\x1a(.kmsd.iam.v1.RemoveUserFromGroupResponse\x12b\n" +
+	"\x11ListGroupsForUser\x12%.kmsd.iam.v1.ListGroupsForUserRequest\x1a&.kmsd.iam.v1.ListGroupsForUserResponse\x12Y\n" +
+	"\x0ePutGroupPolicy\x12\".kmsd.iam.v1.PutGroupPolicyRequest\x1a#.kmsd.iam.v1.PutGroupPolicyResponse\x12Y\n" +
+	"\x0eGetGroupPolicy\x12\".kmsd.iam.v1.GetGroupPolicyRequest\x1a#.kmsd.iam.v1.GetGroupPolicyResponse\x12b\n" +
+	"\x11ListGroupPolicies\x12%.kmsd.iam.v1.ListGroupPoliciesRequest\x1a&.kmsd.iam.v1.ListGroupPoliciesResponse\x12b\n" +
+	"\x11DeleteGroupPolicy\x12%.kmsd.iam.v1.DeleteGroupPolicyRequest\x1a&.kmsd.iam.v1.DeleteGroupPolicyResponse\x12b\n" +
+	"\x11AttachGroupPolicy\x12%.kmsd.iam.v1.AttachGroupPolicyRequest\x1a&.kmsd.iam.v1.AttachGroupPolicyResponse\x12b\n" +
+	"\x11DetachGroupPolicy\x12%.kmsd.iam.v1.DetachGroupPolicyRequest\x1a&.kmsd.iam.v1.DetachGroupPolicyResponse\x12z\n" +
+	"\x19ListAttachedGroupPolicies\x12-.kmsd.iam.v1.ListAttachedGroupPoliciesRequest\x1a..kmsd.iam.v1.ListAttachedGroupPoliciesResponse\x12S\n" +
+	"\fCreatePolicy\x12 .kmsd.iam.v1.CreatePolicyRequest\x1a!.kmsd.iam.v1.CreatePolicyResponse\x12J\n" +
+	"\tGetPolicy\x12\x1d.kmsd.iam.v1.GetPolicyRequest\x1a\x1e.kmsd.iam.v1.GetPolicyResponse\x12S\n" +
+	"\fListPolicies\x12 .kmsd.iam.v1.ListPoliciesRequest\x1a!.kmsd.iam.v1.ListPoliciesResponse\x12S\n" +
+	"\fDeletePolicy\x12 .kmsd.iam.v1.DeletePolicyRequest\x1a!.kmsd.iam.v1.DeletePolicyResponse\x12h\n" +
+	"\x13CreatePolicyVersion\x12'.kmsd.iam.v1.CreatePolicyVersionRequest\x1a(.kmsd.iam.v1.CreatePolicyVersionResponse\x12_\n" +
+	"\x10GetPolicyVersion\x12$.kmsd.iam.v1.GetPolicyVersionRequest\x1a%.kmsd.iam.v1.GetPolicyVersionResponse\x12e\n" +
+	"\x12ListPolicyVersions\x12&.kmsd.iam.v1.ListPolicyVersionsRequest\x1a'.kmsd.iam.v1.ListPolicyVersionsResponse\x12h\n" +
+	"\x13DeletePolicyVersion\x12'.kmsd.iam.v1.DeletePolicyVersionRequest\x1a(.kmsd.iam.v1.DeletePolicyVersionResponse\x12t\n" +
+	"\x17SetDefaultPolicyVersion\x12+.kmsd.iam.v1.SetDefaultPolicyVersionRequest\x1a,.kmsd.iam.v1.SetDefaultPolicyVersionResponse\x12n\n" +
+	"\x15ListEntitiesForPolicy\x12).kmsd.iam.v1.ListEntitiesForPolicyRequest\x1a*.kmsd.iam.v1.ListEntitiesForPolicyResponse\x12M\n" +
+	"\n" +
+	"CreateRole\x12\x1e.kmsd.iam.v1.CreateRoleRequest\x1a\x1f.kmsd.iam.v1.CreateRoleResponse\x12D\n" +
+	"\aGetRole\x12\x1b.kmsd.iam.v1.GetRoleRequest\x1a\x1c.kmsd.iam.v1.GetRoleResponse\x12J\n" +
+	"\tListRoles\x12\x1d.kmsd.iam.v1.ListRolesRequest\x1a\x1e.kmsd.iam.v1.ListRolesResponse\x12M\n" +
+	"\n" +
+	"UpdateRole\x12\x1e.kmsd.iam.v1.UpdateRoleRequest\x1a\x1f.kmsd.iam.v1.UpdateRoleResponse\x12M\n" +
+	"\n" +
+	"DeleteRole\x12\x1e.kmsd.iam.v1.DeleteRoleRequest\x1a\x1f.kmsd.iam.v1.DeleteRoleResponse\x12q\n" +
+	"\x16UpdateAssumeRolePolicy\x12*.kmsd.iam.v1.UpdateAssumeRolePolicyRequest\x1a+.kmsd.iam.v1.UpdateAssumeRolePolicyResponse\x12D\n" +
+	"\aTagRole\x12\x1b.kmsd.iam.v1.TagRoleRequest\x1a\x1c.kmsd.iam.v1.TagRoleResponse\x12J\n" +
+	"\tUntagRole\x12\x1d.kmsd.iam.v1.UntagRoleRequest\x1a\x1e.kmsd.iam.v1.UntagRoleResponse\x12S\n" +
+	"\fListRoleTags\x12 .kmsd.iam.v1.ListRoleTagsRequest\x1a!.kmsd.iam.v1.ListRoleTagsResponse\x12}\n" +
+	"\x1aPutRolePermissionsBoundary\x12..kmsd.iam.v1.PutRolePermissionsBoundaryRequest\x1a/.kmsd.iam.v1.PutRolePermissionsBoundaryResponse\x12\x86\x01\n" +
+	"\x1dDeleteRolePermissionsBoundary\x121.kmsd.iam.v1.DeleteRolePermissionsBoundaryRequest\x1a2.kmsd.iam.v1.DeleteRolePermissionsBoundaryResponse\x12V\n" +
+	"\rPutRolePolicy\x12!.kmsd.iam.v1.PutRolePolicyRequest\x1a\".kmsd.iam.v1.PutRolePolicyResponse\x12V\n" +
+	"\rGetRolePolicy\x12!.kmsd.iam.v1.GetRolePolicyRequest\x1a\".kmsd.iam.v1.GetRolePolicyResponse\x12_\n" +
+	"\x10ListRolePolicies\x12$.kmsd.iam.v1.ListRolePoliciesRequest\x1a%.kmsd.iam.v1.ListRolePoliciesResponse\x12_\n" +
+	"\x10DeleteRolePolicy\x12$.kmsd.iam.v1.DeleteRolePolicyRequest\x1a%.kmsd.iam.v1.DeleteRolePolicyResponse\x12_\n" +
+	"\x10AttachRolePolicy\x12$.kmsd.iam.v1.AttachRolePolicyRequest\x1a%.kmsd.iam.v1.AttachRolePolicyResponse\x12_\n" +
+	"\x10DetachRolePolicy\x12$.kmsd.iam.v1.DetachRolePolicyRequest\x1a%.kmsd.iam.v1.DetachRolePolicyResponse\x12w\n" +
+	"\x18ListAttachedRolePolicies\x12,.kmsd.iam.v1.ListAttachedRolePoliciesRequest\x1a-.kmsd.iam.v1.ListAttachedRolePoliciesResponse\x12q\n" +
+	"\x16CreateVirtualMFADevice\x12*.kmsd.iam.v1.CreateVirtualMFADeviceRequest\x1a+.kmsd.iam.v1.CreateVirtualMFADeviceResponse\x12\\\n" +
+	"\x0fEnableMFADevice\x12#.kmsd.iam.v1.EnableMFADeviceRequest\x1a$.kmsd.iam.v1.EnableMFADeviceResponse\x12h\n" +
+	"\x13DeactivateMFADevice\x12'.kmsd.iam.v1.DeactivateMFADeviceRequest\x1a(.kmsd.iam.v1.DeactivateMFADeviceResponse\x12q\n" +
+	"\x16DeleteVirtualMFADevice\x12*.kmsd.iam.v1.DeleteVirtualMFADeviceRequest\x1a+.kmsd.iam.v1.DeleteVirtualMFADeviceResponse\x12Y\n" +
+	"\x0eListMFADevices\x12\".kmsd.iam.v1.ListMFADevicesRequest\x1a#.kmsd.iam.v1.ListMFADevicesResponse\x12\x80\x01\n" +
+	"\x1bCreateOpenIDConnectProvider\x12/.kmsd.iam.v1.CreateOpenIDConnectProviderRequest\x1a0.kmsd.iam.v1.CreateOpenIDConnectProviderResponse\x12w\n" +
+	"\x18GetOpenIDConnectProvider\x12,.kmsd.iam.v1.GetOpenIDConnectProviderRequest\x1a-.kmsd.iam.v1.GetOpenIDConnectProviderResponse\x12}\n" +
+	"\x1aListOpenIDConnectProviders\x12..kmsd.iam.v1.ListOpenIDConnectProvidersRequest\x1a/.kmsd.iam.v1.ListOpenIDConnectProvidersResponse\x12\x8c\x01\n" +
+	"\x1fUpdateOpenIDConnectProviderKeys\x123.kmsd.iam.v1.UpdateOpenIDConnectProviderKeysRequest\x1a4.kmsd.iam.v1.UpdateOpenIDConnectProviderKeysResponse\x12\x95\x01\n" +
+	"\"AddClientIDToOpenIDConnectProvider\x126.kmsd.iam.v1.AddClientIDToOpenIDConnectProviderRequest\x1a7.kmsd.iam.v1.AddClientIDToOpenIDConnectProviderResponse\x12\xa4\x01\n" +
+	"'RemoveClientIDFromOpenIDConnectProvider\x12;.kmsd.iam.v1.RemoveClientIDFromOpenIDConnectProviderRequest\x1a<.kmsd.iam.v1.RemoveClientIDFromOpenIDConnectProviderResponse\x12\x80\x01\n" +
+	"\x1bDeleteOpenIDConnectProvider\x12/.kmsd.iam.v1.DeleteOpenIDConnectProviderRequest\x1a0.kmsd.iam.v1.DeleteOpenIDConnectProviderResponse\x12k\n" +
+	"\x14SimulateCustomPolicy\x12(.kmsd.iam.v1.SimulateCustomPolicyRequest\x1a).kmsd.iam.v1.SimulateCustomPolicyResponse\x12t\n" +
+	"\x17SimulatePrincipalPolicy\x12+.kmsd.iam.v1.SimulatePrincipalPolicyRequest\x1a,.kmsd.iam.v1.SimulatePrincipalPolicyResponse\x12\\\n" +
+	"\x0fExplainDecision\x12#.kmsd.iam.v1.ExplainDecisionRequest\x1a$.kmsd.iam.v1.ExplainDecisionResponseB8Z,github.com/kmsd/kmsd/proto/kmsd/iam/v1;iamv1\x92\x03\a\xd2>\x02\x10\x03\b\x02b\beditionsp\xe8\a"
 
 var file_kmsd_iam_v1_iam_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kmsd_iam_v1_iam_service_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_kmsd_iam_v1_iam_service_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_kmsd_iam_v1_iam_service_proto_goTypes = []any{
-	(StatusType)(0),                         // 0: kmsd.iam.v1.StatusType
-	(*User)(nil),                            // 1: kmsd.iam.v1.User
-	(*AccessKeyMetadata)(nil),               // 2: kmsd.iam.v1.AccessKeyMetadata
-	(*AccessKey)(nil),                       // 3: kmsd.iam.v1.AccessKey
-	(*ClientCertificate)(nil),               // 4: kmsd.iam.v1.ClientCertificate
-	(*CreateUserRequest)(nil),               // 5: kmsd.iam.v1.CreateUserRequest
-	(*CreateUserResponse)(nil),              // 6: kmsd.iam.v1.CreateUserResponse
-	(*GetUserRequest)(nil),                  // 7: kmsd.iam.v1.GetUserRequest
-	(*GetUserResponse)(nil),                 // 8: kmsd.iam.v1.GetUserResponse
-	(*ListUsersRequest)(nil),                // 9: kmsd.iam.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),               // 10: kmsd.iam.v1.ListUsersResponse
-	(*DeleteUserRequest)(nil),               // 11: kmsd.iam.v1.DeleteUserRequest
-	(*DeleteUserResponse)(nil),              // 12: kmsd.iam.v1.DeleteUserResponse
-	(*CreateAccessKeyRequest)(nil),          // 13: kmsd.iam.v1.CreateAccessKeyRequest
-	(*CreateAccessKeyResponse)(nil),         // 14: kmsd.iam.v1.CreateAccessKeyResponse
-	(*ListAccessKeysRequest)(nil),           // 15: kmsd.iam.v1.ListAccessKeysRequest
-	(*ListAccessKeysResponse)(nil),          // 16: kmsd.iam.v1.ListAccessKeysResponse
-	(*UpdateAccessKeyRequest)(nil),          // 17: kmsd.iam.v1.UpdateAccessKeyRequest
-	(*UpdateAccessKeyResponse)(nil),         // 18: kmsd.iam.v1.UpdateAccessKeyResponse
-	(*DeleteAccessKeyRequest)(nil),          // 19: kmsd.iam.v1.DeleteAccessKeyRequest
-	(*DeleteAccessKeyResponse)(nil),         // 20: kmsd.iam.v1.DeleteAccessKeyResponse
-	(*CreateClientCertificateRequest)(nil),  // 21: kmsd.iam.v1.CreateClientCertificateRequest
-	(*CreateClientCertificateResponse)(nil), // 22: kmsd.iam.v1.CreateClientCertificateResponse
-	(*ListClientCertificatesRequest)(nil),   // 23: kmsd.iam.v1.ListClientCertificatesRequest
-	(*ListClientCertificatesResponse)(nil),  // 24: kmsd.iam.v1.ListClientCertificatesResponse
-	(*DeleteClientCertificateRequest)(nil),  // 25: kmsd.iam.v1.DeleteClientCertificateRequest
-	(*DeleteClientCertificateResponse)(nil), // 26: kmsd.iam.v1.DeleteClientCertificateResponse
-	(*PutUserPolicyRequest)(nil),            // 27: kmsd.iam.v1.PutUserPolicyRequest
-	(*PutUserPolicyResponse)(nil),           // 28: kmsd.iam.v1.PutUserPolicyResponse
-	(*GetUserPolicyRequest)(nil),            // 29: kmsd.iam.v1.GetUserPolicyRequest
-	(*GetUserPolicyResponse)(nil),           // 30: kmsd.iam.v1.GetUserPolicyResponse
-	(*ListUserPoliciesRequest)(nil),         // 31: kmsd.iam.v1.ListUserPoliciesRequest
-	(*ListUserPoliciesResponse)(nil),        // 32: kmsd.iam.v1.ListUserPoliciesResponse
-	(*DeleteUserPolicyRequest)(nil),         // 33: kmsd.iam.v1.DeleteUserPolicyRequest
-	(*DeleteUserPolicyResponse)(nil),        // 34: kmsd.iam.v1.DeleteUserPolicyResponse
-	(*timestamppb.Timestamp)(nil),           // 35: google.protobuf.Timestamp
+	(StatusType)(0),                                         // 0: kmsd.iam.v1.StatusType
+	(*User)(nil),                                            // 1: kmsd.iam.v1.User
+	(*AccessKeyMetadata)(nil),                               // 2: kmsd.iam.v1.AccessKeyMetadata
+	(*AccessKey)(nil),                                       // 3: kmsd.iam.v1.AccessKey
+	(*ClientCertificate)(nil),                               // 4: kmsd.iam.v1.ClientCertificate
+	(*CreateUserRequest)(nil),                               // 5: kmsd.iam.v1.CreateUserRequest
+	(*CreateUserResponse)(nil),                              // 6: kmsd.iam.v1.CreateUserResponse
+	(*GetUserRequest)(nil),                                  // 7: kmsd.iam.v1.GetUserRequest
+	(*GetUserResponse)(nil),                                 // 8: kmsd.iam.v1.GetUserResponse
+	(*ListUsersRequest)(nil),                                // 9: kmsd.iam.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),                               // 10: kmsd.iam.v1.ListUsersResponse
+	(*DeleteUserRequest)(nil),                               // 11: kmsd.iam.v1.DeleteUserRequest
+	(*DeleteUserResponse)(nil),                              // 12: kmsd.iam.v1.DeleteUserResponse
+	(*CreateAccessKeyRequest)(nil),                          // 13: kmsd.iam.v1.CreateAccessKeyRequest
+	(*CreateAccessKeyResponse)(nil),                         // 14: kmsd.iam.v1.CreateAccessKeyResponse
+	(*ListAccessKeysRequest)(nil),                           // 15: kmsd.iam.v1.ListAccessKeysRequest
+	(*ListAccessKeysResponse)(nil),                          // 16: kmsd.iam.v1.ListAccessKeysResponse
+	(*UpdateAccessKeyRequest)(nil),                          // 17: kmsd.iam.v1.UpdateAccessKeyRequest
+	(*UpdateAccessKeyResponse)(nil),                         // 18: kmsd.iam.v1.UpdateAccessKeyResponse
+	(*DeleteAccessKeyRequest)(nil),                          // 19: kmsd.iam.v1.DeleteAccessKeyRequest
+	(*DeleteAccessKeyResponse)(nil),                         // 20: kmsd.iam.v1.DeleteAccessKeyResponse
+	(*CreateClientCertificateRequest)(nil),                  // 21: kmsd.iam.v1.CreateClientCertificateRequest
+	(*CreateClientCertificateResponse)(nil),                 // 22: kmsd.iam.v1.CreateClientCertificateResponse
+	(*ListClientCertificatesRequest)(nil),                   // 23: kmsd.iam.v1.ListClientCertificatesRequest
+	(*ListClientCertificatesResponse)(nil),                  // 24: kmsd.iam.v1.ListClientCertificatesResponse
+	(*DeleteClientCertificateRequest)(nil),                  // 25: kmsd.iam.v1.DeleteClientCertificateRequest
+	(*DeleteClientCertificateResponse)(nil),                 // 26: kmsd.iam.v1.DeleteClientCertificateResponse
+	(*PutUserPolicyRequest)(nil),                            // 27: kmsd.iam.v1.PutUserPolicyRequest
+	(*PutUserPolicyResponse)(nil),                           // 28: kmsd.iam.v1.PutUserPolicyResponse
+	(*GetUserPolicyRequest)(nil),                            // 29: kmsd.iam.v1.GetUserPolicyRequest
+	(*GetUserPolicyResponse)(nil),                           // 30: kmsd.iam.v1.GetUserPolicyResponse
+	(*ListUserPoliciesRequest)(nil),                         // 31: kmsd.iam.v1.ListUserPoliciesRequest
+	(*ListUserPoliciesResponse)(nil),                        // 32: kmsd.iam.v1.ListUserPoliciesResponse
+	(*DeleteUserPolicyRequest)(nil),                         // 33: kmsd.iam.v1.DeleteUserPolicyRequest
+	(*DeleteUserPolicyResponse)(nil),                        // 34: kmsd.iam.v1.DeleteUserPolicyResponse
+	(*GetGroupResponse)(nil),                                // 35: kmsd.iam.v1.GetGroupResponse
+	(*timestamppb.Timestamp)(nil),                           // 36: google.protobuf.Timestamp
+	(*AttachedPermissionsBoundary)(nil),                     // 37: kmsd.iam.v1.AttachedPermissionsBoundary
+	(*Tag)(nil),                                             // 38: kmsd.iam.v1.Tag
+	(*Finding)(nil),                                         // 39: kmsd.iam.v1.Finding
+	(*Group)(nil),                                           // 40: kmsd.iam.v1.Group
+	(*UpdateUserRequest)(nil),                               // 41: kmsd.iam.v1.UpdateUserRequest
+	(*TagUserRequest)(nil),                                  // 42: kmsd.iam.v1.TagUserRequest
+	(*UntagUserRequest)(nil),                                // 43: kmsd.iam.v1.UntagUserRequest
+	(*ListUserTagsRequest)(nil),                             // 44: kmsd.iam.v1.ListUserTagsRequest
+	(*PutUserPermissionsBoundaryRequest)(nil),               // 45: kmsd.iam.v1.PutUserPermissionsBoundaryRequest
+	(*DeleteUserPermissionsBoundaryRequest)(nil),            // 46: kmsd.iam.v1.DeleteUserPermissionsBoundaryRequest
+	(*GetAccessKeyLastUsedRequest)(nil),                     // 47: kmsd.iam.v1.GetAccessKeyLastUsedRequest
+	(*AttachUserPolicyRequest)(nil),                         // 48: kmsd.iam.v1.AttachUserPolicyRequest
+	(*DetachUserPolicyRequest)(nil),                         // 49: kmsd.iam.v1.DetachUserPolicyRequest
+	(*ListAttachedUserPoliciesRequest)(nil),                 // 50: kmsd.iam.v1.ListAttachedUserPoliciesRequest
+	(*CreateGroupRequest)(nil),                              // 51: kmsd.iam.v1.CreateGroupRequest
+	(*GetGroupRequest)(nil),                                 // 52: kmsd.iam.v1.GetGroupRequest
+	(*ListGroupsRequest)(nil),                               // 53: kmsd.iam.v1.ListGroupsRequest
+	(*UpdateGroupRequest)(nil),                              // 54: kmsd.iam.v1.UpdateGroupRequest
+	(*DeleteGroupRequest)(nil),                              // 55: kmsd.iam.v1.DeleteGroupRequest
+	(*AddUserToGroupRequest)(nil),                           // 56: kmsd.iam.v1.AddUserToGroupRequest
+	(*RemoveUserFromGroupRequest)(nil),                      // 57: kmsd.iam.v1.RemoveUserFromGroupRequest
+	(*ListGroupsForUserRequest)(nil),                        // 58: kmsd.iam.v1.ListGroupsForUserRequest
+	(*PutGroupPolicyRequest)(nil),                           // 59: kmsd.iam.v1.PutGroupPolicyRequest
+	(*GetGroupPolicyRequest)(nil),                           // 60: kmsd.iam.v1.GetGroupPolicyRequest
+	(*ListGroupPoliciesRequest)(nil),                        // 61: kmsd.iam.v1.ListGroupPoliciesRequest
+	(*DeleteGroupPolicyRequest)(nil),                        // 62: kmsd.iam.v1.DeleteGroupPolicyRequest
+	(*AttachGroupPolicyRequest)(nil),                        // 63: kmsd.iam.v1.AttachGroupPolicyRequest
+	(*DetachGroupPolicyRequest)(nil),                        // 64: kmsd.iam.v1.DetachGroupPolicyRequest
+	(*ListAttachedGroupPoliciesRequest)(nil),                // 65: kmsd.iam.v1.ListAttachedGroupPoliciesRequest
+	(*CreatePolicyRequest)(nil),                             // 66: kmsd.iam.v1.CreatePolicyRequest
+	(*GetPolicyRequest)(nil),                                // 67: kmsd.iam.v1.GetPolicyRequest
+	(*ListPoliciesRequest)(nil),                             // 68: kmsd.iam.v1.ListPoliciesRequest
+	(*DeletePolicyRequest)(nil),                             // 69: kmsd.iam.v1.DeletePolicyRequest
+	(*CreatePolicyVersionRequest)(nil),                      // 70: kmsd.iam.v1.CreatePolicyVersionRequest
+	(*GetPolicyVersionRequest)(nil),                         // 71: kmsd.iam.v1.GetPolicyVersionRequest
+	(*ListPolicyVersionsRequest)(nil),                       // 72: kmsd.iam.v1.ListPolicyVersionsRequest
+	(*DeletePolicyVersionRequest)(nil),                      // 73: kmsd.iam.v1.DeletePolicyVersionRequest
+	(*SetDefaultPolicyVersionRequest)(nil),                  // 74: kmsd.iam.v1.SetDefaultPolicyVersionRequest
+	(*ListEntitiesForPolicyRequest)(nil),                    // 75: kmsd.iam.v1.ListEntitiesForPolicyRequest
+	(*CreateRoleRequest)(nil),                               // 76: kmsd.iam.v1.CreateRoleRequest
+	(*GetRoleRequest)(nil),                                  // 77: kmsd.iam.v1.GetRoleRequest
+	(*ListRolesRequest)(nil),                                // 78: kmsd.iam.v1.ListRolesRequest
+	(*UpdateRoleRequest)(nil),                               // 79: kmsd.iam.v1.UpdateRoleRequest
+	(*DeleteRoleRequest)(nil),                               // 80: kmsd.iam.v1.DeleteRoleRequest
+	(*UpdateAssumeRolePolicyRequest)(nil),                   // 81: kmsd.iam.v1.UpdateAssumeRolePolicyRequest
+	(*TagRoleRequest)(nil),                                  // 82: kmsd.iam.v1.TagRoleRequest
+	(*UntagRoleRequest)(nil),                                // 83: kmsd.iam.v1.UntagRoleRequest
+	(*ListRoleTagsRequest)(nil),                             // 84: kmsd.iam.v1.ListRoleTagsRequest
+	(*PutRolePermissionsBoundaryRequest)(nil),               // 85: kmsd.iam.v1.PutRolePermissionsBoundaryRequest
+	(*DeleteRolePermissionsBoundaryRequest)(nil),            // 86: kmsd.iam.v1.DeleteRolePermissionsBoundaryRequest
+	(*PutRolePolicyRequest)(nil),                            // 87: kmsd.iam.v1.PutRolePolicyRequest
+	(*GetRolePolicyRequest)(nil),                            // 88: kmsd.iam.v1.GetRolePolicyRequest
+	(*ListRolePoliciesRequest)(nil),                         // 89: kmsd.iam.v1.ListRolePoliciesRequest
+	(*DeleteRolePolicyRequest)(nil),                         // 90: kmsd.iam.v1.DeleteRolePolicyRequest
+	(*AttachRolePolicyRequest)(nil),                         // 91: kmsd.iam.v1.AttachRolePolicyRequest
+	(*DetachRolePolicyRequest)(nil),                         // 92: kmsd.iam.v1.DetachRolePolicyRequest
+	(*ListAttachedRolePoliciesRequest)(nil),                 // 93: kmsd.iam.v1.ListAttachedRolePoliciesRequest
+	(*CreateVirtualMFADeviceRequest)(nil),                   // 94: kmsd.iam.v1.CreateVirtualMFADeviceRequest
+	(*EnableMFADeviceRequest)(nil),                          // 95: kmsd.iam.v1.EnableMFADeviceRequest
+	(*DeactivateMFADeviceRequest)(nil),                      // 96: kmsd.iam.v1.DeactivateMFADeviceRequest
+	(*DeleteVirtualMFADeviceRequest)(nil),                   // 97: kmsd.iam.v1.DeleteVirtualMFADeviceRequest
+	(*ListMFADevicesRequest)(nil),                           // 98: kmsd.iam.v1.ListMFADevicesRequest
+	(*CreateOpenIDConnectProviderRequest)(nil),              // 99: kmsd.iam.v1.CreateOpenIDConnectProviderRequest
+	(*GetOpenIDConnectProviderRequest)(nil),                 // 100: kmsd.iam.v1.GetOpenIDConnectProviderRequest
+	(*ListOpenIDConnectProvidersRequest)(nil),               // 101: kmsd.iam.v1.ListOpenIDConnectProvidersRequest
+	(*UpdateOpenIDConnectProviderKeysRequest)(nil),          // 102: kmsd.iam.v1.UpdateOpenIDConnectProviderKeysRequest
+	(*AddClientIDToOpenIDConnectProviderRequest)(nil),       // 103: kmsd.iam.v1.AddClientIDToOpenIDConnectProviderRequest
+	(*RemoveClientIDFromOpenIDConnectProviderRequest)(nil),  // 104: kmsd.iam.v1.RemoveClientIDFromOpenIDConnectProviderRequest
+	(*DeleteOpenIDConnectProviderRequest)(nil),              // 105: kmsd.iam.v1.DeleteOpenIDConnectProviderRequest
+	(*SimulateCustomPolicyRequest)(nil),                     // 106: kmsd.iam.v1.SimulateCustomPolicyRequest
+	(*SimulatePrincipalPolicyRequest)(nil),                  // 107: kmsd.iam.v1.SimulatePrincipalPolicyRequest
+	(*ExplainDecisionRequest)(nil),                          // 108: kmsd.iam.v1.ExplainDecisionRequest
+	(*UpdateUserResponse)(nil),                              // 109: kmsd.iam.v1.UpdateUserResponse
+	(*TagUserResponse)(nil),                                 // 110: kmsd.iam.v1.TagUserResponse
+	(*UntagUserResponse)(nil),                               // 111: kmsd.iam.v1.UntagUserResponse
+	(*ListUserTagsResponse)(nil),                            // 112: kmsd.iam.v1.ListUserTagsResponse
+	(*PutUserPermissionsBoundaryResponse)(nil),              // 113: kmsd.iam.v1.PutUserPermissionsBoundaryResponse
+	(*DeleteUserPermissionsBoundaryResponse)(nil),           // 114: kmsd.iam.v1.DeleteUserPermissionsBoundaryResponse
+	(*GetAccessKeyLastUsedResponse)(nil),                    // 115: kmsd.iam.v1.GetAccessKeyLastUsedResponse
+	(*AttachUserPolicyResponse)(nil),                        // 116: kmsd.iam.v1.AttachUserPolicyResponse
+	(*DetachUserPolicyResponse)(nil),                        // 117: kmsd.iam.v1.DetachUserPolicyResponse
+	(*ListAttachedUserPoliciesResponse)(nil),                // 118: kmsd.iam.v1.ListAttachedUserPoliciesResponse
+	(*CreateGroupResponse)(nil),                             // 119: kmsd.iam.v1.CreateGroupResponse
+	(*ListGroupsResponse)(nil),                              // 120: kmsd.iam.v1.ListGroupsResponse
+	(*UpdateGroupResponse)(nil),                             // 121: kmsd.iam.v1.UpdateGroupResponse
+	(*DeleteGroupResponse)(nil),                             // 122: kmsd.iam.v1.DeleteGroupResponse
+	(*AddUserToGroupResponse)(nil),                          // 123: kmsd.iam.v1.AddUserToGroupResponse
+	(*RemoveUserFromGroupResponse)(nil),                     // 124: kmsd.iam.v1.RemoveUserFromGroupResponse
+	(*ListGroupsForUserResponse)(nil),                       // 125: kmsd.iam.v1.ListGroupsForUserResponse
+	(*PutGroupPolicyResponse)(nil),                          // 126: kmsd.iam.v1.PutGroupPolicyResponse
+	(*GetGroupPolicyResponse)(nil),                          // 127: kmsd.iam.v1.GetGroupPolicyResponse
+	(*ListGroupPoliciesResponse)(nil),                       // 128: kmsd.iam.v1.ListGroupPoliciesResponse
+	(*DeleteGroupPolicyResponse)(nil),                       // 129: kmsd.iam.v1.DeleteGroupPolicyResponse
+	(*AttachGroupPolicyResponse)(nil),                       // 130: kmsd.iam.v1.AttachGroupPolicyResponse
+	(*DetachGroupPolicyResponse)(nil),                       // 131: kmsd.iam.v1.DetachGroupPolicyResponse
+	(*ListAttachedGroupPoliciesResponse)(nil),               // 132: kmsd.iam.v1.ListAttachedGroupPoliciesResponse
+	(*CreatePolicyResponse)(nil),                            // 133: kmsd.iam.v1.CreatePolicyResponse
+	(*GetPolicyResponse)(nil),                               // 134: kmsd.iam.v1.GetPolicyResponse
+	(*ListPoliciesResponse)(nil),                            // 135: kmsd.iam.v1.ListPoliciesResponse
+	(*DeletePolicyResponse)(nil),                            // 136: kmsd.iam.v1.DeletePolicyResponse
+	(*CreatePolicyVersionResponse)(nil),                     // 137: kmsd.iam.v1.CreatePolicyVersionResponse
+	(*GetPolicyVersionResponse)(nil),                        // 138: kmsd.iam.v1.GetPolicyVersionResponse
+	(*ListPolicyVersionsResponse)(nil),                      // 139: kmsd.iam.v1.ListPolicyVersionsResponse
+	(*DeletePolicyVersionResponse)(nil),                     // 140: kmsd.iam.v1.DeletePolicyVersionResponse
+	(*SetDefaultPolicyVersionResponse)(nil),                 // 141: kmsd.iam.v1.SetDefaultPolicyVersionResponse
+	(*ListEntitiesForPolicyResponse)(nil),                   // 142: kmsd.iam.v1.ListEntitiesForPolicyResponse
+	(*CreateRoleResponse)(nil),                              // 143: kmsd.iam.v1.CreateRoleResponse
+	(*GetRoleResponse)(nil),                                 // 144: kmsd.iam.v1.GetRoleResponse
+	(*ListRolesResponse)(nil),                               // 145: kmsd.iam.v1.ListRolesResponse
+	(*UpdateRoleResponse)(nil),                              // 146: kmsd.iam.v1.UpdateRoleResponse
+	(*DeleteRoleResponse)(nil),                              // 147: kmsd.iam.v1.DeleteRoleResponse
+	(*UpdateAssumeRolePolicyResponse)(nil),                  // 148: kmsd.iam.v1.UpdateAssumeRolePolicyResponse
+	(*TagRoleResponse)(nil),                                 // 149: kmsd.iam.v1.TagRoleResponse
+	(*UntagRoleResponse)(nil),                               // 150: kmsd.iam.v1.UntagRoleResponse
+	(*ListRoleTagsResponse)(nil),                            // 151: kmsd.iam.v1.ListRoleTagsResponse
+	(*PutRolePermissionsBoundaryResponse)(nil),              // 152: kmsd.iam.v1.PutRolePermissionsBoundaryResponse
+	(*DeleteRolePermissionsBoundaryResponse)(nil),           // 153: kmsd.iam.v1.DeleteRolePermissionsBoundaryResponse
+	(*PutRolePolicyResponse)(nil),                           // 154: kmsd.iam.v1.PutRolePolicyResponse
+	(*GetRolePolicyResponse)(nil),                           // 155: kmsd.iam.v1.GetRolePolicyResponse
+	(*ListRolePoliciesResponse)(nil),                        // 156: kmsd.iam.v1.ListRolePoliciesResponse
+	(*DeleteRolePolicyResponse)(nil),                        // 157: kmsd.iam.v1.DeleteRolePolicyResponse
+	(*AttachRolePolicyResponse)(nil),                        // 158: kmsd.iam.v1.AttachRolePolicyResponse
+	(*DetachRolePolicyResponse)(nil),                        // 159: kmsd.iam.v1.DetachRolePolicyResponse
+	(*ListAttachedRolePoliciesResponse)(nil),                // 160: kmsd.iam.v1.ListAttachedRolePoliciesResponse
+	(*CreateVirtualMFADeviceResponse)(nil),                  // 161: kmsd.iam.v1.CreateVirtualMFADeviceResponse
+	(*EnableMFADeviceResponse)(nil),                         // 162: kmsd.iam.v1.EnableMFADeviceResponse
+	(*DeactivateMFADeviceResponse)(nil),                     // 163: kmsd.iam.v1.DeactivateMFADeviceResponse
+	(*DeleteVirtualMFADeviceResponse)(nil),                  // 164: kmsd.iam.v1.DeleteVirtualMFADeviceResponse
+	(*ListMFADevicesResponse)(nil),                          // 165: kmsd.iam.v1.ListMFADevicesResponse
+	(*CreateOpenIDConnectProviderResponse)(nil),             // 166: kmsd.iam.v1.CreateOpenIDConnectProviderResponse
+	(*GetOpenIDConnectProviderResponse)(nil),                // 167: kmsd.iam.v1.GetOpenIDConnectProviderResponse
+	(*ListOpenIDConnectProvidersResponse)(nil),              // 168: kmsd.iam.v1.ListOpenIDConnectProvidersResponse
+	(*UpdateOpenIDConnectProviderKeysResponse)(nil),         // 169: kmsd.iam.v1.UpdateOpenIDConnectProviderKeysResponse
+	(*AddClientIDToOpenIDConnectProviderResponse)(nil),      // 170: kmsd.iam.v1.AddClientIDToOpenIDConnectProviderResponse
+	(*RemoveClientIDFromOpenIDConnectProviderResponse)(nil), // 171: kmsd.iam.v1.RemoveClientIDFromOpenIDConnectProviderResponse
+	(*DeleteOpenIDConnectProviderResponse)(nil),             // 172: kmsd.iam.v1.DeleteOpenIDConnectProviderResponse
+	(*SimulateCustomPolicyResponse)(nil),                    // 173: kmsd.iam.v1.SimulateCustomPolicyResponse
+	(*SimulatePrincipalPolicyResponse)(nil),                 // 174: kmsd.iam.v1.SimulatePrincipalPolicyResponse
+	(*ExplainDecisionResponse)(nil),                         // 175: kmsd.iam.v1.ExplainDecisionResponse
 }
 var file_kmsd_iam_v1_iam_service_proto_depIdxs = []int32{
-	35, // 0: kmsd.iam.v1.User.create_date:type_name -> google.protobuf.Timestamp
-	0,  // 1: kmsd.iam.v1.AccessKeyMetadata.status:type_name -> kmsd.iam.v1.StatusType
-	35, // 2: kmsd.iam.v1.AccessKeyMetadata.create_date:type_name -> google.protobuf.Timestamp
-	0,  // 3: kmsd.iam.v1.AccessKey.status:type_name -> kmsd.iam.v1.StatusType
-	35, // 4: kmsd.iam.v1.AccessKey.create_date:type_name -> google.protobuf.Timestamp
-	0,  // 5: kmsd.iam.v1.ClientCertificate.status:type_name -> kmsd.iam.v1.StatusType
-	35, // 6: kmsd.iam.v1.ClientCertificate.upload_date:type_name -> google.protobuf.Timestamp
-	35, // 7: kmsd.iam.v1.ClientCertificate.expiration:type_name -> google.protobuf.Timestamp
-	1,  // 8: kmsd.iam.v1.CreateUserResponse.user:type_name -> kmsd.iam.v1.User
-	1,  // 9: kmsd.iam.v1.GetUserResponse.user:type_name -> kmsd.iam.v1.User
-	1,  // 10: kmsd.iam.v1.ListUsersResponse.users:type_name -> kmsd.iam.v1.User
-	3,  // 11: kmsd.iam.v1.CreateAccessKeyResponse.access_key:type_name -> kmsd.iam.v1.AccessKey
-	2,  // 12: kmsd.iam.v1.ListAccessKeysResponse.access_key_metadata:type_name -> kmsd.iam.v1.AccessKeyMetadata
-	0,  // 13: kmsd.iam.v1.UpdateAccessKeyRequest.status:type_name -> kmsd.iam.v1.StatusType
-	4,  // 14: kmsd.iam.v1.CreateClientCertificateResponse.certificate:type_name -> kmsd.iam.v1.ClientCertificate
-	4,  // 15: kmsd.iam.v1.ListClientCertificatesResponse.certificates:type_name -> kmsd.iam.v1.ClientCertificate
-	5,  // 16: kmsd.iam.v1.IAMService.CreateUser:input_type -> kmsd.iam.v1.CreateUserRequest
-	7,  // 17: kmsd.iam.v1.IAMService.GetUser:input_type -> kmsd.iam.v1.GetUserRequest
-	9,  // 18: kmsd.iam.v1.IAMService.ListUsers:input_type -> kmsd.iam.v1.ListUsersRequest
-	11, // 19: kmsd.iam.v1.IAMService.DeleteUser:input_type -> kmsd.iam.v1.DeleteUserRequest
-	13, // 20: kmsd.iam.v1.IAMService.CreateAccessKey:input_type -> kmsd.iam.v1.CreateAccessKeyRequest
-	15, // 21: kmsd.iam.v1.IAMService.ListAccessKeys:input_type -> kmsd.iam.v1.ListAccessKeysRequest
-	17, // 22: kmsd.iam.v1.IAMService.UpdateAccessKey:input_type -> kmsd.iam.v1.UpdateAccessKeyRequest
-	19, // 23: kmsd.iam.v1.IAMService.DeleteAccessKey:input_type -> kmsd.iam.v1.DeleteAccessKeyRequest
-	21, // 24: kmsd.iam.v1.IAMService.CreateClientCertificate:input_type -> kmsd.iam.v1.CreateClientCertificateRequest
-	23, // 25: kmsd.iam.v1.IAMService.ListClientCertificates:input_type -> kmsd.iam.v1.ListClientCertificatesRequest
-	25, // 26: kmsd.iam.v1.IAMService.DeleteClientCertificate:input_type -> kmsd.iam.v1.DeleteClientCertificateRequest
-	27, // 27: kmsd.iam.v1.IAMService.PutUserPolicy:input_type -> kmsd.iam.v1.PutUserPolicyRequest
-	29, // 28: kmsd.iam.v1.IAMService.GetUserPolicy:input_type -> kmsd.iam.v1.GetUserPolicyRequest
-	31, // 29: kmsd.iam.v1.IAMService.ListUserPolicies:input_type -> kmsd.iam.v1.ListUserPoliciesRequest
-	33, // 30: kmsd.iam.v1.IAMService.DeleteUserPolicy:input_type -> kmsd.iam.v1.DeleteUserPolicyRequest
-	6,  // 31: kmsd.iam.v1.IAMService.CreateUser:output_type -> kmsd.iam.v1.CreateUserResponse
-	8,  // 32: kmsd.iam.v1.IAMService.GetUser:output_type -> kmsd.iam.v1.GetUserResponse
-	10, // 33: kmsd.iam.v1.IAMService.ListUsers:output_type -> kmsd.iam.v1.ListUsersResponse
-	12, // 34: kmsd.iam.v1.IAMService.DeleteUser:output_type -> kmsd.iam.v1.DeleteUserResponse
-	14, // 35: kmsd.iam.v1.IAMService.CreateAccessKey:output_type -> kmsd.iam.v1.CreateAccessKeyResponse
-	16, // 36: kmsd.iam.v1.IAMService.ListAccessKeys:output_type -> kmsd.iam.v1.ListAccessKeysResponse
-	18, // 37: kmsd.iam.v1.IAMService.UpdateAccessKey:output_type -> kmsd.iam.v1.UpdateAccessKeyResponse
-	20, // 38: kmsd.iam.v1.IAMService.DeleteAccessKey:output_type -> kmsd.iam.v1.DeleteAccessKeyResponse
-	22, // 39: kmsd.iam.v1.IAMService.CreateClientCertificate:output_type -> kmsd.iam.v1.CreateClientCertificateResponse
-	24, // 40: kmsd.iam.v1.IAMService.ListClientCertificates:output_type -> kmsd.iam.v1.ListClientCertificatesResponse
-	26, // 41: kmsd.iam.v1.IAMService.DeleteClientCertificate:output_type -> kmsd.iam.v1.DeleteClientCertificateResponse
-	28, // 42: kmsd.iam.v1.IAMService.PutUserPolicy:output_type -> kmsd.iam.v1.PutUserPolicyResponse
-	30, // 43: kmsd.iam.v1.IAMService.GetUserPolicy:output_type -> kmsd.iam.v1.GetUserPolicyResponse
-	32, // 44: kmsd.iam.v1.IAMService.ListUserPolicies:output_type -> kmsd.iam.v1.ListUserPoliciesResponse
-	34, // 45: kmsd.iam.v1.IAMService.DeleteUserPolicy:output_type -> kmsd.iam.v1.DeleteUserPolicyResponse
-	31, // [31:46] is the sub-list for method output_type
-	16, // [16:31] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	36,  // 0: kmsd.iam.v1.User.create_date:type_name -> google.protobuf.Timestamp
+	37,  // 1: kmsd.iam.v1.User.permissions_boundary:type_name -> kmsd.iam.v1.AttachedPermissionsBoundary
+	38,  // 2: kmsd.iam.v1.User.tags:type_name -> kmsd.iam.v1.Tag
+	0,   // 3: kmsd.iam.v1.AccessKeyMetadata.status:type_name -> kmsd.iam.v1.StatusType
+	36,  // 4: kmsd.iam.v1.AccessKeyMetadata.create_date:type_name -> google.protobuf.Timestamp
+	0,   // 5: kmsd.iam.v1.AccessKey.status:type_name -> kmsd.iam.v1.StatusType
+	36,  // 6: kmsd.iam.v1.AccessKey.create_date:type_name -> google.protobuf.Timestamp
+	0,   // 7: kmsd.iam.v1.ClientCertificate.status:type_name -> kmsd.iam.v1.StatusType
+	36,  // 8: kmsd.iam.v1.ClientCertificate.upload_date:type_name -> google.protobuf.Timestamp
+	36,  // 9: kmsd.iam.v1.ClientCertificate.expiration:type_name -> google.protobuf.Timestamp
+	38,  // 10: kmsd.iam.v1.CreateUserRequest.tags:type_name -> kmsd.iam.v1.Tag
+	1,   // 11: kmsd.iam.v1.CreateUserResponse.user:type_name -> kmsd.iam.v1.User
+	1,   // 12: kmsd.iam.v1.GetUserResponse.user:type_name -> kmsd.iam.v1.User
+	1,   // 13: kmsd.iam.v1.ListUsersResponse.users:type_name -> kmsd.iam.v1.User
+	3,   // 14: kmsd.iam.v1.CreateAccessKeyResponse.access_key:type_name -> kmsd.iam.v1.AccessKey
+	2,   // 15: kmsd.iam.v1.ListAccessKeysResponse.access_key_metadata:type_name -> kmsd.iam.v1.AccessKeyMetadata
+	0,   // 16: kmsd.iam.v1.UpdateAccessKeyRequest.status:type_name -> kmsd.iam.v1.StatusType
+	4,   // 17: kmsd.iam.v1.CreateClientCertificateResponse.certificate:type_name -> kmsd.iam.v1.ClientCertificate
+	4,   // 18: kmsd.iam.v1.ListClientCertificatesResponse.certificates:type_name -> kmsd.iam.v1.ClientCertificate
+	39,  // 19: kmsd.iam.v1.PutUserPolicyResponse.findings:type_name -> kmsd.iam.v1.Finding
+	40,  // 20: kmsd.iam.v1.GetGroupResponse.group:type_name -> kmsd.iam.v1.Group
+	1,   // 21: kmsd.iam.v1.GetGroupResponse.users:type_name -> kmsd.iam.v1.User
+	5,   // 22: kmsd.iam.v1.IAMService.CreateUser:input_type -> kmsd.iam.v1.CreateUserRequest
+	7,   // 23: kmsd.iam.v1.IAMService.GetUser:input_type -> kmsd.iam.v1.GetUserRequest
+	9,   // 24: kmsd.iam.v1.IAMService.ListUsers:input_type -> kmsd.iam.v1.ListUsersRequest
+	41,  // 25: kmsd.iam.v1.IAMService.UpdateUser:input_type -> kmsd.iam.v1.UpdateUserRequest
+	11,  // 26: kmsd.iam.v1.IAMService.DeleteUser:input_type -> kmsd.iam.v1.DeleteUserRequest
+	42,  // 27: kmsd.iam.v1.IAMService.TagUser:input_type -> kmsd.iam.v1.TagUserRequest
+	43,  // 28: kmsd.iam.v1.IAMService.UntagUser:input_type -> kmsd.iam.v1.UntagUserRequest
+	44,  // 29: kmsd.iam.v1.IAMService.ListUserTags:input_type -> kmsd.iam.v1.ListUserTagsRequest
+	45,  // 30: kmsd.iam.v1.IAMService.PutUserPermissionsBoundary:input_type -> kmsd.iam.v1.PutUserPermissionsBoundaryRequest
+	46,  // 31: kmsd.iam.v1.IAMService.DeleteUserPermissionsBoundary:input_type -> kmsd.iam.v1.DeleteUserPermissionsBoundaryRequest
+	13,  // 32: kmsd.iam.v1.IAMService.CreateAccessKey:input_type -> kmsd.iam.v1.CreateAccessKeyRequest
+	15,  // 33: kmsd.iam.v1.IAMService.ListAccessKeys:input_type -> kmsd.iam.v1.ListAccessKeysRequest
+	47,  // 34: kmsd.iam.v1.IAMService.GetAccessKeyLastUsed:input_type -> kmsd.iam.v1.GetAccessKeyLastUsedRequest
+	17,  // 35: kmsd.iam.v1.IAMService.UpdateAccessKey:input_type -> kmsd.iam.v1.UpdateAccessKeyRequest
+	19,  // 36: kmsd.iam.v1.IAMService.DeleteAccessKey:input_type -> kmsd.iam.v1.DeleteAccessKeyRequest
+	21,  // 37: kmsd.iam.v1.IAMService.CreateClientCertificate:input_type -> kmsd.iam.v1.CreateClientCertificateRequest
+	23,  // 38: kmsd.iam.v1.IAMService.ListClientCertificates:input_type -> kmsd.iam.v1.ListClientCertificatesRequest
+	25,  // 39: kmsd.iam.v1.IAMService.DeleteClientCertificate:input_type -> kmsd.iam.v1.DeleteClientCertificateRequest
+	27,  // 40: kmsd.iam.v1.IAMService.PutUserPolicy:input_type -> kmsd.iam.v1.PutUserPolicyRequest
+	29,  // 41: kmsd.iam.v1.IAMService.GetUserPolicy:input_type -> kmsd.iam.v1.GetUserPolicyRequest
+	31,  // 42: kmsd.iam.v1.IAMService.ListUserPolicies:input_type -> kmsd.iam.v1.ListUserPoliciesRequest
+	33,  // 43: kmsd.iam.v1.IAMService.DeleteUserPolicy:input_type -> kmsd.iam.v1.DeleteUserPolicyRequest
+	48,  // 44: kmsd.iam.v1.IAMService.AttachUserPolicy:input_type -> kmsd.iam.v1.AttachUserPolicyRequest
+	49,  // 45: kmsd.iam.v1.IAMService.DetachUserPolicy:input_type -> kmsd.iam.v1.DetachUserPolicyRequest
+	50,  // 46: kmsd.iam.v1.IAMService.ListAttachedUserPolicies:input_type -> kmsd.iam.v1.ListAttachedUserPoliciesRequest
+	51,  // 47: kmsd.iam.v1.IAMService.CreateGroup:input_type -> kmsd.iam.v1.CreateGroupRequest
+	52,  // 48: kmsd.iam.v1.IAMService.GetGroup:input_type -> kmsd.iam.v1.GetGroupRequest
+	53,  // 49: kmsd.iam.v1.IAMService.ListGroups:input_type -> kmsd.iam.v1.ListGroupsRequest
+	54,  // 50: kmsd.iam.v1.IAMService.UpdateGroup:input_type -> kmsd.iam.v1.UpdateGroupRequest
+	55,  // 51: kmsd.iam.v1.IAMService.DeleteGroup:input_type -> kmsd.iam.v1.DeleteGroupRequest
+	56,  // 52: kmsd.iam.v1.IAMService.AddUserToGroup:input_type -> kmsd.iam.v1.AddUserToGroupRequest
+	57,  // 53: kmsd.iam.v1.IAMService.RemoveUserFromGroup:input_type -> kmsd.iam.v1.RemoveUserFromGroupRequest
+	58,  // 54: kmsd.iam.v1.IAMService.ListGroupsForUser:input_type -> kmsd.iam.v1.ListGroupsForUserRequest
+	59,  // 55: kmsd.iam.v1.IAMService.PutGroupPolicy:input_type -> kmsd.iam.v1.PutGroupPolicyRequest
+	60,  // 56: kmsd.iam.v1.IAMService.GetGroupPolicy:input_type -> kmsd.iam.v1.GetGroupPolicyRequest
+	61,  // 57: kmsd.iam.v1.IAMService.ListGroupPolicies:input_type -> kmsd.iam.v1.ListGroupPoliciesRequest
+	62,  // 58: kmsd.iam.v1.IAMService.DeleteGroupPolicy:input_type -> kmsd.iam.v1.DeleteGroupPolicyRequest
+	63,  // 59: kmsd.iam.v1.IAMService.AttachGroupPolicy:input_type -> kmsd.iam.v1.AttachGroupPolicyRequest
+	64,  // 60: kmsd.iam.v1.IAMService.DetachGroupPolicy:input_type -> kmsd.iam.v1.DetachGroupPolicyRequest
+	65,  // 61: kmsd.iam.v1.IAMService.ListAttachedGroupPolicies:input_type -> kmsd.iam.v1.ListAttachedGroupPoliciesRequest
+	66,  // 62: kmsd.iam.v1.IAMService.CreatePolicy:input_type -> kmsd.iam.v1.CreatePolicyRequest
+	67,  // 63: kmsd.iam.v1.IAMService.GetPolicy:input_type -> kmsd.iam.v1.GetPolicyRequest
+	68,  // 64: kmsd.iam.v1.IAMService.ListPolicies:input_type -> kmsd.iam.v1.ListPoliciesRequest
+	69,  // 65: kmsd.iam.v1.IAMService.DeletePolicy:input_type -> kmsd.iam.v1.DeletePolicyRequest
+	70,  // 66: kmsd.iam.v1.IAMService.CreatePolicyVersion:input_type -> kmsd.iam.v1.CreatePolicyVersionRequest
+	71,  // 67: kmsd.iam.v1.IAMService.GetPolicyVersion:input_type -> kmsd.iam.v1.GetPolicyVersionRequest
+	72,  // 68: kmsd.iam.v1.IAMService.ListPolicyVersions:input_type -> kmsd.iam.v1.ListPolicyVersionsRequest
+	73,  // 69: kmsd.iam.v1.IAMService.DeletePolicyVersion:input_type -> kmsd.iam.v1.DeletePolicyVersionRequest
+	74,  // 70: kmsd.iam.v1.IAMService.SetDefaultPolicyVersion:input_type -> kmsd.iam.v1.SetDefaultPolicyVersionRequest
+	75,  // 71: kmsd.iam.v1.IAMService.ListEntitiesForPolicy:input_type -> kmsd.iam.v1.ListEntitiesForPolicyRequest
+	76,  // 72: kmsd.iam.v1.IAMService.CreateRole:input_type -> kmsd.iam.v1.CreateRoleRequest
+	77,  // 73: kmsd.iam.v1.IAMService.GetRole:input_type -> kmsd.iam.v1.GetRoleRequest
+	78,  // 74: kmsd.iam.v1.IAMService.ListRoles:input_type -> kmsd.iam.v1.ListRolesRequest
+	79,  // 75: kmsd.iam.v1.IAMService.UpdateRole:input_type -> kmsd.iam.v1.UpdateRoleRequest
+	80,  // 76: kmsd.iam.v1.IAMService.DeleteRole:input_type -> kmsd.iam.v1.DeleteRoleRequest
+	81,  // 77: kmsd.iam.v1.IAMService.UpdateAssumeRolePolicy:input_type -> kmsd.iam.v1.UpdateAssumeRolePolicyRequest
+	82,  // 78: kmsd.iam.v1.IAMService.TagRole:input_type -> kmsd.iam.v1.TagRoleRequest
+	83,  // 79: kmsd.iam.v1.IAMService.UntagRole:input_type -> kmsd.iam.v1.UntagRoleRequest
+	84,  // 80: kmsd.iam.v1.IAMService.ListRoleTags:input_type -> kmsd.iam.v1.ListRoleTagsRequest
+	85,  // 81: kmsd.iam.v1.IAMService.PutRolePermissionsBoundary:input_type -> kmsd.iam.v1.PutRolePermissionsBoundaryRequest
+	86,  // 82: kmsd.iam.v1.IAMService.DeleteRolePermissionsBoundary:input_type -> kmsd.iam.v1.DeleteRolePermissionsBoundaryRequest
+	87,  // 83: kmsd.iam.v1.IAMService.PutRolePolicy:input_type -> kmsd.iam.v1.PutRolePolicyRequest
+	88,  // 84: kmsd.iam.v1.IAMService.GetRolePolicy:input_type -> kmsd.iam.v1.GetRolePolicyRequest
+	89,  // 85: kmsd.iam.v1.IAMService.ListRolePolicies:input_type -> kmsd.iam.v1.ListRolePoliciesRequest
+	90,  // 86: kmsd.iam.v1.IAMService.DeleteRolePolicy:input_type -> kmsd.iam.v1.DeleteRolePolicyRequest
+	91,  // 87: kmsd.iam.v1.IAMService.AttachRolePolicy:input_type -> kmsd.iam.v1.AttachRolePolicyRequest
+	92,  // 88: kmsd.iam.v1.IAMService.DetachRolePolicy:input_type -> kmsd.iam.v1.DetachRolePolicyRequest
+	93,  // 89: kmsd.iam.v1.IAMService.ListAttachedRolePolicies:input_type -> kmsd.iam.v1.ListAttachedRolePoliciesRequest
+	94,  // 90: kmsd.iam.v1.IAMService.CreateVirtualMFADevice:input_type -> kmsd.iam.v1.CreateVirtualMFADeviceRequest
+	95,  // 91: kmsd.iam.v1.IAMService.EnableMFADevice:input_type -> kmsd.iam.v1.EnableMFADeviceRequest
+	96,  // 92: kmsd.iam.v1.IAMService.DeactivateMFADevice:input_type -> kmsd.iam.v1.DeactivateMFADeviceRequest
+	97,  // 93: kmsd.iam.v1.IAMService.DeleteVirtualMFADevice:input_type -> kmsd.iam.v1.DeleteVirtualMFADeviceRequest
+	98,  // 94: kmsd.iam.v1.IAMService.ListMFADevices:input_type -> kmsd.iam.v1.ListMFADevicesRequest
+	99,  // 95: kmsd.iam.v1.IAMService.CreateOpenIDConnectProvider:input_type -> kmsd.iam.v1.CreateOpenIDConnectProviderRequest
+	100, // 96: kmsd.iam.v1.IAMService.GetOpenIDConnectProvider:input_type -> kmsd.iam.v1.GetOpenIDConnectProviderRequest
+	101, // 97: kmsd.iam.v1.IAMService.ListOpenIDConnectProviders:input_type -> kmsd.iam.v1.ListOpenIDConnectProvidersRequest
+	102, // 98: kmsd.iam.v1.IAMService.UpdateOpenIDConnectProviderKeys:input_type -> kmsd.iam.v1.UpdateOpenIDConnectProviderKeysRequest
+	103, // 99: kmsd.iam.v1.IAMService.AddClientIDToOpenIDConnectProvider:input_type -> kmsd.iam.v1.AddClientIDToOpenIDConnectProviderRequest
+	104, // 100: kmsd.iam.v1.IAMService.RemoveClientIDFromOpenIDConnectProvider:input_type -> kmsd.iam.v1.RemoveClientIDFromOpenIDConnectProviderRequest
+	105, // 101: kmsd.iam.v1.IAMService.DeleteOpenIDConnectProvider:input_type -> kmsd.iam.v1.DeleteOpenIDConnectProviderRequest
+	106, // 102: kmsd.iam.v1.IAMService.SimulateCustomPolicy:input_type -> kmsd.iam.v1.SimulateCustomPolicyRequest
+	107, // 103: kmsd.iam.v1.IAMService.SimulatePrincipalPolicy:input_type -> kmsd.iam.v1.SimulatePrincipalPolicyRequest
+	108, // 104: kmsd.iam.v1.IAMService.ExplainDecision:input_type -> kmsd.iam.v1.ExplainDecisionRequest
+	6,   // 105: kmsd.iam.v1.IAMService.CreateUser:output_type -> kmsd.iam.v1.CreateUserResponse
+	8,   // 106: kmsd.iam.v1.IAMService.GetUser:output_type -> kmsd.iam.v1.GetUserResponse
+	10,  // 107: kmsd.iam.v1.IAMService.ListUsers:output_type -> kmsd.iam.v1.ListUsersResponse
+	109, // 108: kmsd.iam.v1.IAMService.UpdateUser:output_type -> kmsd.iam.v1.UpdateUserResponse
+	12,  // 109: kmsd.iam.v1.IAMService.DeleteUser:output_type -> kmsd.iam.v1.DeleteUserResponse
+	110, // 110: kmsd.iam.v1.IAMService.TagUser:output_type -> kmsd.iam.v1.TagUserResponse
+	111, // 111: kmsd.iam.v1.IAMService.UntagUser:output_type -> kmsd.iam.v1.UntagUserResponse
+	112, // 112: kmsd.iam.v1.IAMService.ListUserTags:output_type -> kmsd.iam.v1.ListUserTagsResponse
+	113, // 113: kmsd.iam.v1.IAMService.PutUserPermissionsBoundary:output_type -> kmsd.iam.v1.PutUserPermissionsBoundaryResponse
+	114, // 114: kmsd.iam.v1.IAMService.DeleteUserPermissionsBoundary:output_type -> kmsd.iam.v1.DeleteUserPermissionsBoundaryResponse
+	14,  // 115: kmsd.iam.v1.IAMService.CreateAccessKey:output_type -> kmsd.iam.v1.CreateAccessKeyResponse
+	16,  // 116: kmsd.iam.v1.IAMService.ListAccessKeys:output_type -> kmsd.iam.v1.ListAccessKeysResponse
+	115, // 117: kmsd.iam.v1.IAMService.GetAccessKeyLastUsed:output_type -> kmsd.iam.v1.GetAccessKeyLastUsedResponse
+	18,  // 118: kmsd.iam.v1.IAMService.UpdateAccessKey:output_type -> kmsd.iam.v1.UpdateAccessKeyResponse
+	20,  // 119: kmsd.iam.v1.IAMService.DeleteAccessKey:output_type -> kmsd.iam.v1.DeleteAccessKeyResponse
+	22,  // 120: kmsd.iam.v1.IAMService.CreateClientCertificate:output_type -> kmsd.iam.v1.CreateClientCertificateResponse
+	24,  // 121: kmsd.iam.v1.IAMService.ListClientCertificates:output_type -> kmsd.iam.v1.ListClientCertificatesResponse
+	26,  // 122: kmsd.iam.v1.IAMService.DeleteClientCertificate:output_type -> kmsd.iam.v1.DeleteClientCertificateResponse
+	28,  // 123: kmsd.iam.v1.IAMService.PutUserPolicy:output_type -> kmsd.iam.v1.PutUserPolicyResponse
+	30,  // 124: kmsd.iam.v1.IAMService.GetUserPolicy:output_type -> kmsd.iam.v1.GetUserPolicyResponse
+	32,  // 125: kmsd.iam.v1.IAMService.ListUserPolicies:output_type -> kmsd.iam.v1.ListUserPoliciesResponse
+	34,  // 126: kmsd.iam.v1.IAMService.DeleteUserPolicy:output_type -> kmsd.iam.v1.DeleteUserPolicyResponse
+	116, // 127: kmsd.iam.v1.IAMService.AttachUserPolicy:output_type -> kmsd.iam.v1.AttachUserPolicyResponse
+	117, // 128: kmsd.iam.v1.IAMService.DetachUserPolicy:output_type -> kmsd.iam.v1.DetachUserPolicyResponse
+	118, // 129: kmsd.iam.v1.IAMService.ListAttachedUserPolicies:output_type -> kmsd.iam.v1.ListAttachedUserPoliciesResponse
+	119, // 130: kmsd.iam.v1.IAMService.CreateGroup:output_type -> kmsd.iam.v1.CreateGroupResponse
+	35,  // 131: kmsd.iam.v1.IAMService.GetGroup:output_type -> kmsd.iam.v1.GetGroupResponse
+	120, // 132: kmsd.iam.v1.IAMService.ListGroups:output_type -> kmsd.iam.v1.ListGroupsResponse
+	121, // 133: kmsd.iam.v1.IAMService.UpdateGroup:output_type -> kmsd.iam.v1.UpdateGroupResponse
+	122, // 134: kmsd.iam.v1.IAMService.DeleteGroup:output_type -> kmsd.iam.v1.DeleteGroupResponse
+	123, // 135: kmsd.iam.v1.IAMService.AddUserToGroup:output_type -> kmsd.iam.v1.AddUserToGroupResponse
+	124, // 136: kmsd.iam.v1.IAMService.RemoveUserFromGroup:output_type -> kmsd.iam.v1.RemoveUserFromGroupResponse
+	125, // 137: kmsd.iam.v1.IAMService.ListGroupsForUser:output_type -> kmsd.iam.v1.ListGroupsForUserResponse
+	126, // 138: kmsd.iam.v1.IAMService.PutGroupPolicy:output_type -> kmsd.iam.v1.PutGroupPolicyResponse
+	127, // 139: kmsd.iam.v1.IAMService.GetGroupPolicy:output_type -> kmsd.iam.v1.GetGroupPolicyResponse
+	128, // 140: kmsd.iam.v1.IAMService.ListGroupPolicies:output_type -> kmsd.iam.v1.ListGroupPoliciesResponse
+	129, // 141: kmsd.iam.v1.IAMService.DeleteGroupPolicy:output_type -> kmsd.iam.v1.DeleteGroupPolicyResponse
+	130, // 142: kmsd.iam.v1.IAMService.AttachGroupPolicy:output_type -> kmsd.iam.v1.AttachGroupPolicyResponse
+	131, // 143: kmsd.iam.v1.IAMService.DetachGroupPolicy:output_type -> kmsd.iam.v1.DetachGroupPolicyResponse
+	132, // 144: kmsd.iam.v1.IAMService.ListAttachedGroupPolicies:output_type -> kmsd.iam.v1.ListAttachedGroupPoliciesResponse
+	133, // 145: kmsd.iam.v1.IAMService.CreatePolicy:output_type -> kmsd.iam.v1.CreatePolicyResponse
+	134, // 146: kmsd.iam.v1.IAMService.GetPolicy:output_type -> kmsd.iam.v1.GetPolicyResponse
+	135, // 147: kmsd.iam.v1.IAMService.ListPolicies:output_type -> kmsd.iam.v1.ListPoliciesResponse
+	136, // 148: kmsd.iam.v1.IAMService.DeletePolicy:output_type -> kmsd.iam.v1.DeletePolicyResponse
+	137, // 149: kmsd.iam.v1.IAMService.CreatePolicyVersion:output_type -> kmsd.iam.v1.CreatePolicyVersionResponse
+	138, // 150: kmsd.iam.v1.IAMService.GetPolicyVersion:output_type -> kmsd.iam.v1.GetPolicyVersionResponse
+	139, // 151: kmsd.iam.v1.IAMService.ListPolicyVersions:output_type -> kmsd.iam.v1.ListPolicyVersionsResponse
+	140, // 152: kmsd.iam.v1.IAMService.DeletePolicyVersion:output_type -> kmsd.iam.v1.DeletePolicyVersionResponse
+	141, // 153: kmsd.iam.v1.IAMService.SetDefaultPolicyVersion:output_type -> kmsd.iam.v1.SetDefaultPolicyVersionResponse
+	142, // 154: kmsd.iam.v1.IAMService.ListEntitiesForPolicy:output_type -> kmsd.iam.v1.ListEntitiesForPolicyResponse
+	143, // 155: kmsd.iam.v1.IAMService.CreateRole:output_type -> kmsd.iam.v1.CreateRoleResponse
+	144, // 156: kmsd.iam.v1.IAMService.GetRole:output_type -> kmsd.iam.v1.GetRoleResponse
+	145, // 157: kmsd.iam.v1.IAMService.ListRoles:output_type -> kmsd.iam.v1.ListRolesResponse
+	146, // 158: kmsd.iam.v1.IAMService.UpdateRole:output_type -> kmsd.iam.v1.UpdateRoleResponse
+	147, // 159: kmsd.iam.v1.IAMService.DeleteRole:output_type -> kmsd.iam.v1.DeleteRoleResponse
+	148, // 160: kmsd.iam.v1.IAMService.UpdateAssumeRolePolicy:output_type -> kmsd.iam.v1.UpdateAssumeRolePolicyResponse
+	149, // 161: kmsd.iam.v1.IAMService.TagRole:output_type -> kmsd.iam.v1.TagRoleResponse
+	150, // 162: kmsd.iam.v1.IAMService.UntagRole:output_type -> kmsd.iam.v1.UntagRoleResponse
+	151, // 163: kmsd.iam.v1.IAMService.ListRoleTags:output_type -> kmsd.iam.v1.ListRoleTagsResponse
+	152, // 164: kmsd.iam.v1.IAMService.PutRolePermissionsBoundary:output_type -> kmsd.iam.v1.PutRolePermissionsBoundaryResponse
+	153, // 165: kmsd.iam.v1.IAMService.DeleteRolePermissionsBoundary:output_type -> kmsd.iam.v1.DeleteRolePermissionsBoundaryResponse
+	154, // 166: kmsd.iam.v1.IAMService.PutRolePolicy:output_type -> kmsd.iam.v1.PutRolePolicyResponse
+	155, // 167: kmsd.iam.v1.IAMService.GetRolePolicy:output_type -> kmsd.iam.v1.GetRolePolicyResponse
+	156, // 168: kmsd.iam.v1.IAMService.ListRolePolicies:output_type -> kmsd.iam.v1.ListRolePoliciesResponse
+	157, // 169: kmsd.iam.v1.IAMService.DeleteRolePolicy:output_type -> kmsd.iam.v1.DeleteRolePolicyResponse
+	158, // 170: kmsd.iam.v1.IAMService.AttachRolePolicy:output_type -> kmsd.iam.v1.AttachRolePolicyResponse
+	159, // 171: kmsd.iam.v1.IAMService.DetachRolePolicy:output_type -> kmsd.iam.v1.DetachRolePolicyResponse
+	160, // 172: kmsd.iam.v1.IAMService.ListAttachedRolePolicies:output_type -> kmsd.iam.v1.ListAttachedRolePoliciesResponse
+	161, // 173: kmsd.iam.v1.IAMService.CreateVirtualMFADevice:output_type -> kmsd.iam.v1.CreateVirtualMFADeviceResponse
+	162, // 174: kmsd.iam.v1.IAMService.EnableMFADevice:output_type -> kmsd.iam.v1.EnableMFADeviceResponse
+	163, // 175: kmsd.iam.v1.IAMService.DeactivateMFADevice:output_type -> kmsd.iam.v1.DeactivateMFADeviceResponse
+	164, // 176: kmsd.iam.v1.IAMService.DeleteVirtualMFADevice:output_type -> kmsd.iam.v1.DeleteVirtualMFADeviceResponse
+	165, // 177: kmsd.iam.v1.IAMService.ListMFADevices:output_type -> kmsd.iam.v1.ListMFADevicesResponse
+	166, // 178: kmsd.iam.v1.IAMService.CreateOpenIDConnectProvider:output_type -> kmsd.iam.v1.CreateOpenIDConnectProviderResponse
+	167, // 179: kmsd.iam.v1.IAMService.GetOpenIDConnectProvider:output_type -> kmsd.iam.v1.GetOpenIDConnectProviderResponse
+	168, // 180: kmsd.iam.v1.IAMService.ListOpenIDConnectProviders:output_type -> kmsd.iam.v1.ListOpenIDConnectProvidersResponse
+	169, // 181: kmsd.iam.v1.IAMService.UpdateOpenIDConnectProviderKeys:output_type -> kmsd.iam.v1.UpdateOpenIDConnectProviderKeysResponse
+	170, // 182: kmsd.iam.v1.IAMService.AddClientIDToOpenIDConnectProvider:output_type -> kmsd.iam.v1.AddClientIDToOpenIDConnectProviderResponse
+	171, // 183: kmsd.iam.v1.IAMService.RemoveClientIDFromOpenIDConnectProvider:output_type -> kmsd.iam.v1.RemoveClientIDFromOpenIDConnectProviderResponse
+	172, // 184: kmsd.iam.v1.IAMService.DeleteOpenIDConnectProvider:output_type -> kmsd.iam.v1.DeleteOpenIDConnectProviderResponse
+	173, // 185: kmsd.iam.v1.IAMService.SimulateCustomPolicy:output_type -> kmsd.iam.v1.SimulateCustomPolicyResponse
+	174, // 186: kmsd.iam.v1.IAMService.SimulatePrincipalPolicy:output_type -> kmsd.iam.v1.SimulatePrincipalPolicyResponse
+	175, // 187: kmsd.iam.v1.IAMService.ExplainDecision:output_type -> kmsd.iam.v1.ExplainDecisionResponse
+	105, // [105:188] is the sub-list for method output_type
+	22,  // [22:105] is the sub-list for method input_type
+	22,  // [22:22] is the sub-list for extension type_name
+	22,  // [22:22] is the sub-list for extension extendee
+	0,   // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_kmsd_iam_v1_iam_service_proto_init() }
@@ -2822,13 +3396,24 @@ func file_kmsd_iam_v1_iam_service_proto_init() {
 	if File_kmsd_iam_v1_iam_service_proto != nil {
 		return
 	}
+	file_kmsd_iam_v1_attachment_proto_init()
+	file_kmsd_iam_v1_explain_proto_init()
+	file_kmsd_iam_v1_finding_proto_init()
+	file_kmsd_iam_v1_group_proto_init()
+	file_kmsd_iam_v1_mfa_proto_init()
+	file_kmsd_iam_v1_oidc_proto_init()
+	file_kmsd_iam_v1_policy_proto_init()
+	file_kmsd_iam_v1_role_proto_init()
+	file_kmsd_iam_v1_simulate_proto_init()
+	file_kmsd_iam_v1_tag_proto_init()
+	file_kmsd_iam_v1_user_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kmsd_iam_v1_iam_service_proto_rawDesc), len(file_kmsd_iam_v1_iam_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   34,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,32 +19,102 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	IAMService_CreateUser_FullMethodName              = "/kmsd.iam.v1.IAMService/CreateUser"
-	IAMService_GetUser_FullMethodName                 = "/kmsd.iam.v1.IAMService/GetUser"
-	IAMService_ListUsers_FullMethodName               = "/kmsd.iam.v1.IAMService/ListUsers"
-	IAMService_DeleteUser_FullMethodName              = "/kmsd.iam.v1.IAMService/DeleteUser"
-	IAMService_CreateAccessKey_FullMethodName         = "/kmsd.iam.v1.IAMService/CreateAccessKey"
-	IAMService_ListAccessKeys_FullMethodName          = "/kmsd.iam.v1.IAMService/ListAccessKeys"
-	IAMService_UpdateAccessKey_FullMethodName         = "/kmsd.iam.v1.IAMService/UpdateAccessKey"
-	IAMService_DeleteAccessKey_FullMethodName         = "/kmsd.iam.v1.IAMService/DeleteAccessKey"
-	IAMService_CreateClientCertificate_FullMethodName = "/kmsd.iam.v1.IAMService/CreateClientCertificate"
-	IAMService_ListClientCertificates_FullMethodName  = "/kmsd.iam.v1.IAMService/ListClientCertificates"
-	IAMService_DeleteClientCertificate_FullMethodName = "/kmsd.iam.v1.IAMService/DeleteClientCertificate"
-	IAMService_PutUserPolicy_FullMethodName           = "/kmsd.iam.v1.IAMService/PutUserPolicy"
-	IAMService_GetUserPolicy_FullMethodName           = "/kmsd.iam.v1.IAMService/GetUserPolicy"
-	IAMService_ListUserPolicies_FullMethodName        = "/kmsd.iam.v1.IAMService/ListUserPolicies"
-	IAMService_DeleteUserPolicy_FullMethodName        = "/kmsd.iam.v1.IAMService/DeleteUserPolicy"
+	IAMService_CreateUser_FullMethodName                              = "/kmsd.iam.v1.IAMService/CreateUser"
+	IAMService_GetUser_FullMethodName                                 = "/kmsd.iam.v1.IAMService/GetUser"
+	IAMService_ListUsers_FullMethodName                               = "/kmsd.iam.v1.IAMService/ListUsers"
+	IAMService_UpdateUser_FullMethodName                              = "/kmsd.iam.v1.IAMService/UpdateUser"
+	IAMService_DeleteUser_FullMethodName                              = "/kmsd.iam.v1.IAMService/DeleteUser"
+	IAMService_TagUser_FullMethodName                                 = "/kmsd.iam.v1.IAMService/TagUser"
+	IAMService_UntagUser_FullMethodName                               = "/kmsd.iam.v1.IAMService/UntagUser"
+	IAMService_ListUserTags_FullMethodName                            = "/kmsd.iam.v1.IAMService/ListUserTags"
+	IAMService_PutUserPermissionsBoundary_FullMethodName              = "/kmsd.iam.v1.IAMService/PutUserPermissionsBoundary"
+	IAMService_DeleteUserPermissionsBoundary_FullMethodName           = "/kmsd.iam.v1.IAMService/DeleteUserPermissionsBoundary"
+	IAMService_CreateAccessKey_FullMethodName                         = "/kmsd.iam.v1.IAMService/CreateAccessKey"
+	IAMService_ListAccessKeys_FullMethodName                          = "/kmsd.iam.v1.IAMService/ListAccessKeys"
+	IAMService_GetAccessKeyLastUsed_FullMethodName                    = "/kmsd.iam.v1.IAMService/GetAccessKeyLastUsed"
+	IAMService_UpdateAccessKey_FullMethodName                         = "/kmsd.iam.v1.IAMService/UpdateAccessKey"
+	IAMService_DeleteAccessKey_FullMethodName                         = "/kmsd.iam.v1.IAMService/DeleteAccessKey"
+	IAMService_CreateClientCertificate_FullMethodName                 = "/kmsd.iam.v1.IAMService/CreateClientCertificate"
+	IAMService_ListClientCertificates_FullMethodName                  = "/kmsd.iam.v1.IAMService/ListClientCertificates"
+	IAMService_DeleteClientCertificate_FullMethodName                 = "/kmsd.iam.v1.IAMService/DeleteClientCertificate"
+	IAMService_PutUserPolicy_FullMethodName                           = "/kmsd.iam.v1.IAMService/PutUserPolicy"
+	IAMService_GetUserPolicy_FullMethodName                           = "/kmsd.iam.v1.IAMService/GetUserPolicy"
+	IAMService_ListUserPolicies_FullMethodName                        = "/kmsd.iam.v1.IAMService/ListUserPolicies"
+	IAMService_DeleteUserPolicy_FullMethodName                        = "/kmsd.iam.v1.IAMService/DeleteUserPolicy"
+	IAMService_AttachUserPolicy_FullMethodName                        = "/kmsd.iam.v1.IAMService/AttachUserPolicy"
+	IAMService_DetachUserPolicy_FullMethodName                        = "/kmsd.iam.v1.IAMService/DetachUserPolicy"
+	IAMService_ListAttachedUserPolicies_FullMethodName                = "/kmsd.iam.v1.IAMService/ListAttachedUserPolicies"
+	IAMService_CreateGroup_FullMethodName                             = "/kmsd.iam.v1.IAMService/CreateGroup"
+	IAMService_GetGroup_FullMethodName                                = "/kmsd.iam.v1.IAMService/GetGroup"
+	IAMService_ListGroups_FullMethodName                              = "/kmsd.iam.v1.IAMService/ListGroups"
+	IAMService_UpdateGroup_FullMethodName                             = "/kmsd.iam.v1.IAMService/UpdateGroup"
+	IAMService_DeleteGroup_FullMethodName                             = "/kmsd.iam.v1.IAMService/DeleteGroup"
+	IAMService_AddUserToGroup_FullMethodName                          = "/kmsd.iam.v1.IAMService/AddUserToGroup"
+	IAMService_RemoveUserFromGroup_FullMethodName                     = "/kmsd.iam.v1.IAMService/RemoveUserFromGroup"
+	IAMService_ListGroupsForUser_FullMethodName                       = "/kmsd.iam.v1.IAMService/ListGroupsForUser"
+	IAMService_PutGroupPolicy_FullMethodName                          = "/kmsd.iam.v1.IAMService/PutGroupPolicy"
+	IAMService_GetGroupPolicy_FullMethodName                          = "/kmsd.iam.v1.IAMService/GetGroupPolicy"
+	IAMService_ListGroupPolicies_FullMethodName                       = "/kmsd.iam.v1.IAMService/ListGroupPolicies"
+	IAMService_DeleteGroupPolicy_FullMethodName                       = "/kmsd.iam.v1.IAMService/DeleteGroupPolicy"
+	IAMService_AttachGroupPolicy_FullMethodName                       = "/kmsd.iam.v1.IAMService/AttachGroupPolicy"
+	IAMService_DetachGroupPolicy_FullMethodName                       = "/kmsd.iam.v1.IAMService/DetachGroupPolicy"
+	IAMService_ListAttachedGroupPolicies_FullMethodName               = "/kmsd.iam.v1.IAMService/ListAttachedGroupPolicies"
+	IAMService_CreatePolicy_FullMethodName                            = "/kmsd.iam.v1.IAMService/CreatePolicy"
+	IAMService_GetPolicy_FullMethodName                               = "/kmsd.iam.v1.IAMService/GetPolicy"
+	IAMService_ListPolicies_FullMethodName                            = "/kmsd.iam.v1.IAMService/ListPolicies"
+	IAMService_DeletePolicy_FullMethodName                            = "/kmsd.iam.v1.IAMService/DeletePolicy"
+	IAMService_CreatePolicyVersion_FullMethodName                     = "/kmsd.iam.v1.IAMService/CreatePolicyVersion"
+	IAMService_GetPolicyVersion_FullMethodName                        = "/kmsd.iam.v1.IAMService/GetPolicyVersion"
+	IAMService_ListPolicyVersions_FullMethodName                      = "/kmsd.iam.v1.IAMService/ListPolicyVersions"
+	IAMService_DeletePolicyVersion_FullMethodName                     = "/kmsd.iam.v1.IAMService/DeletePolicyVersion"
+	IAMService_SetDefaultPolicyVersion_FullMethodName                 = "/kmsd.iam.v1.IAMService/SetDefaultPolicyVersion"
+	IAMService_ListEntitiesForPolicy_FullMethodName                   = "/kmsd.iam.v1.IAMService/ListEntitiesForPolicy"
+	IAMService_CreateRole_FullMethodName                              = "/kmsd.iam.v1.IAMService/CreateRole"
+	IAMService_GetRole_FullMethodName                                 = "/kmsd.iam.v1.IAMService/GetRole"
+	IAMService_ListRoles_FullMethodName                               = "/kmsd.iam.v1.IAMService/ListRoles"
+	IAMService_UpdateRole_FullMethodName                              = "/kmsd.iam.v1.IAMService/UpdateRole"
+	IAMService_DeleteRole_FullMethodName                              = "/kmsd.iam.v1.IAMService/DeleteRole"
+	IAMService_UpdateAssumeRolePolicy_FullMethodName                  = "/kmsd.iam.v1.IAMService/UpdateAssumeRolePolicy"
+	IAMService_TagRole_FullMethodName                                 = "/kmsd.iam.v1.IAMService/TagRole"
+	IAMService_UntagRole_FullMethodName                               = "/kmsd.iam.v1.IAMService/UntagRole"
+	IAMService_ListRoleTags_FullMethodName                            = "/kmsd.iam.v1.IAMService/ListRoleTags"
+	IAMService_PutRolePermissionsBoundary_FullMethodName              = "/kmsd.iam.v1.IAMService/PutRolePermissionsBoundary"
+	IAMService_DeleteRolePermissionsBoundary_FullMethodName           = "/kmsd.iam.v1.IAMService/DeleteRolePermissionsBoundary"
+	IAMService_PutRolePolicy_FullMethodName                           = "/kmsd.iam.v1.IAMService/PutRolePolicy"
+	IAMService_GetRolePolicy_FullMethodName                           = "/kmsd.iam.v1.IAMService/GetRolePolicy"
+	IAMService_ListRolePolicies_FullMethodName                        = "/kmsd.iam.v1.IAMService/ListRolePolicies"
+	IAMService_DeleteRolePolicy_FullMethodName                        = "/kmsd.iam.v1.IAMService/DeleteRolePolicy"
+	IAMService_AttachRolePolicy_FullMethodName                        = "/kmsd.iam.v1.IAMService/AttachRolePolicy"
+	IAMService_DetachRolePolicy_FullMethodName                        = "/kmsd.iam.v1.IAMService/DetachRolePolicy"
+	IAMService_ListAttachedRolePolicies_FullMethodName                = "/kmsd.iam.v1.IAMService/ListAttachedRolePolicies"
+	IAMService_CreateVirtualMFADevice_FullMethodName                  = "/kmsd.iam.v1.IAMService/CreateVirtualMFADevice"
+	IAMService_EnableMFADevice_FullMethodName                         = "/kmsd.iam.v1.IAMService/EnableMFADevice"
+	IAMService_DeactivateMFADevice_FullMethodName                     = "/kmsd.iam.v1.IAMService/DeactivateMFADevice"
+	IAMService_DeleteVirtualMFADevice_FullMethodName                  = "/kmsd.iam.v1.IAMService/DeleteVirtualMFADevice"
+	IAMService_ListMFADevices_FullMethodName                          = "/kmsd.iam.v1.IAMService/ListMFADevices"
+	IAMService_CreateOpenIDConnectProvider_FullMethodName             = "/kmsd.iam.v1.IAMService/CreateOpenIDConnectProvider"
+	IAMService_GetOpenIDConnectProvider_FullMethodName                = "/kmsd.iam.v1.IAMService/GetOpenIDConnectProvider"
+	IAMService_ListOpenIDConnectProviders_FullMethodName              = "/kmsd.iam.v1.IAMService/ListOpenIDConnectProviders"
+	IAMService_UpdateOpenIDConnectProviderKeys_FullMethodName         = "/kmsd.iam.v1.IAMService/UpdateOpenIDConnectProviderKeys"
+	IAMService_AddClientIDToOpenIDConnectProvider_FullMethodName      = "/kmsd.iam.v1.IAMService/AddClientIDToOpenIDConnectProvider"
+	IAMService_RemoveClientIDFromOpenIDConnectProvider_FullMethodName = "/kmsd.iam.v1.IAMService/RemoveClientIDFromOpenIDConnectProvider"
+	IAMService_DeleteOpenIDConnectProvider_FullMethodName             = "/kmsd.iam.v1.IAMService/DeleteOpenIDConnectProvider"
+	IAMService_SimulateCustomPolicy_FullMethodName                    = "/kmsd.iam.v1.IAMService/SimulateCustomPolicy"
+	IAMService_SimulatePrincipalPolicy_FullMethodName                 = "/kmsd.iam.v1.IAMService/SimulatePrincipalPolicy"
+	IAMService_ExplainDecision_FullMethodName                         = "/kmsd.iam.v1.IAMService/ExplainDecision"
 )
 
 // IAMServiceClient is the client API for IAMService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// IAMService manages the users of the caller's account, their credentials and their policies. Each operation needs
-// the permission iam:<its name> on the user.
+// IAMService manages the users, groups, roles, managed policies, MFA devices and identity providers of the caller's
+// account, and explains what policies come to. Each operation needs the permission iam:<its name> on what it names,
+// ExplainDecision needs authz:ExplainDecision.
 //
 // Lists come in pages: max_items is the largest number of entries wanted, 1 to 1000, 0 for 100; when is_truncated is
-// true, marker of the reply is the marker of the next page.
+// true, marker of the reply is the marker of the next page. A list whose request has no marker comes
+// whole: quotas keep it short.
 type IAMServiceClient interface {
 	// CreateUser makes a user without credentials and policies.
 	CreateUser(ctx context.Context, in *CreateUserRequest, opts ...grpc.CallOption) (*CreateUserResponse, error)
@@ -52,13 +122,28 @@ type IAMServiceClient interface {
 	GetUser(ctx context.Context, in *GetUserRequest, opts ...grpc.CallOption) (*GetUserResponse, error)
 	// ListUsers lists users in the order of their names.
 	ListUsers(ctx context.Context, in *ListUsersRequest, opts ...grpc.CallOption) (*ListUsersResponse, error)
-	// DeleteUser removes a user that has neither credentials nor policies. One of the same name made later is another
-	// user, and is not trusted where this one was.
+	// UpdateUser gives a user another name or path.
+	UpdateUser(ctx context.Context, in *UpdateUserRequest, opts ...grpc.CallOption) (*UpdateUserResponse, error)
+	// DeleteUser removes a user that has neither credentials, MFA devices nor policies and is in no group. One of the
+	// same name made later is another user, and is not trusted where this one was.
 	DeleteUser(ctx context.Context, in *DeleteUserRequest, opts ...grpc.CallOption) (*DeleteUserResponse, error)
+	// TagUser adds tags to a user, or changes them.
+	TagUser(ctx context.Context, in *TagUserRequest, opts ...grpc.CallOption) (*TagUserResponse, error)
+	// UntagUser removes tags from a user.
+	UntagUser(ctx context.Context, in *UntagUserRequest, opts ...grpc.CallOption) (*UntagUserResponse, error)
+	// ListUserTags lists the tags of a user.
+	ListUserTags(ctx context.Context, in *ListUserTagsRequest, opts ...grpc.CallOption) (*ListUserTagsResponse, error)
+	// PutUserPermissionsBoundary sets or replaces the permissions boundary of a user.
+	PutUserPermissionsBoundary(ctx context.Context, in *PutUserPermissionsBoundaryRequest, opts ...grpc.CallOption) (*PutUserPermissionsBoundaryResponse, error)
+	// DeleteUserPermissionsBoundary removes the permissions boundary of a user: then only its policies say what it
+	// may do.
+	DeleteUserPermissionsBoundary(ctx context.Context, in *DeleteUserPermissionsBoundaryRequest, opts ...grpc.CallOption) (*DeleteUserPermissionsBoundaryResponse, error)
 	// CreateAccessKey makes an access key. The secret is in this reply and nowhere else, ever. At most two a user.
 	CreateAccessKey(ctx context.Context, in *CreateAccessKeyRequest, opts ...grpc.CallOption) (*CreateAccessKeyResponse, error)
 	// ListAccessKeys lists a user's access keys, without secrets.
 	ListAccessKeys(ctx context.Context, in *ListAccessKeysRequest, opts ...grpc.CallOption) (*ListAccessKeysResponse, error)
+	// GetAccessKeyLastUsed tells when an access key was last used.
+	GetAccessKeyLastUsed(ctx context.Context, in *GetAccessKeyLastUsedRequest, opts ...grpc.CallOption) (*GetAccessKeyLastUsedResponse, error)
 	// UpdateAccessKey makes an access key active or inactive.
 	UpdateAccessKey(ctx context.Context, in *UpdateAccessKeyRequest, opts ...grpc.CallOption) (*UpdateAccessKeyResponse, error)
 	// DeleteAccessKey removes an access key.
@@ -77,6 +162,134 @@ type IAMServiceClient interface {
 	ListUserPolicies(ctx context.Context, in *ListUserPoliciesRequest, opts ...grpc.CallOption) (*ListUserPoliciesResponse, error)
 	// DeleteUserPolicy removes an inline policy of a user.
 	DeleteUserPolicy(ctx context.Context, in *DeleteUserPolicyRequest, opts ...grpc.CallOption) (*DeleteUserPolicyResponse, error)
+	// AttachUserPolicy attaches a managed policy to a user, at most ten. One that is attached is no error.
+	AttachUserPolicy(ctx context.Context, in *AttachUserPolicyRequest, opts ...grpc.CallOption) (*AttachUserPolicyResponse, error)
+	// DetachUserPolicy detaches a managed policy from a user.
+	DetachUserPolicy(ctx context.Context, in *DetachUserPolicyRequest, opts ...grpc.CallOption) (*DetachUserPolicyResponse, error)
+	// ListAttachedUserPolicies lists the managed policies of a user.
+	ListAttachedUserPolicies(ctx context.Context, in *ListAttachedUserPoliciesRequest, opts ...grpc.CallOption) (*ListAttachedUserPoliciesResponse, error)
+	// CreateGroup makes a group without users and policies.
+	CreateGroup(ctx context.Context, in *CreateGroupRequest, opts ...grpc.CallOption) (*CreateGroupResponse, error)
+	// GetGroup returns a group and its users.
+	GetGroup(ctx context.Context, in *GetGroupRequest, opts ...grpc.CallOption) (*GetGroupResponse, error)
+	// ListGroups lists groups in the order of their names.
+	ListGroups(ctx context.Context, in *ListGroupsRequest, opts ...grpc.CallOption) (*ListGroupsResponse, error)
+	// UpdateGroup gives a group another name or path.
+	UpdateGroup(ctx context.Context, in *UpdateGroupRequest, opts ...grpc.CallOption) (*UpdateGroupResponse, error)
+	// DeleteGroup removes a group that has neither users nor policies.
+	DeleteGroup(ctx context.Context, in *DeleteGroupRequest, opts ...grpc.CallOption) (*DeleteGroupResponse, error)
+	// AddUserToGroup adds a user to a group. A user is in at most ten.
+	AddUserToGroup(ctx context.Context, in *AddUserToGroupRequest, opts ...grpc.CallOption) (*AddUserToGroupResponse, error)
+	// RemoveUserFromGroup removes a user from a group.
+	RemoveUserFromGroup(ctx context.Context, in *RemoveUserFromGroupRequest, opts ...grpc.CallOption) (*RemoveUserFromGroupResponse, error)
+	// ListGroupsForUser lists the groups of a user.
+	ListGroupsForUser(ctx context.Context, in *ListGroupsForUserRequest, opts ...grpc.CallOption) (*ListGroupsForUserResponse, error)
+	// PutGroupPolicy adds or replaces an inline policy of a group.
+	PutGroupPolicy(ctx context.Context, in *PutGroupPolicyRequest, opts ...grpc.CallOption) (*PutGroupPolicyResponse, error)
+	// GetGroupPolicy returns an inline policy of a group.
+	GetGroupPolicy(ctx context.Context, in *GetGroupPolicyRequest, opts ...grpc.CallOption) (*GetGroupPolicyResponse, error)
+	// ListGroupPolicies lists the names of a group's inline policies.
+	ListGroupPolicies(ctx context.Context, in *ListGroupPoliciesRequest, opts ...grpc.CallOption) (*ListGroupPoliciesResponse, error)
+	// DeleteGroupPolicy removes an inline policy of a group.
+	DeleteGroupPolicy(ctx context.Context, in *DeleteGroupPolicyRequest, opts ...grpc.CallOption) (*DeleteGroupPolicyResponse, error)
+	// AttachGroupPolicy attaches a managed policy to a group, at most ten. One that is attached is no error.
+	AttachGroupPolicy(ctx context.Context, in *AttachGroupPolicyRequest, opts ...grpc.CallOption) (*AttachGroupPolicyResponse, error)
+	// DetachGroupPolicy detaches a managed policy from a group.
+	DetachGroupPolicy(ctx context.Context, in *DetachGroupPolicyRequest, opts ...grpc.CallOption) (*DetachGroupPolicyResponse, error)
+	// ListAttachedGroupPolicies lists the managed policies of a group.
+	ListAttachedGroupPolicies(ctx context.Context, in *ListAttachedGroupPoliciesRequest, opts ...grpc.CallOption) (*ListAttachedGroupPoliciesResponse, error)
+	// CreatePolicy makes a managed policy, with its first version.
+	CreatePolicy(ctx context.Context, in *CreatePolicyRequest, opts ...grpc.CallOption) (*CreatePolicyResponse, error)
+	// GetPolicy returns a managed policy, without its document.
+	GetPolicy(ctx context.Context, in *GetPolicyRequest, opts ...grpc.CallOption) (*GetPolicyResponse, error)
+	// ListPolicies lists managed policies in the order of their names.
+	ListPolicies(ctx context.Context, in *ListPoliciesRequest, opts ...grpc.CallOption) (*ListPoliciesResponse, error)
+	// DeletePolicy removes a managed policy that is used nowhere and has no version but the one in force.
+	DeletePolicy(ctx context.Context, in *DeletePolicyRequest, opts ...grpc.CallOption) (*DeletePolicyResponse, error)
+	// CreatePolicyVersion adds a version to a managed policy. At most five a policy.
+	CreatePolicyVersion(ctx context.Context, in *CreatePolicyVersionRequest, opts ...grpc.CallOption) (*CreatePolicyVersionResponse, error)
+	// GetPolicyVersion returns a version of a managed policy, with its document.
+	GetPolicyVersion(ctx context.Context, in *GetPolicyVersionRequest, opts ...grpc.CallOption) (*GetPolicyVersionResponse, error)
+	// ListPolicyVersions lists the versions of a managed policy, without documents.
+	ListPolicyVersions(ctx context.Context, in *ListPolicyVersionsRequest, opts ...grpc.CallOption) (*ListPolicyVersionsResponse, error)
+	// DeletePolicyVersion removes a version of a managed policy that is not in force.
+	DeletePolicyVersion(ctx context.Context, in *DeletePolicyVersionRequest, opts ...grpc.CallOption) (*DeletePolicyVersionResponse, error)
+	// SetDefaultPolicyVersion puts a version of a managed policy in force, at once and wherever the policy is used.
+	SetDefaultPolicyVersion(ctx context.Context, in *SetDefaultPolicyVersionRequest, opts ...grpc.CallOption) (*SetDefaultPolicyVersionResponse, error)
+	// ListEntitiesForPolicy lists the users, groups and roles that use a managed policy.
+	ListEntitiesForPolicy(ctx context.Context, in *ListEntitiesForPolicyRequest, opts ...grpc.CallOption) (*ListEntitiesForPolicyResponse, error)
+	// CreateRole makes a role without policies but its trust policy.
+	CreateRole(ctx context.Context, in *CreateRoleRequest, opts ...grpc.CallOption) (*CreateRoleResponse, error)
+	// GetRole returns a role.
+	GetRole(ctx context.Context, in *GetRoleRequest, opts ...grpc.CallOption) (*GetRoleResponse, error)
+	// ListRoles lists roles in the order of their names.
+	ListRoles(ctx context.Context, in *ListRolesRequest, opts ...grpc.CallOption) (*ListRolesResponse, error)
+	// UpdateRole changes the description of a role, and how long its sessions can be.
+	UpdateRole(ctx context.Context, in *UpdateRoleRequest, opts ...grpc.CallOption) (*UpdateRoleResponse, error)
+	// DeleteRole removes a role that has no policies. Its sessions end at once. One of the same name made later is
+	// another role, and is not trusted where this one was.
+	DeleteRole(ctx context.Context, in *DeleteRoleRequest, opts ...grpc.CallOption) (*DeleteRoleResponse, error)
+	// UpdateAssumeRolePolicy replaces the trust policy of a role.
+	UpdateAssumeRolePolicy(ctx context.Context, in *UpdateAssumeRolePolicyRequest, opts ...grpc.CallOption) (*UpdateAssumeRolePolicyResponse, error)
+	// TagRole adds tags to a role, or changes them.
+	TagRole(ctx context.Context, in *TagRoleRequest, opts ...grpc.CallOption) (*TagRoleResponse, error)
+	// UntagRole removes tags from a role.
+	UntagRole(ctx context.Context, in *UntagRoleRequest, opts ...grpc.CallOption) (*UntagRoleResponse, error)
+	// ListRoleTags lists the tags of a role.
+	ListRoleTags(ctx context.Context, in *ListRoleTagsRequest, opts ...grpc.CallOption) (*ListRoleTagsResponse, error)
+	// PutRolePermissionsBoundary sets or replaces the permissions boundary of a role.
+	PutRolePermissionsBoundary(ctx context.Context, in *PutRolePermissionsBoundaryRequest, opts ...grpc.CallOption) (*PutRolePermissionsBoundaryResponse, error)
+	// DeleteRolePermissionsBoundary removes the permissions boundary of a role: then only its policies say what it
+	// may do.
+	DeleteRolePermissionsBoundary(ctx context.Context, in *DeleteRolePermissionsBoundaryRequest, opts ...grpc.CallOption) (*DeleteRolePermissionsBoundaryResponse, error)
+	// PutRolePolicy adds or replaces an inline policy of a role.
+	PutRolePolicy(ctx context.Context, in *PutRolePolicyRequest, opts ...grpc.CallOption) (*PutRolePolicyResponse, error)
+	// GetRolePolicy returns an inline policy of a role.
+	GetRolePolicy(ctx context.Context, in *GetRolePolicyRequest, opts ...grpc.CallOption) (*GetRolePolicyResponse, error)
+	// ListRolePolicies lists the names of a role's inline policies.
+	ListRolePolicies(ctx context.Context, in *ListRolePoliciesRequest, opts ...grpc.CallOption) (*ListRolePoliciesResponse, error)
+	// DeleteRolePolicy removes an inline policy of a role.
+	DeleteRolePolicy(ctx context.Context, in *DeleteRolePolicyRequest, opts ...grpc.CallOption) (*DeleteRolePolicyResponse, error)
+	// AttachRolePolicy attaches a managed policy to a role, at most ten. One that is attached is no error.
+	AttachRolePolicy(ctx context.Context, in *AttachRolePolicyRequest, opts ...grpc.CallOption) (*AttachRolePolicyResponse, error)
+	// DetachRolePolicy detaches a managed policy from a role.
+	DetachRolePolicy(ctx context.Context, in *DetachRolePolicyRequest, opts ...grpc.CallOption) (*DetachRolePolicyResponse, error)
+	// ListAttachedRolePolicies lists the managed policies of a role.
+	ListAttachedRolePolicies(ctx context.Context, in *ListAttachedRolePoliciesRequest, opts ...grpc.CallOption) (*ListAttachedRolePoliciesResponse, error)
+	// CreateVirtualMFADevice makes a virtual MFA device that is nobody's. Its secret is in this reply and nowhere
+	// else, ever.
+	CreateVirtualMFADevice(ctx context.Context, in *CreateVirtualMFADeviceRequest, opts ...grpc.CallOption) (*CreateVirtualMFADeviceResponse, error)
+	// EnableMFADevice gives an MFA device to a user. At most eight a user.
+	EnableMFADevice(ctx context.Context, in *EnableMFADeviceRequest, opts ...grpc.CallOption) (*EnableMFADeviceResponse, error)
+	// DeactivateMFADevice takes an MFA device from a user. The device stays, and is nobody's.
+	DeactivateMFADevice(ctx context.Context, in *DeactivateMFADeviceRequest, opts ...grpc.CallOption) (*DeactivateMFADeviceResponse, error)
+	// DeleteVirtualMFADevice removes an MFA device that is nobody's.
+	DeleteVirtualMFADevice(ctx context.Context, in *DeleteVirtualMFADeviceRequest, opts ...grpc.CallOption) (*DeleteVirtualMFADeviceResponse, error)
+	// ListMFADevices lists a user's MFA devices.
+	ListMFADevices(ctx context.Context, in *ListMFADevicesRequest, opts ...grpc.CallOption) (*ListMFADevicesResponse, error)
+	// CreateOpenIDConnectProvider makes an identity provider whose tokens AssumeRoleWithWebIdentity accepts where a
+	// role trusts it. At most 100 an account.
+	CreateOpenIDConnectProvider(ctx context.Context, in *CreateOpenIDConnectProviderRequest, opts ...grpc.CallOption) (*CreateOpenIDConnectProviderResponse, error)
+	// GetOpenIDConnectProvider returns an identity provider.
+	GetOpenIDConnectProvider(ctx context.Context, in *GetOpenIDConnectProviderRequest, opts ...grpc.CallOption) (*GetOpenIDConnectProviderResponse, error)
+	// ListOpenIDConnectProviders lists the identity providers.
+	ListOpenIDConnectProviders(ctx context.Context, in *ListOpenIDConnectProvidersRequest, opts ...grpc.CallOption) (*ListOpenIDConnectProvidersResponse, error)
+	// UpdateOpenIDConnectProviderKeys replaces the public keys of an identity provider.
+	UpdateOpenIDConnectProviderKeys(ctx context.Context, in *UpdateOpenIDConnectProviderKeysRequest, opts ...grpc.CallOption) (*UpdateOpenIDConnectProviderKeysResponse, error)
+	// AddClientIDToOpenIDConnectProvider lets an identity provider's tokens be for another audience.
+	AddClientIDToOpenIDConnectProvider(ctx context.Context, in *AddClientIDToOpenIDConnectProviderRequest, opts ...grpc.CallOption) (*AddClientIDToOpenIDConnectProviderResponse, error)
+	// RemoveClientIDFromOpenIDConnectProvider refuses an identity provider's tokens for an audience.
+	RemoveClientIDFromOpenIDConnectProvider(ctx context.Context, in *RemoveClientIDFromOpenIDConnectProviderRequest, opts ...grpc.CallOption) (*RemoveClientIDFromOpenIDConnectProviderResponse, error)
+	// DeleteOpenIDConnectProvider removes an identity provider. Roles that trust it stay.
+	DeleteOpenIDConnectProvider(ctx context.Context, in *DeleteOpenIDConnectProviderRequest, opts ...grpc.CallOption) (*DeleteOpenIDConnectProviderResponse, error)
+	// SimulateCustomPolicy evaluates policies that are given, on requests that are given. It reads nothing that is
+	// stored.
+	SimulateCustomPolicy(ctx context.Context, in *SimulateCustomPolicyRequest, opts ...grpc.CallOption) (*SimulateCustomPolicyResponse, error)
+	// SimulatePrincipalPolicy evaluates the policies of an identity on requests that are given. It does nothing else.
+	SimulatePrincipalPolicy(ctx context.Context, in *SimulatePrincipalPolicyRequest, opts ...grpc.CallOption) (*SimulatePrincipalPolicyResponse, error)
+	// ExplainDecision tells why a request in the caller's account was denied, statement by statement. Denials are
+	// kept for a day, the last 65536 of them, and not over a restart.
+	ExplainDecision(ctx context.Context, in *ExplainDecisionRequest, opts ...grpc.CallOption) (*ExplainDecisionResponse, error)
 }
 
 type iAMServiceClient struct {
@@ -117,10 +330,70 @@ func (c *iAMServiceClient) ListUsers(ctx context.Context, in *ListUsersRequest, 
 	return out, nil
 }
 
+func (c *iAMServiceClient) UpdateUser(ctx context.Context, in *UpdateUserRequest, opts ...grpc.CallOption) (*UpdateUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UpdateUserResponse)
+	err := c.cc.Invoke(ctx, IAMService_UpdateUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *iAMServiceClient) DeleteUser(ctx context.Context, in *DeleteUserRequest, opts ...grpc.CallOption) (*DeleteUserResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeleteUserResponse)
 	err := c.cc.Invoke(ctx, IAMService_DeleteUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) TagUser(ctx context.Context, in *TagUserRequest, opts ...grpc.CallOption) (*TagUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TagUserResponse)
+	err := c.cc.Invoke(ctx, IAMService_TagUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) UntagUser(ctx context.Context, in *UntagUserRequest, opts ...grpc.CallOption) (*UntagUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UntagUserResponse)
+	err := c.cc.Invoke(ctx, IAMService_UntagUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) ListUserTags(ctx context.Context, in *ListUserTagsRequest, opts ...grpc.CallOption) (*ListUserTagsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListUserTagsResponse)
+	err := c.cc.Invoke(ctx, IAMService_ListUserTags_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) PutUserPermissionsBoundary(ctx context.Context, in *PutUserPermissionsBoundaryRequest, opts ...grpc.CallOption) (*PutUserPermissionsBoundaryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PutUserPermissionsBoundaryResponse)
+	err := c.cc.Invoke(ctx, IAMService_PutUserPermissionsBoundary_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) DeleteUserPermissionsBoundary(ctx context.Context, in *DeleteUserPermissionsBoundaryRequest, opts ...grpc.CallOption) (*DeleteUserPermissionsBoundaryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteUserPermissionsBoundaryResponse)
+	err := c.cc.Invoke(ctx, IAMService_DeleteUserPermissionsBoundary_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +414,16 @@ func (c *iAMServiceClient) ListAccessKeys(ctx context.Context, in *ListAccessKey
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListAccessKeysResponse)
 	err := c.cc.Invoke(ctx, IAMService_ListAccessKeys_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) GetAccessKeyLastUsed(ctx context.Context, in *GetAccessKeyLastUsedRequest, opts ...grpc.CallOption) (*GetAccessKeyLastUsedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetAccessKeyLastUsedResponse)
+	err := c.cc.Invoke(ctx, IAMService_GetAccessKeyLastUsed_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -237,15 +520,627 @@ func (c *iAMServiceClient) DeleteUserPolicy(ctx context.Context, in *DeleteUserP
 	return out, nil
 }
 
+func (c *iAMServiceClient) AttachUserPolicy(ctx context.Context, in *AttachUserPolicyRequest, opts ...grpc.CallOption) (*AttachUserPolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AttachUserPolicyResponse)
+	err := c.cc.Invoke(ctx, IAMService_AttachUserPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) DetachUserPolicy(ctx context.Context, in *DetachUserPolicyRequest, opts ...grpc.CallOption) (*DetachUserPolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DetachUserPolicyResponse)
+	err := c.cc.Invoke(ctx, IAMService_DetachUserPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) ListAttachedUserPolicies(ctx context.Context, in *ListAttachedUserPoliciesRequest, opts ...grpc.CallOption) (*ListAttachedUserPoliciesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAttachedUserPoliciesResponse)
+	err := c.cc.Invoke(ctx, IAMService_ListAttachedUserPolicies_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) CreateGroup(ctx context.Context, in *CreateGroupRequest, opts ...grpc.CallOption) (*CreateGroupResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateGroupResponse)
+	err := c.cc.Invoke(ctx, IAMService_CreateGroup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) GetGroup(ctx context.Context, in *GetGroupRequest, opts ...grpc.CallOption) (*GetGroupResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetGroupResponse)
+	err := c.cc.Invoke(ctx, IAMService_GetGroup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) ListGroups(ctx context.Context, in *ListGroupsRequest, opts ...grpc.CallOption) (*ListGroupsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListGroupsResponse)
+	err := c.cc.Invoke(ctx, IAMService_ListGroups_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) UpdateGroup(ctx context.Context, in *UpdateGroupRequest, opts ...grpc.CallOption) (*UpdateGroupResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UpdateGroupResponse)
+	err := c.cc.Invoke(ctx, IAMService_UpdateGroup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) DeleteGroup(ctx context.Context, in *DeleteGroupRequest, opts ...grpc.CallOption) (*DeleteGroupResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteGroupResponse)
+	err := c.cc.Invoke(ctx, IAMService_DeleteGroup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) AddUserToGroup(ctx context.Context, in *AddUserToGroupRequest, opts ...grpc.CallOption) (*AddUserToGroupResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AddUserToGroupResponse)
+	err := c.cc.Invoke(ctx, IAMService_AddUserToGroup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) RemoveUserFromGroup(ctx context.Context, in *RemoveUserFromGroupRequest, opts ...grpc.CallOption) (*RemoveUserFromGroupResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveUserFromGroupResponse)
+	err := c.cc.Invoke(ctx, IAMService_RemoveUserFromGroup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) ListGroupsForUser(ctx context.Context, in *ListGroupsForUserRequest, opts ...grpc.CallOption) (*ListGroupsForUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListGroupsForUserResponse)
+	err := c.cc.Invoke(ctx, IAMService_ListGroupsForUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) PutGroupPolicy(ctx context.Context, in *PutGroupPolicyRequest, opts ...grpc.CallOption) (*PutGroupPolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PutGroupPolicyResponse)
+	err := c.cc.Invoke(ctx, IAMService_PutGroupPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) GetGroupPolicy(ctx context.Context, in *GetGroupPolicyRequest, opts ...grpc.CallOption) (*GetGroupPolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetGroupPolicyResponse)
+	err := c.cc.Invoke(ctx, IAMService_GetGroupPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) ListGroupPolicies(ctx context.Context, in *ListGroupPoliciesRequest, opts ...grpc.CallOption) (*ListGroupPoliciesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListGroupPoliciesResponse)
+	err := c.cc.Invoke(ctx, IAMService_ListGroupPolicies_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) DeleteGroupPolicy(ctx context.Context, in *DeleteGroupPolicyRequest, opts ...grpc.CallOption) (*DeleteGroupPolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteGroupPolicyResponse)
+	err := c.cc.Invoke(ctx, IAMService_DeleteGroupPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) AttachGroupPolicy(ctx context.Context, in *AttachGroupPolicyRequest, opts ...grpc.CallOption) (*AttachGroupPolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AttachGroupPolicyResponse)
+	err := c.cc.Invoke(ctx, IAMService_AttachGroupPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) DetachGroupPolicy(ctx context.Context, in *DetachGroupPolicyRequest, opts ...grpc.CallOption) (*DetachGroupPolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DetachGroupPolicyResponse)
+	err := c.cc.Invoke(ctx, IAMService_DetachGroupPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) ListAttachedGroupPolicies(ctx context.Context, in *ListAttachedGroupPoliciesRequest, opts ...grpc.CallOption) (*ListAttachedGroupPoliciesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAttachedGroupPoliciesResponse)
+	err := c.cc.Invoke(ctx, IAMService_ListAttachedGroupPolicies_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) CreatePolicy(ctx context.Context, in *CreatePolicyRequest, opts ...grpc.CallOption) (*CreatePolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreatePolicyResponse)
+	err := c.cc.Invoke(ctx, IAMService_CreatePolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) GetPolicy(ctx context.Context, in *GetPolicyRequest, opts ...grpc.CallOption) (*GetPolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetPolicyResponse)
+	err := c.cc.Invoke(ctx, IAMService_GetPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) ListPolicies(ctx context.Context, in *ListPoliciesRequest, opts ...grpc.CallOption) (*ListPoliciesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListPoliciesResponse)
+	err := c.cc.Invoke(ctx, IAMService_ListPolicies_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) DeletePolicy(ctx context.Context, in *DeletePolicyRequest, opts ...grpc.CallOption) (*DeletePolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeletePolicyResponse)
+	err := c.cc.Invoke(ctx, IAMService_DeletePolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) CreatePolicyVersion(ctx context.Context, in *CreatePolicyVersionRequest, opts ...grpc.CallOption) (*CreatePolicyVersionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreatePolicyVersionResponse)
+	err := c.cc.Invoke(ctx, IAMService_CreatePolicyVersion_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) GetPolicyVersion(ctx context.Context, in *GetPolicyVersionRequest, opts ...grpc.CallOption) (*GetPolicyVersionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetPolicyVersionResponse)
+	err := c.cc.Invoke(ctx, IAMService_GetPolicyVersion_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) ListPolicyVersions(ctx context.Context, in *ListPolicyVersionsRequest, opts ...grpc.CallOption) (*ListPolicyVersionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListPolicyVersionsResponse)
+	err := c.cc.Invoke(ctx, IAMService_ListPolicyVersions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) DeletePolicyVersion(ctx context.Context, in *DeletePolicyVersionRequest, opts ...grpc.CallOption) (*DeletePolicyVersionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeletePolicyVersionResponse)
+	err := c.cc.Invoke(ctx, IAMService_DeletePolicyVersion_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) SetDefaultPolicyVersion(ctx context.Context, in *SetDefaultPolicyVersionRequest, opts ...grpc.CallOption) (*SetDefaultPolicyVersionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetDefaultPolicyVersionResponse)
+	err := c.cc.Invoke(ctx, IAMService_SetDefaultPolicyVersion_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) ListEntitiesForPolicy(ctx context.Context, in *ListEntitiesForPolicyRequest, opts ...grpc.CallOption) (*ListEntitiesForPolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListEntitiesForPolicyResponse)
+	err := c.cc.Invoke(ctx, IAMService_ListEntitiesForPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) CreateRole(ctx context.Context, in *CreateRoleRequest, opts ...grpc.CallOption) (*CreateRoleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateRoleResponse)
+	err := c.cc.Invoke(ctx, IAMService_CreateRole_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) GetRole(ctx context.Context, in *GetRoleRequest, opts ...grpc.CallOption) (*GetRoleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRoleResponse)
+	err := c.cc.Invoke(ctx, IAMService_GetRole_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) ListRoles(ctx context.Context, in *ListRolesRequest, opts ...grpc.CallOption) (*ListRolesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRolesResponse)
+	err := c.cc.Invoke(ctx, IAMService_ListRoles_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) UpdateRole(ctx context.Context, in *UpdateRoleRequest, opts ...grpc.CallOption) (*UpdateRoleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UpdateRoleResponse)
+	err := c.cc.Invoke(ctx, IAMService_UpdateRole_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) DeleteRole(ctx context.Context, in *DeleteRoleRequest, opts ...grpc.CallOption) (*DeleteRoleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteRoleResponse)
+	err := c.cc.Invoke(ctx, IAMService_DeleteRole_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) UpdateAssumeRolePolicy(ctx context.Context, in *UpdateAssumeRolePolicyRequest, opts ...grpc.CallOption) (*UpdateAssumeRolePolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UpdateAssumeRolePolicyResponse)
+	err := c.cc.Invoke(ctx, IAMService_UpdateAssumeRolePolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) TagRole(ctx context.Context, in *TagRoleRequest, opts ...grpc.CallOption) (*TagRoleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TagRoleResponse)
+	err := c.cc.Invoke(ctx, IAMService_TagRole_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) UntagRole(ctx context.Context, in *UntagRoleRequest, opts ...grpc.CallOption) (*UntagRoleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UntagRoleResponse)
+	err := c.cc.Invoke(ctx, IAMService_UntagRole_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) ListRoleTags(ctx context.Context, in *ListRoleTagsRequest, opts ...grpc.CallOption) (*ListRoleTagsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRoleTagsResponse)
+	err := c.cc.Invoke(ctx, IAMService_ListRoleTags_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) PutRolePermissionsBoundary(ctx context.Context, in *PutRolePermissionsBoundaryRequest, opts ...grpc.CallOption) (*PutRolePermissionsBoundaryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PutRolePermissionsBoundaryResponse)
+	err := c.cc.Invoke(ctx, IAMService_PutRolePermissionsBoundary_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) DeleteRolePermissionsBoundary(ctx context.Context, in *DeleteRolePermissionsBoundaryRequest, opts ...grpc.CallOption) (*DeleteRolePermissionsBoundaryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteRolePermissionsBoundaryResponse)
+	err := c.cc.Invoke(ctx, IAMService_DeleteRolePermissionsBoundary_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) PutRolePolicy(ctx context.Context, in *PutRolePolicyRequest, opts ...grpc.CallOption) (*PutRolePolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PutRolePolicyResponse)
+	err := c.cc.Invoke(ctx, IAMService_PutRolePolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) GetRolePolicy(ctx context.Context, in *GetRolePolicyRequest, opts ...grpc.CallOption) (*GetRolePolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRolePolicyResponse)
+	err := c.cc.Invoke(ctx, IAMService_GetRolePolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) ListRolePolicies(ctx context.Context, in *ListRolePoliciesRequest, opts ...grpc.CallOption) (*ListRolePoliciesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRolePoliciesResponse)
+	err := c.cc.Invoke(ctx, IAMService_ListRolePolicies_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) DeleteRolePolicy(ctx context.Context, in *DeleteRolePolicyRequest, opts ...grpc.CallOption) (*DeleteRolePolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteRolePolicyResponse)
+	err := c.cc.Invoke(ctx, IAMService_DeleteRolePolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) AttachRolePolicy(ctx context.Context, in *AttachRolePolicyRequest, opts ...grpc.CallOption) (*AttachRolePolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AttachRolePolicyResponse)
+	err := c.cc.Invoke(ctx, IAMService_AttachRolePolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) DetachRolePolicy(ctx context.Context, in *DetachRolePolicyRequest, opts ...grpc.CallOption) (*DetachRolePolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DetachRolePolicyResponse)
+	err := c.cc.Invoke(ctx, IAMService_DetachRolePolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) ListAttachedRolePolicies(ctx context.Context, in *ListAttachedRolePoliciesRequest, opts ...grpc.CallOption) (*ListAttachedRolePoliciesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAttachedRolePoliciesResponse)
+	err := c.cc.Invoke(ctx, IAMService_ListAttachedRolePolicies_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) CreateVirtualMFADevice(ctx context.Context, in *CreateVirtualMFADeviceRequest, opts ...grpc.CallOption) (*CreateVirtualMFADeviceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateVirtualMFADeviceResponse)
+	err := c.cc.Invoke(ctx, IAMService_CreateVirtualMFADevice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) EnableMFADevice(ctx context.Context, in *EnableMFADeviceRequest, opts ...grpc.CallOption) (*EnableMFADeviceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EnableMFADeviceResponse)
+	err := c.cc.Invoke(ctx, IAMService_EnableMFADevice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) DeactivateMFADevice(ctx context.Context, in *DeactivateMFADeviceRequest, opts ...grpc.CallOption) (*DeactivateMFADeviceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeactivateMFADeviceResponse)
+	err := c.cc.Invoke(ctx, IAMService_DeactivateMFADevice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) DeleteVirtualMFADevice(ctx context.Context, in *DeleteVirtualMFADeviceRequest, opts ...grpc.CallOption) (*DeleteVirtualMFADeviceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteVirtualMFADeviceResponse)
+	err := c.cc.Invoke(ctx, IAMService_DeleteVirtualMFADevice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) ListMFADevices(ctx context.Context, in *ListMFADevicesRequest, opts ...grpc.CallOption) (*ListMFADevicesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListMFADevicesResponse)
+	err := c.cc.Invoke(ctx, IAMService_ListMFADevices_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) CreateOpenIDConnectProvider(ctx context.Context, in *CreateOpenIDConnectProviderRequest, opts ...grpc.CallOption) (*CreateOpenIDConnectProviderResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateOpenIDConnectProviderResponse)
+	err := c.cc.Invoke(ctx, IAMService_CreateOpenIDConnectProvider_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) GetOpenIDConnectProvider(ctx context.Context, in *GetOpenIDConnectProviderRequest, opts ...grpc.CallOption) (*GetOpenIDConnectProviderResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetOpenIDConnectProviderResponse)
+	err := c.cc.Invoke(ctx, IAMService_GetOpenIDConnectProvider_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) ListOpenIDConnectProviders(ctx context.Context, in *ListOpenIDConnectProvidersRequest, opts ...grpc.CallOption) (*ListOpenIDConnectProvidersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListOpenIDConnectProvidersResponse)
+	err := c.cc.Invoke(ctx, IAMService_ListOpenIDConnectProviders_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) UpdateOpenIDConnectProviderKeys(ctx context.Context, in *UpdateOpenIDConnectProviderKeysRequest, opts ...grpc.CallOption) (*UpdateOpenIDConnectProviderKeysResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UpdateOpenIDConnectProviderKeysResponse)
+	err := c.cc.Invoke(ctx, IAMService_UpdateOpenIDConnectProviderKeys_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) AddClientIDToOpenIDConnectProvider(ctx context.Context, in *AddClientIDToOpenIDConnectProviderRequest, opts ...grpc.CallOption) (*AddClientIDToOpenIDConnectProviderResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AddClientIDToOpenIDConnectProviderResponse)
+	err := c.cc.Invoke(ctx, IAMService_AddClientIDToOpenIDConnectProvider_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) RemoveClientIDFromOpenIDConnectProvider(ctx context.Context, in *RemoveClientIDFromOpenIDConnectProviderRequest, opts ...grpc.CallOption) (*RemoveClientIDFromOpenIDConnectProviderResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveClientIDFromOpenIDConnectProviderResponse)
+	err := c.cc.Invoke(ctx, IAMService_RemoveClientIDFromOpenIDConnectProvider_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) DeleteOpenIDConnectProvider(ctx context.Context, in *DeleteOpenIDConnectProviderRequest, opts ...grpc.CallOption) (*DeleteOpenIDConnectProviderResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteOpenIDConnectProviderResponse)
+	err := c.cc.Invoke(ctx, IAMService_DeleteOpenIDConnectProvider_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) SimulateCustomPolicy(ctx context.Context, in *SimulateCustomPolicyRequest, opts ...grpc.CallOption) (*SimulateCustomPolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SimulateCustomPolicyResponse)
+	err := c.cc.Invoke(ctx, IAMService_SimulateCustomPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) SimulatePrincipalPolicy(ctx context.Context, in *SimulatePrincipalPolicyRequest, opts ...grpc.CallOption) (*SimulatePrincipalPolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SimulatePrincipalPolicyResponse)
+	err := c.cc.Invoke(ctx, IAMService_SimulatePrincipalPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iAMServiceClient) ExplainDecision(ctx context.Context, in *ExplainDecisionRequest, opts ...grpc.CallOption) (*ExplainDecisionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainDecisionResponse)
+	err := c.cc.Invoke(ctx, IAMService_ExplainDecision_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // IAMServiceServer is the server API for IAMService service.
 // All implementations must embed UnimplementedIAMServiceServer
 // for forward compatibility.
 //
-// IAMService manages the users of the caller's account, their credentials and their policies. Each operation needs
-// the permission iam:<its name> on the user.
+// IAMService manages the users, groups, roles, managed policies, MFA devices and identity providers of the caller's
+// account, and explains what policies come to. Each operation needs the permission iam:<its name> on what it names,
+// ExplainDecision needs authz:ExplainDecision.
 //
 // Lists come in pages: max_items is the largest number of entries wanted, 1 to 1000, 0 for 100; when is_truncated is
-// true, marker of the reply is the marker of the next page.
+// true, marker of the reply is the marker of the next page. A list whose request has no marker comes
+// whole: quotas keep it short.
 type IAMServiceServer interface {
 	// CreateUser makes a user without credentials and policies.
 	CreateUser(context.Context, *CreateUserRequest) (*CreateUserResponse, error)
@@ -253,13 +1148,28 @@ type IAMServiceServer interface {
 	GetUser(context.Context, *GetUserRequest) (*GetUserResponse, error)
 	// ListUsers lists users in the order of their names.
 	ListUsers(context.Context, *ListUsersRequest) (*ListUsersResponse, error)
-	// DeleteUser removes a user that has neither credentials nor policies. One of the same name made later is another
-	// user, and is not trusted where this one was.
+	// UpdateUser gives a user another name or path.
+	UpdateUser(context.Context, *UpdateUserRequest) (*UpdateUserResponse, error)
+	// DeleteUser removes a user that has neither credentials, MFA devices nor policies and is in no group. One of the
+	// same name made later is another user, and is not trusted where this one was.
 	DeleteUser(context.Context, *DeleteUserRequest) (*DeleteUserResponse, error)
+	// TagUser adds tags to a user, or changes them.
+	TagUser(context.Context, *TagUserRequest) (*TagUserResponse, error)
+	// UntagUser removes tags from a user.
+	UntagUser(context.Context, *UntagUserRequest) (*UntagUserResponse, error)
+	// ListUserTags lists the tags of a user.
+	ListUserTags(context.Context, *ListUserTagsRequest) (*ListUserTagsResponse, error)
+	// PutUserPermissionsBoundary sets or replaces the permissions boundary of a user.
+	PutUserPermissionsBoundary(context.Context, *PutUserPermissionsBoundaryRequest) (*PutUserPermissionsBoundaryResponse, error)
+	// DeleteUserPermissionsBoundary removes the permissions boundary of a user: then only its policies say what it
+	// may do.
+	DeleteUserPermissionsBoundary(context.Context, *DeleteUserPermissionsBoundaryRequest) (*DeleteUserPermissionsBoundaryResponse, error)
 	// CreateAccessKey makes an access key. The secret is in this reply and nowhere else, ever. At most two a user.
 	CreateAccessKey(context.Context, *CreateAccessKeyRequest) (*CreateAccessKeyResponse, error)
 	// ListAccessKeys lists a user's access keys, without secrets.
 	ListAccessKeys(context.Context, *ListAccessKeysRequest) (*ListAccessKeysResponse, error)
+	// GetAccessKeyLastUsed tells when an access key was last used.
+	GetAccessKeyLastUsed(context.Context, *GetAccessKeyLastUsedRequest) (*GetAccessKeyLastUsedResponse, error)
 	// UpdateAccessKey makes an access key active or inactive.
 	UpdateAccessKey(context.Context, *UpdateAccessKeyRequest) (*UpdateAccessKeyResponse, error)
 	// DeleteAccessKey removes an access key.
@@ -278,6 +1188,134 @@ type IAMServiceServer interface {
 	ListUserPolicies(context.Context, *ListUserPoliciesRequest) (*ListUserPoliciesResponse, error)
 	// DeleteUserPolicy removes an inline policy of a user.
 	DeleteUserPolicy(context.Context, *DeleteUserPolicyRequest) (*DeleteUserPolicyResponse, error)
+	// AttachUserPolicy attaches a managed policy to a user, at most ten. One that is attached is no error.
+	AttachUserPolicy(context.Context, *AttachUserPolicyRequest) (*AttachUserPolicyResponse, error)
+	// DetachUserPolicy detaches a managed policy from a user.
+	DetachUserPolicy(context.Context, *DetachUserPolicyRequest) (*DetachUserPolicyResponse, error)
+	// ListAttachedUserPolicies lists the managed policies of a user.
+	ListAttachedUserPolicies(context.Context, *ListAttachedUserPoliciesRequest) (*ListAttachedUserPoliciesResponse, error)
+	// CreateGroup makes a group without users and policies.
+	CreateGroup(context.Context, *CreateGroupRequest) (*CreateGroupResponse, error)
+	// GetGroup returns a group and its users.
+	GetGroup(context.Context, *GetGroupRequest) (*GetGroupResponse, error)
+	// ListGroups lists groups in the order of their names.
+	ListGroups(context.Context, *ListGroupsRequest) (*ListGroupsResponse, error)
+	// UpdateGroup gives a group another name or path.
+	UpdateGroup(context.Context, *UpdateGroupRequest) (*UpdateGroupResponse, error)
+	// DeleteGroup removes a group that has neither users nor policies.
+	DeleteGroup(context.Context, *DeleteGroupRequest) (*DeleteGroupResponse, error)
+	// AddUserToGroup adds a user to a group. A user is in at most ten.
+	AddUserToGroup(context.Context, *AddUserToGroupRequest) (*AddUserToGroupResponse, error)
+	// RemoveUserFromGroup removes a user from a group.
+	RemoveUserFromGroup(context.Context, *RemoveUserFromGroupRequest) (*RemoveUserFromGroupResponse, error)
+	// ListGroupsForUser lists the groups of a user.
+	ListGroupsForUser(context.Context, *ListGroupsForUserRequest) (*ListGroupsForUserResponse, error)
+	// PutGroupPolicy adds or replaces an inline policy of a group.
+	PutGroupPolicy(context.Context, *PutGroupPolicyRequest) (*PutGroupPolicyResponse, error)
+	// GetGroupPolicy returns an inline policy of a group.
+	GetGroupPolicy(context.Context, *GetGroupPolicyRequest) (*GetGroupPolicyResponse, error)
+	// ListGroupPolicies lists the names of a group's inline policies.
+	ListGroupPolicies(context.Context, *ListGroupPoliciesRequest) (*ListGroupPoliciesResponse, error)
+	// DeleteGroupPolicy removes an inline policy of a group.
+	DeleteGroupPolicy(context.Context, *DeleteGroupPolicyRequest) (*DeleteGroupPolicyResponse, error)
+	// AttachGroupPolicy attaches a managed policy to a group, at most ten. One that is attached is no error.
+	AttachGroupPolicy(context.Context, *AttachGroupPolicyRequest) (*AttachGroupPolicyResponse, error)
+	// DetachGroupPolicy detaches a managed policy from a group.
+	DetachGroupPolicy(context.Context, *DetachGroupPolicyRequest) (*DetachGroupPolicyResponse, error)
+	// ListAttachedGroupPolicies lists the managed policies of a group.
+	ListAttachedGroupPolicies(context.Context, *ListAttachedGroupPoliciesRequest) (*ListAttachedGroupPoliciesResponse, error)
+	// CreatePolicy makes a managed policy, with its first version.
+	CreatePolicy(context.Context, *CreatePolicyRequest) (*CreatePolicyResponse, error)
+	// GetPolicy returns a managed policy, without its document.
+	GetPolicy(context.Context, *GetPolicyRequest) (*GetPolicyResponse, error)
+	// ListPolicies lists managed policies in the order of their names.
+	ListPolicies(context.Context, *ListPoliciesRequest) (*ListPoliciesResponse, error)
+	// DeletePolicy removes a managed policy that is used nowhere and has no version but the one in force.
+	DeletePolicy(context.Context, *DeletePolicyRequest) (*DeletePolicyResponse, error)
+	// CreatePolicyVersion adds a version to a managed policy. At most five a policy.
+	CreatePolicyVersion(context.Context, *CreatePolicyVersionRequest) (*CreatePolicyVersionResponse, error)
+	// GetPolicyVersion returns a version of a managed policy, with its document.
+	GetPolicyVersion(context.Context, *GetPolicyVersionRequest) (*GetPolicyVersionResponse, error)
+	// ListPolicyVersions lists the versions of a managed policy, without documents.
+	ListPolicyVersions(context.Context, *ListPolicyVersionsRequest) (*ListPolicyVersionsResponse, error)
+	// DeletePolicyVersion removes a version of a managed policy that is not in force.
+	DeletePolicyVersion(context.Context, *DeletePolicyVersionRequest) (*DeletePolicyVersionResponse, error)
+	// SetDefaultPolicyVersion puts a version of a managed policy in force, at once and wherever the policy is used.
+	SetDefaultPolicyVersion(context.Context, *SetDefaultPolicyVersionRequest) (*SetDefaultPolicyVersionResponse, error)
+	// ListEntitiesForPolicy lists the users, groups and roles that use a managed policy.
+	ListEntitiesForPolicy(context.Context, *ListEntitiesForPolicyRequest) (*ListEntitiesForPolicyResponse, error)
+	// CreateRole makes a role without policies but its trust policy.
+	CreateRole(context.Context, *CreateRoleRequest) (*CreateRoleResponse, error)
+	// GetRole returns a role.
+	GetRole(context.Context, *GetRoleRequest) (*GetRoleResponse, error)
+	// ListRoles lists roles in the order of their names.
+	ListRoles(context.Context, *ListRolesRequest) (*ListRolesResponse, error)
+	// UpdateRole changes the description of a role, and how long its sessions can be.
+	UpdateRole(context.Context, *UpdateRoleRequest) (*UpdateRoleResponse, error)
+	// DeleteRole removes a role that has no policies. Its sessions end at once. One of the same name made later is
+	// another role, and is not trusted where this one was.
+	DeleteRole(context.Context, *DeleteRoleRequest) (*DeleteRoleResponse, error)
+	// UpdateAssumeRolePolicy replaces the trust policy of a role.
+	UpdateAssumeRolePolicy(context.Context, *UpdateAssumeRolePolicyRequest) (*UpdateAssumeRolePolicyResponse, error)
+	// TagRole adds tags to a role, or changes them.
+	TagRole(context.Context, *TagRoleRequest) (*TagRoleResponse, error)
+	// UntagRole removes tags from a role.
+	UntagRole(context.Context, *UntagRoleRequest) (*UntagRoleResponse, error)
+	// ListRoleTags lists the tags of a role.
+	ListRoleTags(context.Context, *ListRoleTagsRequest) (*ListRoleTagsResponse, error)
+	// PutRolePermissionsBoundary sets or replaces the permissions boundary of a role.
+	PutRolePermissionsBoundary(context.Context, *PutRolePermissionsBoundaryRequest) (*PutRolePermissionsBoundaryResponse, error)
+	// DeleteRolePermissionsBoundary removes the permissions boundary of a role: then only its policies say what it
+	// may do.
+	DeleteRolePermissionsBoundary(context.Context, *DeleteRolePermissionsBoundaryRequest) (*DeleteRolePermissionsBoundaryResponse, error)
+	// PutRolePolicy adds or replaces an inline policy of a role.
+	PutRolePolicy(context.Context, *PutRolePolicyRequest) (*PutRolePolicyResponse, error)
+	// GetRolePolicy returns an inline policy of a role.
+	GetRolePolicy(context.Context, *GetRolePolicyRequest) (*GetRolePolicyResponse, error)
+	// ListRolePolicies lists the names of a role's inline policies.
+	ListRolePolicies(context.Context, *ListRolePoliciesRequest) (*ListRolePoliciesResponse, error)
+	// DeleteRolePolicy removes an inline policy of a role.
+	DeleteRolePolicy(context.Context, *DeleteRolePolicyRequest) (*DeleteRolePolicyResponse, error)
+	// AttachRolePolicy attaches a managed policy to a role, at most ten. One that is attached is no error.
+	AttachRolePolicy(context.Context, *AttachRolePolicyRequest) (*AttachRolePolicyResponse, error)
+	// DetachRolePolicy detaches a managed policy from a role.
+	DetachRolePolicy(context.Context, *DetachRolePolicyRequest) (*DetachRolePolicyResponse, error)
+	// ListAttachedRolePolicies lists the managed policies of a role.
+	ListAttachedRolePolicies(context.Context, *ListAttachedRolePoliciesRequest) (*ListAttachedRolePoliciesResponse, error)
+	// CreateVirtualMFADevice makes a virtual MFA device that is nobody's. Its secret is in this reply and nowhere
+	// else, ever.
+	CreateVirtualMFADevice(context.Context, *CreateVirtualMFADeviceRequest) (*CreateVirtualMFADeviceResponse, error)
+	// EnableMFADevice gives an MFA device to a user. At most eight a user.
+	EnableMFADevice(context.Context, *EnableMFADeviceRequest) (*EnableMFADeviceResponse, error)
+	// DeactivateMFADevice takes an MFA device from a user. The device stays, and is nobody's.
+	DeactivateMFADevice(context.Context, *DeactivateMFADeviceRequest) (*DeactivateMFADeviceResponse, error)
+	// DeleteVirtualMFADevice removes an MFA device that is nobody's.
+	DeleteVirtualMFADevice(context.Context, *DeleteVirtualMFADeviceRequest) (*DeleteVirtualMFADeviceResponse, error)
+	// ListMFADevices lists a user's MFA devices.
+	ListMFADevices(context.Context, *ListMFADevicesRequest) (*ListMFADevicesResponse, error)
+	// CreateOpenIDConnectProvider makes an identity provider whose tokens AssumeRoleWithWebIdentity accepts where a
+	// role trusts it. At most 100 an account.
+	CreateOpenIDConnectProvider(context.Context, *CreateOpenIDConnectProviderRequest) (*CreateOpenIDConnectProviderResponse, error)
+	// GetOpenIDConnectProvider returns an identity provider.
+	GetOpenIDConnectProvider(context.Context, *GetOpenIDConnectProviderRequest) (*GetOpenIDConnectProviderResponse, error)
+	// ListOpenIDConnectProviders lists the identity providers.
+	ListOpenIDConnectProviders(context.Context, *ListOpenIDConnectProvidersRequest) (*ListOpenIDConnectProvidersResponse, error)
+	// UpdateOpenIDConnectProviderKeys replaces the public keys of an identity provider.
+	UpdateOpenIDConnectProviderKeys(context.Context, *UpdateOpenIDConnectProviderKeysRequest) (*UpdateOpenIDConnectProviderKeysResponse, error)
+	// AddClientIDToOpenIDConnectProvider lets an identity provider's tokens be for another audience.
+	AddClientIDToOpenIDConnectProvider(context.Context, *AddClientIDToOpenIDConnectProviderRequest) (*AddClientIDToOpenIDConnectProviderResponse, error)
+	// RemoveClientIDFromOpenIDConnectProvider refuses an identity provider's tokens for an audience.
+	RemoveClientIDFromOpenIDConnectProvider(context.Context, *RemoveClientIDFromOpenIDConnectProviderRequest) (*RemoveClientIDFromOpenIDConnectProviderResponse, error)
+	// DeleteOpenIDConnectProvider removes an identity provider. Roles that trust it stay.
+	DeleteOpenIDConnectProvider(context.Context, *DeleteOpenIDConnectProviderRequest) (*DeleteOpenIDConnectProviderResponse, error)
+	// SimulateCustomPolicy evaluates policies that are given, on requests that are given. It reads nothing that is
+	// stored.
+	SimulateCustomPolicy(context.Context, *SimulateCustomPolicyRequest) (*SimulateCustomPolicyResponse, error)
+	// SimulatePrincipalPolicy evaluates the policies of an identity on requests that are given. It does nothing else.
+	SimulatePrincipalPolicy(context.Context, *SimulatePrincipalPolicyRequest) (*SimulatePrincipalPolicyResponse, error)
+	// ExplainDecision tells why a request in the caller's account was denied, statement by statement. Denials are
+	// kept for a day, the last 65536 of them, and not over a restart.
+	ExplainDecision(context.Context, *ExplainDecisionRequest) (*ExplainDecisionResponse, error)
 	mustEmbedUnimplementedIAMServiceServer()
 }
 
@@ -297,14 +1335,35 @@ func (UnimplementedIAMServiceServer) GetUser(context.Context, *GetUserRequest) (
 func (UnimplementedIAMServiceServer) ListUsers(context.Context, *ListUsersRequest) (*ListUsersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListUsers not implemented")
 }
+func (UnimplementedIAMServiceServer) UpdateUser(context.Context, *UpdateUserRequest) (*UpdateUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateUser not implemented")
+}
 func (UnimplementedIAMServiceServer) DeleteUser(context.Context, *DeleteUserRequest) (*DeleteUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteUser not implemented")
+}
+func (UnimplementedIAMServiceServer) TagUser(context.Context, *TagUserRequest) (*TagUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TagUser not implemented")
+}
+func (UnimplementedIAMServiceServer) UntagUser(context.Context, *UntagUserRequest) (*UntagUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UntagUser not implemented")
+}
+func (UnimplementedIAMServiceServer) ListUserTags(context.Context, *ListUserTagsRequest) (*ListUserTagsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListUserTags not implemented")
+}
+func (UnimplementedIAMServiceServer) PutUserPermissionsBoundary(context.Context, *PutUserPermissionsBoundaryRequest) (*PutUserPermissionsBoundaryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PutUserPermissionsBoundary not implemented")
+}
+func (UnimplementedIAMServiceServer) DeleteUserPermissionsBoundary(context.Context, *DeleteUserPermissionsBoundaryRequest) (*DeleteUserPermissionsBoundaryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteUserPermissionsBoundary not implemented")
 }
 func (UnimplementedIAMServiceServer) CreateAccessKey(context.Context, *CreateAccessKeyRequest) (*CreateAccessKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateAccessKey not implemented")
 }
 func (UnimplementedIAMServiceServer) ListAccessKeys(context.Context, *ListAccessKeysRequest) (*ListAccessKeysResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAccessKeys not implemented")
+}
+func (UnimplementedIAMServiceServer) GetAccessKeyLastUsed(context.Context, *GetAccessKeyLastUsedRequest) (*GetAccessKeyLastUsedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetAccessKeyLastUsed not implemented")
 }
 func (UnimplementedIAMServiceServer) UpdateAccessKey(context.Context, *UpdateAccessKeyRequest) (*UpdateAccessKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateAccessKey not implemented")
@@ -332,6 +1391,189 @@ func (UnimplementedIAMServiceServer) ListUserPolicies(context.Context, *ListUser
 }
 func (UnimplementedIAMServiceServer) DeleteUserPolicy(context.Context, *DeleteUserPolicyRequest) (*DeleteUserPolicyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteUserPolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) AttachUserPolicy(context.Context, *AttachUserPolicyRequest) (*AttachUserPolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AttachUserPolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) DetachUserPolicy(context.Context, *DetachUserPolicyRequest) (*DetachUserPolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DetachUserPolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) ListAttachedUserPolicies(context.Context, *ListAttachedUserPoliciesRequest) (*ListAttachedUserPoliciesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAttachedUserPolicies not implemented")
+}
+func (UnimplementedIAMServiceServer) CreateGroup(context.Context, *CreateGroupRequest) (*CreateGroupResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateGroup not implemented")
+}
+func (UnimplementedIAMServiceServer) GetGroup(context.Context, *GetGroupRequest) (*GetGroupResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetGroup not implemented")
+}
+func (UnimplementedIAMServiceServer) ListGroups(context.Context, *ListGroupsRequest) (*ListGroupsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListGroups not implemented")
+}
+func (UnimplementedIAMServiceServer) UpdateGroup(context.Context, *UpdateGroupRequest) (*UpdateGroupResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateGroup not implemented")
+}
+func (UnimplementedIAMServiceServer) DeleteGroup(context.Context, *DeleteGroupRequest) (*DeleteGroupResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteGroup not implemented")
+}
+func (UnimplementedIAMServiceServer) AddUserToGroup(context.Context, *AddUserToGroupRequest) (*AddUserToGroupResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddUserToGroup not implemented")
+}
+func (UnimplementedIAMServiceServer) RemoveUserFromGroup(context.Context, *RemoveUserFromGroupRequest) (*RemoveUserFromGroupResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveUserFromGroup not implemented")
+}
+func (UnimplementedIAMServiceServer) ListGroupsForUser(context.Context, *ListGroupsForUserRequest) (*ListGroupsForUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListGroupsForUser not implemented")
+}
+func (UnimplementedIAMServiceServer) PutGroupPolicy(context.Context, *PutGroupPolicyRequest) (*PutGroupPolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PutGroupPolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) GetGroupPolicy(context.Context, *GetGroupPolicyRequest) (*GetGroupPolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetGroupPolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) ListGroupPolicies(context.Context, *ListGroupPoliciesRequest) (*ListGroupPoliciesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListGroupPolicies not implemented")
+}
+func (UnimplementedIAMServiceServer) DeleteGroupPolicy(context.Context, *DeleteGroupPolicyRequest) (*DeleteGroupPolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteGroupPolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) AttachGroupPolicy(context.Context, *AttachGroupPolicyRequest) (*AttachGroupPolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AttachGroupPolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) DetachGroupPolicy(context.Context, *DetachGroupPolicyRequest) (*DetachGroupPolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DetachGroupPolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) ListAttachedGroupPolicies(context.Context, *ListAttachedGroupPoliciesRequest) (*ListAttachedGroupPoliciesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAttachedGroupPolicies not implemented")
+}
+func (UnimplementedIAMServiceServer) CreatePolicy(context.Context, *CreatePolicyRequest) (*CreatePolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreatePolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) GetPolicy(context.Context, *GetPolicyRequest) (*GetPolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetPolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) ListPolicies(context.Context, *ListPoliciesRequest) (*ListPoliciesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListPolicies not implemented")
+}
+func (UnimplementedIAMServiceServer) DeletePolicy(context.Context, *DeletePolicyRequest) (*DeletePolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeletePolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) CreatePolicyVersion(context.Context, *CreatePolicyVersionRequest) (*CreatePolicyVersionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreatePolicyVersion not implemented")
+}
+func (UnimplementedIAMServiceServer) GetPolicyVersion(context.Context, *GetPolicyVersionRequest) (*GetPolicyVersionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetPolicyVersion not implemented")
+}
+func (UnimplementedIAMServiceServer) ListPolicyVersions(context.Context, *ListPolicyVersionsRequest) (*ListPolicyVersionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListPolicyVersions not implemented")
+}
+func (UnimplementedIAMServiceServer) DeletePolicyVersion(context.Context, *DeletePolicyVersionRequest) (*DeletePolicyVersionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeletePolicyVersion not implemented")
+}
+func (UnimplementedIAMServiceServer) SetDefaultPolicyVersion(context.Context, *SetDefaultPolicyVersionRequest) (*SetDefaultPolicyVersionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetDefaultPolicyVersion not implemented")
+}
+func (UnimplementedIAMServiceServer) ListEntitiesForPolicy(context.Context, *ListEntitiesForPolicyRequest) (*ListEntitiesForPolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListEntitiesForPolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) CreateRole(context.Context, *CreateRoleRequest) (*CreateRoleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateRole not implemented")
+}
+func (UnimplementedIAMServiceServer) GetRole(context.Context, *GetRoleRequest) (*GetRoleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRole not implemented")
+}
+func (UnimplementedIAMServiceServer) ListRoles(context.Context, *ListRolesRequest) (*ListRolesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRoles not implemented")
+}
+func (UnimplementedIAMServiceServer) UpdateRole(context.Context, *UpdateRoleRequest) (*UpdateRoleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateRole not implemented")
+}
+func (UnimplementedIAMServiceServer) DeleteRole(context.Context, *DeleteRoleRequest) (*DeleteRoleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteRole not implemented")
+}
+func (UnimplementedIAMServiceServer) UpdateAssumeRolePolicy(context.Context, *UpdateAssumeRolePolicyRequest) (*UpdateAssumeRolePolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateAssumeRolePolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) TagRole(context.Context, *TagRoleRequest) (*TagRoleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TagRole not implemented")
+}
+func (UnimplementedIAMServiceServer) UntagRole(context.Context, *UntagRoleRequest) (*UntagRoleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UntagRole not implemented")
+}
+func (UnimplementedIAMServiceServer) ListRoleTags(context.Context, *ListRoleTagsRequest) (*ListRoleTagsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRoleTags not implemented")
+}
+func (UnimplementedIAMServiceServer) PutRolePermissionsBoundary(context.Context, *PutRolePermissionsBoundaryRequest) (*PutRolePermissionsBoundaryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PutRolePermissionsBoundary not implemented")
+}
+func (UnimplementedIAMServiceServer) DeleteRolePermissionsBoundary(context.Context, *DeleteRolePermissionsBoundaryRequest) (*DeleteRolePermissionsBoundaryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteRolePermissionsBoundary not implemented")
+}
+func (UnimplementedIAMServiceServer) PutRolePolicy(context.Context, *PutRolePolicyRequest) (*PutRolePolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PutRolePolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) GetRolePolicy(context.Context, *GetRolePolicyRequest) (*GetRolePolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRolePolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) ListRolePolicies(context.Context, *ListRolePoliciesRequest) (*ListRolePoliciesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRolePolicies not implemented")
+}
+func (UnimplementedIAMServiceServer) DeleteRolePolicy(context.Context, *DeleteRolePolicyRequest) (*DeleteRolePolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteRolePolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) AttachRolePolicy(context.Context, *AttachRolePolicyRequest) (*AttachRolePolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AttachRolePolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) DetachRolePolicy(context.Context, *DetachRolePolicyRequest) (*DetachRolePolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DetachRolePolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) ListAttachedRolePolicies(context.Context, *ListAttachedRolePoliciesRequest) (*ListAttachedRolePoliciesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAttachedRolePolicies not implemented")
+}
+func (UnimplementedIAMServiceServer) CreateVirtualMFADevice(context.Context, *CreateVirtualMFADeviceRequest) (*CreateVirtualMFADeviceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateVirtualMFADevice not implemented")
+}
+func (UnimplementedIAMServiceServer) EnableMFADevice(context.Context, *EnableMFADeviceRequest) (*EnableMFADeviceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EnableMFADevice not implemented")
+}
+func (UnimplementedIAMServiceServer) DeactivateMFADevice(context.Context, *DeactivateMFADeviceRequest) (*DeactivateMFADeviceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeactivateMFADevice not implemented")
+}
+func (UnimplementedIAMServiceServer) DeleteVirtualMFADevice(context.Context, *DeleteVirtualMFADeviceRequest) (*DeleteVirtualMFADeviceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteVirtualMFADevice not implemented")
+}
+func (UnimplementedIAMServiceServer) ListMFADevices(context.Context, *ListMFADevicesRequest) (*ListMFADevicesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListMFADevices not implemented")
+}
+func (UnimplementedIAMServiceServer) CreateOpenIDConnectProvider(context.Context, *CreateOpenIDConnectProviderRequest) (*CreateOpenIDConnectProviderResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateOpenIDConnectProvider not implemented")
+}
+func (UnimplementedIAMServiceServer) GetOpenIDConnectProvider(context.Context, *GetOpenIDConnectProviderRequest) (*GetOpenIDConnectProviderResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetOpenIDConnectProvider not implemented")
+}
+func (UnimplementedIAMServiceServer) ListOpenIDConnectProviders(context.Context, *ListOpenIDConnectProvidersRequest) (*ListOpenIDConnectProvidersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListOpenIDConnectProviders not implemented")
+}
+func (UnimplementedIAMServiceServer) UpdateOpenIDConnectProviderKeys(context.Context, *UpdateOpenIDConnectProviderKeysRequest) (*UpdateOpenIDConnectProviderKeysResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateOpenIDConnectProviderKeys not implemented")
+}
+func (UnimplementedIAMServiceServer) AddClientIDToOpenIDConnectProvider(context.Context, *AddClientIDToOpenIDConnectProviderRequest) (*AddClientIDToOpenIDConnectProviderResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddClientIDToOpenIDConnectProvider not implemented")
+}
+func (UnimplementedIAMServiceServer) RemoveClientIDFromOpenIDConnectProvider(context.Context, *RemoveClientIDFromOpenIDConnectProviderRequest) (*RemoveClientIDFromOpenIDConnectProviderResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveClientIDFromOpenIDConnectProvider not implemented")
+}
+func (UnimplementedIAMServiceServer) DeleteOpenIDConnectProvider(context.Context, *DeleteOpenIDConnectProviderRequest) (*DeleteOpenIDConnectProviderResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteOpenIDConnectProvider not implemented")
+}
+func (UnimplementedIAMServiceServer) SimulateCustomPolicy(context.Context, *SimulateCustomPolicyRequest) (*SimulateCustomPolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SimulateCustomPolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) SimulatePrincipalPolicy(context.Context, *SimulatePrincipalPolicyRequest) (*SimulatePrincipalPolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SimulatePrincipalPolicy not implemented")
+}
+func (UnimplementedIAMServiceServer) ExplainDecision(context.Context, *ExplainDecisionRequest) (*ExplainDecisionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainDecision not implemented")
 }
 func (UnimplementedIAMServiceServer) mustEmbedUnimplementedIAMServiceServer() {}
 func (UnimplementedIAMServiceServer) testEmbeddedByValue()                    {}
@@ -408,6 +1650,24 @@ func _IAMService_ListUsers_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IAMService_UpdateUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).UpdateUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_UpdateUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).UpdateUser(ctx, req.(*UpdateUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _IAMService_DeleteUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DeleteUserRequest)
 	if err := dec(in); err != nil {
@@ -422,6 +1682,96 @@ func _IAMService_DeleteUser_Handler(srv interface{}, ctx context.Context, dec fu
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(IAMServiceServer).DeleteUser(ctx, req.(*DeleteUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_TagUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TagUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).TagUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_TagUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).TagUser(ctx, req.(*TagUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_UntagUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UntagUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).UntagUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_UntagUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).UntagUser(ctx, req.(*UntagUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_ListUserTags_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListUserTagsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).ListUserTags(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_ListUserTags_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).ListUserTags(ctx, req.(*ListUserTagsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_PutUserPermissionsBoundary_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PutUserPermissionsBoundaryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).PutUserPermissionsBoundary(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_PutUserPermissionsBoundary_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).PutUserPermissionsBoundary(ctx, req.(*PutUserPermissionsBoundaryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_DeleteUserPermissionsBoundary_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteUserPermissionsBoundaryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).DeleteUserPermissionsBoundary(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_DeleteUserPermissionsBoundary_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).DeleteUserPermissionsBoundary(ctx, req.(*DeleteUserPermissionsBoundaryRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -458,6 +1808,24 @@ func _IAMService_ListAccessKeys_Handler(srv interface{}, ctx context.Context, de
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(IAMServiceServer).ListAccessKeys(ctx, req.(*ListAccessKeysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_GetAccessKeyLastUsed_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetAccessKeyLastUsedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).GetAccessKeyLastUsed(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_GetAccessKeyLastUsed_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).GetAccessKeyLastUsed(ctx, req.(*GetAccessKeyLastUsedRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -624,6 +1992,1104 @@ func _IAMService_DeleteUserPolicy_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IAMService_AttachUserPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AttachUserPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).AttachUserPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_AttachUserPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).AttachUserPolicy(ctx, req.(*AttachUserPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_DetachUserPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DetachUserPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).DetachUserPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_DetachUserPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).DetachUserPolicy(ctx, req.(*DetachUserPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_ListAttachedUserPolicies_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAttachedUserPoliciesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).ListAttachedUserPolicies(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_ListAttachedUserPolicies_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).ListAttachedUserPolicies(ctx, req.(*ListAttachedUserPoliciesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_CreateGroup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateGroupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).CreateGroup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_CreateGroup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).CreateGroup(ctx, req.(*CreateGroupRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_GetGroup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetGroupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).GetGroup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_GetGroup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).GetGroup(ctx, req.(*GetGroupRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_ListGroups_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListGroupsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).ListGroups(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_ListGroups_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).ListGroups(ctx, req.(*ListGroupsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_UpdateGroup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateGroupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).UpdateGroup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_UpdateGroup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).UpdateGroup(ctx, req.(*UpdateGroupRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_DeleteGroup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteGroupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).DeleteGroup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_DeleteGroup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).DeleteGroup(ctx, req.(*DeleteGroupRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_AddUserToGroup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddUserToGroupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).AddUserToGroup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_AddUserToGroup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).AddUserToGroup(ctx, req.(*AddUserToGroupRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_RemoveUserFromGroup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveUserFromGroupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).RemoveUserFromGroup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_RemoveUserFromGroup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).RemoveUserFromGroup(ctx, req.(*RemoveUserFromGroupRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_ListGroupsForUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListGroupsForUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).ListGroupsForUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_ListGroupsForUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).ListGroupsForUser(ctx, req.(*ListGroupsForUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_PutGroupPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PutGroupPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).PutGroupPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_PutGroupPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).PutGroupPolicy(ctx, req.(*PutGroupPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_GetGroupPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetGroupPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).GetGroupPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_GetGroupPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).GetGroupPolicy(ctx, req.(*GetGroupPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_ListGroupPolicies_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListGroupPoliciesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).ListGroupPolicies(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_ListGroupPolicies_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).ListGroupPolicies(ctx, req.(*ListGroupPoliciesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_DeleteGroupPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteGroupPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).DeleteGroupPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_DeleteGroupPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).DeleteGroupPolicy(ctx, req.(*DeleteGroupPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_AttachGroupPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AttachGroupPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).AttachGroupPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_AttachGroupPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).AttachGroupPolicy(ctx, req.(*AttachGroupPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_DetachGroupPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DetachGroupPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).DetachGroupPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_DetachGroupPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).DetachGroupPolicy(ctx, req.(*DetachGroupPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_ListAttachedGroupPolicies_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAttachedGroupPoliciesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).ListAttachedGroupPolicies(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_ListAttachedGroupPolicies_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).ListAttachedGroupPolicies(ctx, req.(*ListAttachedGroupPoliciesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_CreatePolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreatePolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).CreatePolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_CreatePolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).CreatePolicy(ctx, req.(*CreatePolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_GetPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).GetPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_GetPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).GetPolicy(ctx, req.(*GetPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_ListPolicies_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListPoliciesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).ListPolicies(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_ListPolicies_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).ListPolicies(ctx, req.(*ListPoliciesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_DeletePolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeletePolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).DeletePolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_DeletePolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).DeletePolicy(ctx, req.(*DeletePolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_CreatePolicyVersion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreatePolicyVersionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).CreatePolicyVersion(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_CreatePolicyVersion_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).CreatePolicyVersion(ctx, req.(*CreatePolicyVersionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_GetPolicyVersion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetPolicyVersionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).GetPolicyVersion(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_GetPolicyVersion_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).GetPolicyVersion(ctx, req.(*GetPolicyVersionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_ListPolicyVersions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListPolicyVersionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).ListPolicyVersions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_ListPolicyVersions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).ListPolicyVersions(ctx, req.(*ListPolicyVersionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_DeletePolicyVersion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeletePolicyVersionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).DeletePolicyVersion(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_DeletePolicyVersion_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).DeletePolicyVersion(ctx, req.(*DeletePolicyVersionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_SetDefaultPolicyVersion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetDefaultPolicyVersionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).SetDefaultPolicyVersion(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_SetDefaultPolicyVersion_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).SetDefaultPolicyVersion(ctx, req.(*SetDefaultPolicyVersionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_ListEntitiesForPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListEntitiesForPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).ListEntitiesForPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_ListEntitiesForPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).ListEntitiesForPolicy(ctx, req.(*ListEntitiesForPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_CreateRole_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateRoleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).CreateRole(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_CreateRole_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).CreateRole(ctx, req.(*CreateRoleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_GetRole_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRoleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).GetRole(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_GetRole_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).GetRole(ctx, req.(*GetRoleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_ListRoles_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRolesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).ListRoles(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_ListRoles_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).ListRoles(ctx, req.(*ListRolesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_UpdateRole_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateRoleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).UpdateRole(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_UpdateRole_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).UpdateRole(ctx, req.(*UpdateRoleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_DeleteRole_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteRoleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).DeleteRole(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_DeleteRole_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).DeleteRole(ctx, req.(*DeleteRoleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_UpdateAssumeRolePolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateAssumeRolePolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).UpdateAssumeRolePolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_UpdateAssumeRolePolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).UpdateAssumeRolePolicy(ctx, req.(*UpdateAssumeRolePolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_TagRole_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TagRoleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).TagRole(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_TagRole_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).TagRole(ctx, req.(*TagRoleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_UntagRole_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UntagRoleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).UntagRole(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_UntagRole_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).UntagRole(ctx, req.(*UntagRoleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_ListRoleTags_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRoleTagsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).ListRoleTags(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_ListRoleTags_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).ListRoleTags(ctx, req.(*ListRoleTagsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_PutRolePermissionsBoundary_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PutRolePermissionsBoundaryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).PutRolePermissionsBoundary(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_PutRolePermissionsBoundary_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).PutRolePermissionsBoundary(ctx, req.(*PutRolePermissionsBoundaryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_DeleteRolePermissionsBoundary_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteRolePermissionsBoundaryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).DeleteRolePermissionsBoundary(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_DeleteRolePermissionsBoundary_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).DeleteRolePermissionsBoundary(ctx, req.(*DeleteRolePermissionsBoundaryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_PutRolePolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PutRolePolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).PutRolePolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_PutRolePolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).PutRolePolicy(ctx, req.(*PutRolePolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_GetRolePolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRolePolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).GetRolePolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_GetRolePolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).GetRolePolicy(ctx, req.(*GetRolePolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_ListRolePolicies_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRolePoliciesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).ListRolePolicies(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_ListRolePolicies_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).ListRolePolicies(ctx, req.(*ListRolePoliciesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_DeleteRolePolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteRolePolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).DeleteRolePolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_DeleteRolePolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).DeleteRolePolicy(ctx, req.(*DeleteRolePolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_AttachRolePolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AttachRolePolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).AttachRolePolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_AttachRolePolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).AttachRolePolicy(ctx, req.(*AttachRolePolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_DetachRolePolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DetachRolePolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).DetachRolePolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_DetachRolePolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).DetachRolePolicy(ctx, req.(*DetachRolePolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_ListAttachedRolePolicies_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAttachedRolePoliciesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).ListAttachedRolePolicies(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_ListAttachedRolePolicies_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).ListAttachedRolePolicies(ctx, req.(*ListAttachedRolePoliciesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_CreateVirtualMFADevice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateVirtualMFADeviceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).CreateVirtualMFADevice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_CreateVirtualMFADevice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).CreateVirtualMFADevice(ctx, req.(*CreateVirtualMFADeviceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_EnableMFADevice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EnableMFADeviceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).EnableMFADevice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_EnableMFADevice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).EnableMFADevice(ctx, req.(*EnableMFADeviceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_DeactivateMFADevice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeactivateMFADeviceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).DeactivateMFADevice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_DeactivateMFADevice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).DeactivateMFADevice(ctx, req.(*DeactivateMFADeviceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_DeleteVirtualMFADevice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteVirtualMFADeviceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).DeleteVirtualMFADevice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_DeleteVirtualMFADevice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).DeleteVirtualMFADevice(ctx, req.(*DeleteVirtualMFADeviceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_ListMFADevices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListMFADevicesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).ListMFADevices(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_ListMFADevices_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).ListMFADevices(ctx, req.(*ListMFADevicesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_CreateOpenIDConnectProvider_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateOpenIDConnectProviderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).CreateOpenIDConnectProvider(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_CreateOpenIDConnectProvider_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).CreateOpenIDConnectProvider(ctx, req.(*CreateOpenIDConnectProviderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_GetOpenIDConnectProvider_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetOpenIDConnectProviderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).GetOpenIDConnectProvider(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_GetOpenIDConnectProvider_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).GetOpenIDConnectProvider(ctx, req.(*GetOpenIDConnectProviderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_ListOpenIDConnectProviders_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListOpenIDConnectProvidersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).ListOpenIDConnectProviders(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_ListOpenIDConnectProviders_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).ListOpenIDConnectProviders(ctx, req.(*ListOpenIDConnectProvidersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_UpdateOpenIDConnectProviderKeys_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateOpenIDConnectProviderKeysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).UpdateOpenIDConnectProviderKeys(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_UpdateOpenIDConnectProviderKeys_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).UpdateOpenIDConnectProviderKeys(ctx, req.(*UpdateOpenIDConnectProviderKeysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_AddClientIDToOpenIDConnectProvider_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddClientIDToOpenIDConnectProviderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).AddClientIDToOpenIDConnectProvider(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_AddClientIDToOpenIDConnectProvider_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).AddClientIDToOpenIDConnectProvider(ctx, req.(*AddClientIDToOpenIDConnectProviderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_RemoveClientIDFromOpenIDConnectProvider_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveClientIDFromOpenIDConnectProviderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).RemoveClientIDFromOpenIDConnectProvider(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_RemoveClientIDFromOpenIDConnectProvider_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).RemoveClientIDFromOpenIDConnectProvider(ctx, req.(*RemoveClientIDFromOpenIDConnectProviderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_DeleteOpenIDConnectProvider_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteOpenIDConnectProviderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).DeleteOpenIDConnectProvider(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_DeleteOpenIDConnectProvider_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).DeleteOpenIDConnectProvider(ctx, req.(*DeleteOpenIDConnectProviderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_SimulateCustomPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SimulateCustomPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).SimulateCustomPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_SimulateCustomPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).SimulateCustomPolicy(ctx, req.(*SimulateCustomPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_SimulatePrincipalPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SimulatePrincipalPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).SimulatePrincipalPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_SimulatePrincipalPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).SimulatePrincipalPolicy(ctx, req.(*SimulatePrincipalPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IAMService_ExplainDecision_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainDecisionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IAMServiceServer).ExplainDecision(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IAMService_ExplainDecision_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IAMServiceServer).ExplainDecision(ctx, req.(*ExplainDecisionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // IAMService_ServiceDesc is the grpc.ServiceDesc for IAMService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -644,8 +3110,32 @@ var IAMService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _IAMService_ListUsers_Handler,
 		},
 		{
+			MethodName: "UpdateUser",
+			Handler:    _IAMService_UpdateUser_Handler,
+		},
+		{
 			MethodName: "DeleteUser",
 			Handler:    _IAMService_DeleteUser_Handler,
+		},
+		{
+			MethodName: "TagUser",
+			Handler:    _IAMService_TagUser_Handler,
+		},
+		{
+			MethodName: "UntagUser",
+			Handler:    _IAMService_UntagUser_Handler,
+		},
+		{
+			MethodName: "ListUserTags",
+			Handler:    _IAMService_ListUserTags_Handler,
+		},
+		{
+			MethodName: "PutUserPermissionsBoundary",
+			Handler:    _IAMService_PutUserPermissionsBoundary_Handler,
+		},
+		{
+			MethodName: "DeleteUserPermissionsBoundary",
+			Handler:    _IAMService_DeleteUserPermissionsBoundary_Handler,
 		},
 		{
 			MethodName: "CreateAccessKey",
@@ -654,6 +3144,10 @@ var IAMService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListAccessKeys",
 			Handler:    _IAMService_ListAccessKeys_Handler,
+		},
+		{
+			MethodName: "GetAccessKeyLastUsed",
+			Handler:    _IAMService_GetAccessKeyLastUsed_Handler,
 		},
 		{
 			MethodName: "UpdateAccessKey",
@@ -690,6 +3184,250 @@ var IAMService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteUserPolicy",
 			Handler:    _IAMService_DeleteUserPolicy_Handler,
+		},
+		{
+			MethodName: "AttachUserPolicy",
+			Handler:    _IAMService_AttachUserPolicy_Handler,
+		},
+		{
+			MethodName: "DetachUserPolicy",
+			Handler:    _IAMService_DetachUserPolicy_Handler,
+		},
+		{
+			MethodName: "ListAttachedUserPolicies",
+			Handler:    _IAMService_ListAttachedUserPolicies_Handler,
+		},
+		{
+			MethodName: "CreateGroup",
+			Handler:    _IAMService_CreateGroup_Handler,
+		},
+		{
+			MethodName: "GetGroup",
+			Handler:    _IAMService_GetGroup_Handler,
+		},
+		{
+			MethodName: "ListGroups",
+			Handler:    _IAMService_ListGroups_Handler,
+		},
+		{
+			MethodName: "UpdateGroup",
+			Handler:    _IAMService_UpdateGroup_Handler,
+		},
+		{
+			MethodName: "DeleteGroup",
+			Handler:    _IAMService_DeleteGroup_Handler,
+		},
+		{
+			MethodName: "AddUserToGroup",
+			Handler:    _IAMService_AddUserToGroup_Handler,
+		},
+		{
+			MethodName: "RemoveUserFromGroup",
+			Handler:    _IAMService_RemoveUserFromGroup_Handler,
+		},
+		{
+			MethodName: "ListGroupsForUser",
+			Handler:    _IAMService_ListGroupsForUser_Handler,
+		},
+		{
+			MethodName: "PutGroupPolicy",
+			Handler:    _IAMService_PutGroupPolicy_Handler,
+		},
+		{
+			MethodName: "GetGroupPolicy",
+			Handler:    _IAMService_GetGroupPolicy_Handler,
+		},
+		{
+			MethodName: "ListGroupPolicies",
+			Handler:    _IAMService_ListGroupPolicies_Handler,
+		},
+		{
+			MethodName: "DeleteGroupPolicy",
+			Handler:    _IAMService_DeleteGroupPolicy_Handler,
+		},
+		{
+			MethodName: "AttachGroupPolicy",
+			Handler:    _IAMService_AttachGroupPolicy_Handler,
+		},
+		{
+			MethodName: "DetachGroupPolicy",
+			Handler:    _IAMService_DetachGroupPolicy_Handler,
+		},
+		{
+			MethodName: "ListAttachedGroupPolicies",
+			Handler:    _IAMService_ListAttachedGroupPolicies_Handler,
+		},
+		{
+			MethodName: "CreatePolicy",
+			Handler:    _IAMService_CreatePolicy_Handler,
+		},
+		{
+			MethodName: "GetPolicy",
+			Handler:    _IAMService_GetPolicy_Handler,
+		},
+		{
+			MethodName: "ListPolicies",
+			Handler:    _IAMService_ListPolicies_Handler,
+		},
+		{
+			MethodName: "DeletePolicy",
+			Handler:    _IAMService_DeletePolicy_Handler,
+		},
+		{
+			MethodName: "CreatePolicyVersion",
+			Handler:    _IAMService_CreatePolicyVersion_Handler,
+		},
+		{
+			MethodName: "GetPolicyVersion",
+			Handler:    _IAMService_GetPolicyVersion_Handler,
+		},
+		{
+			MethodName: "ListPolicyVersions",
+			Handler:    _IAMService_ListPolicyVersions_Handler,
+		},
+		{
+			MethodName: "DeletePolicyVersion",
+			Handler:    _IAMService_DeletePolicyVersion_Handler,
+		},
+		{
+			MethodName: "SetDefaultPolicyVersion",
+			Handler:    _IAMService_SetDefaultPolicyVersion_Handler,
+		},
+		{
+			MethodName: "ListEntitiesForPolicy",
+			Handler:    _IAMService_ListEntitiesForPolicy_Handler,
+		},
+		{
+			MethodName: "CreateRole",
+			Handler:    _IAMService_CreateRole_Handler,
+		},
+		{
+			MethodName: "GetRole",
+			Handler:    _IAMService_GetRole_Handler,
+		},
+		{
+			MethodName: "ListRoles",
+			Handler:    _IAMService_ListRoles_Handler,
+		},
+		{
+			MethodName: "UpdateRole",
+			Handler:    _IAMService_UpdateRole_Handler,
+		},
+		{
+			MethodName: "DeleteRole",
+			Handler:    _IAMService_DeleteRole_Handler,
+		},
+		{
+			MethodName: "UpdateAssumeRolePolicy",
+			Handler:    _IAMService_UpdateAssumeRolePolicy_Handler,
+		},
+		{
+			MethodName: "TagRole",
+			Handler:    _IAMService_TagRole_Handler,
+		},
+		{
+			MethodName: "UntagRole",
+			Handler:    _IAMService_UntagRole_Handler,
+		},
+		{
+			MethodName: "ListRoleTags",
+			Handler:    _IAMService_ListRoleTags_Handler,
+		},
+		{
+			MethodName: "PutRolePermissionsBoundary",
+			Handler:    _IAMService_PutRolePermissionsBoundary_Handler,
+		},
+		{
+			MethodName: "DeleteRolePermissionsBoundary",
+			Handler:    _IAMService_DeleteRolePermissionsBoundary_Handler,
+		},
+		{
+			MethodName: "PutRolePolicy",
+			Handler:    _IAMService_PutRolePolicy_Handler,
+		},
+		{
+			MethodName: "GetRolePolicy",
+			Handler:    _IAMService_GetRolePolicy_Handler,
+		},
+		{
+			MethodName: "ListRolePolicies",
+			Handler:    _IAMService_ListRolePolicies_Handler,
+		},
+		{
+			MethodName: "DeleteRolePolicy",
+			Handler:    _IAMService_DeleteRolePolicy_Handler,
+		},
+		{
+			MethodName: "AttachRolePolicy",
+			Handler:    _IAMService_AttachRolePolicy_Handler,
+		},
+		{
+			MethodName: "DetachRolePolicy",
+			Handler:    _IAMService_DetachRolePolicy_Handler,
+		},
+		{
+			MethodName: "ListAttachedRolePolicies",
+			Handler:    _IAMService_ListAttachedRolePolicies_Handler,
+		},
+		{
+			MethodName: "CreateVirtualMFADevice",
+			Handler:    _IAMService_CreateVirtualMFADevice_Handler,
+		},
+		{
+			MethodName: "EnableMFADevice",
+			Handler:    _IAMService_EnableMFADevice_Handler,
+		},
+		{
+			MethodName: "DeactivateMFADevice",
+			Handler:    _IAMService_DeactivateMFADevice_Handler,
+		},
+		{
+			MethodName: "DeleteVirtualMFADevice",
+			Handler:    _IAMService_DeleteVirtualMFADevice_Handler,
+		},
+		{
+			MethodName: "ListMFADevices",
+			Handler:    _IAMService_ListMFADevices_Handler,
+		},
+		{
+			MethodName: "CreateOpenIDConnectProvider",
+			Handler:    _IAMService_CreateOpenIDConnectProvider_Handler,
+		},
+		{
+			MethodName: "GetOpenIDConnectProvider",
+			Handler:    _IAMService_GetOpenIDConnectProvider_Handler,
+		},
+		{
+			MethodName: "ListOpenIDConnectProviders",
+			Handler:    _IAMService_ListOpenIDConnectProviders_Handler,
+		},
+		{
+			MethodName: "UpdateOpenIDConnectProviderKeys",
+			Handler:    _IAMService_UpdateOpenIDConnectProviderKeys_Handler,
+		},
+		{
+			MethodName: "AddClientIDToOpenIDConnectProvider",
+			Handler:    _IAMService_AddClientIDToOpenIDConnectProvider_Handler,
+		},
+		{
+			MethodName: "RemoveClientIDFromOpenIDConnectProvider",
+			Handler:    _IAMService_RemoveClientIDFromOpenIDConnectProvider_Handler,
+		},
+		{
+			MethodName: "DeleteOpenIDConnectProvider",
+			Handler:    _IAMService_DeleteOpenIDConnectProvider_Handler,
+		},
+		{
+			MethodName: "SimulateCustomPolicy",
+			Handler:    _IAMService_SimulateCustomPolicy_Handler,
+		},
+		{
+			MethodName: "SimulatePrincipalPolicy",
+			Handler:    _IAMService_SimulatePrincipalPolicy_Handler,
+		},
+		{
+			MethodName: "ExplainDecision",
+			Handler:    _IAMService_ExplainDecision_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -29,6 +29,8 @@ type EncryptRequest struct {
 	xxx_hidden_EncryptionContext   map[string]string      `protobuf:"bytes,3,rep,name=encryption_context,json=encryptionContext" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	xxx_hidden_EncryptionAlgorithm EncryptionAlgorithm    `protobuf:"varint,4,opt,name=encryption_algorithm,json=encryptionAlgorithm,enum=kmsd.kms.v1.EncryptionAlgorithm"`
 	xxx_hidden_PlaintextCrc32C     uint32                 `protobuf:"varint,5,opt,name=plaintext_crc32c,json=plaintextCrc32c"`
+	xxx_hidden_GrantTokens         []string               `protobuf:"bytes,6,rep,name=grant_tokens,json=grantTokens"`
+	xxx_hidden_DryRun              bool                   `protobuf:"varint,7,opt,name=dry_run,json=dryRun"`
 	XXX_raceDetectHookData         protoimpl.RaceDetectHookData
 	XXX_presence                   [1]uint32
 	unknownFields                  protoimpl.UnknownFields
@@ -95,6 +97,20 @@ func (x *EncryptRequest) GetPlaintextCrc32C() uint32 {
 	return 0
 }
 
+func (x *EncryptRequest) GetGrantTokens() []string {
+	if x != nil {
+		return x.xxx_hidden_GrantTokens
+	}
+	return nil
+}
+
+func (x *EncryptRequest) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *EncryptRequest) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
 }
@@ -116,7 +132,15 @@ func (x *EncryptRequest) SetEncryptionAlgorithm(v EncryptionAlgorithm) {
 
 func (x *EncryptRequest) SetPlaintextCrc32C(v uint32) {
 	x.xxx_hidden_PlaintextCrc32C = v
-	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 4, 5)
+	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 4, 7)
+}
+
+func (x *EncryptRequest) SetGrantTokens(v []string) {
+	x.xxx_hidden_GrantTokens = v
+}
+
+func (x *EncryptRequest) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 func (x *EncryptRequest) HasPlaintextCrc32C() bool {
@@ -144,6 +168,11 @@ type EncryptRequest_builder struct {
 	EncryptionAlgorithm EncryptionAlgorithm
 	// The CRC-32C of plaintext.
 	PlaintextCrc32C *uint32
+	// Tokens of grants that the caller wants to be considered, at most ten of at most 8192 bytes. Grants count from
+	// when they are made, also without.
+	GrantTokens []string
+	// Whether only to check if the request would succeed: nothing is made, changed or returned.
+	DryRun bool
 }
 
 func (b0 EncryptRequest_builder) Build() *EncryptRequest {
@@ -155,9 +184,11 @@ func (b0 EncryptRequest_builder) Build() *EncryptRequest {
 	x.xxx_hidden_EncryptionContext = b.EncryptionContext
 	x.xxx_hidden_EncryptionAlgorithm = b.EncryptionAlgorithm
 	if b.PlaintextCrc32C != nil {
-		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 4, 5)
+		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 4, 7)
 		x.xxx_hidden_PlaintextCrc32C = *b.PlaintextCrc32C
 	}
+	x.xxx_hidden_GrantTokens = b.GrantTokens
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
@@ -170,6 +201,7 @@ type EncryptResponse struct {
 	xxx_hidden_EncryptionAlgorithm     EncryptionAlgorithm    `protobuf:"varint,4,opt,name=encryption_algorithm,json=encryptionAlgorithm,enum=kmsd.kms.v1.EncryptionAlgorithm"`
 	xxx_hidden_VerifiedPlaintextCrc32C bool                   `protobuf:"varint,5,opt,name=verified_plaintext_crc32c,json=verifiedPlaintextCrc32c"`
 	xxx_hidden_CiphertextBlobCrc32C    uint32                 `protobuf:"varint,6,opt,name=ciphertext_blob_crc32c,json=ciphertextBlobCrc32c"`
+	xxx_hidden_DryRun                  bool                   `protobuf:"varint,7,opt,name=dry_run,json=dryRun"`
 	XXX_raceDetectHookData             protoimpl.RaceDetectHookData
 	XXX_presence                       [1]uint32
 	unknownFields                      protoimpl.UnknownFields
@@ -243,6 +275,13 @@ func (x *EncryptResponse) GetCiphertextBlobCrc32C() uint32 {
 	return 0
 }
 
+func (x *EncryptResponse) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *EncryptResponse) SetCiphertextBlob(v []byte) {
 	if v == nil {
 		v = []byte{}
@@ -268,7 +307,11 @@ func (x *EncryptResponse) SetVerifiedPlaintextCrc32C(v bool) {
 
 func (x *EncryptResponse) SetCiphertextBlobCrc32C(v uint32) {
 	x.xxx_hidden_CiphertextBlobCrc32C = v
-	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 5, 6)
+	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 5, 7)
+}
+
+func (x *EncryptResponse) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 func (x *EncryptResponse) HasCiphertextBlobCrc32C() bool {
@@ -298,6 +341,8 @@ type EncryptResponse_builder struct {
 	VerifiedPlaintextCrc32C bool
 	// The CRC-32C of ciphertext_blob.
 	CiphertextBlobCrc32C *uint32
+	// True if the request would have succeeded and was not carried out, because it said so. Nothing else is then set.
+	DryRun bool
 }
 
 func (b0 EncryptResponse_builder) Build() *EncryptResponse {
@@ -310,9 +355,10 @@ func (b0 EncryptResponse_builder) Build() *EncryptResponse {
 	x.xxx_hidden_EncryptionAlgorithm = b.EncryptionAlgorithm
 	x.xxx_hidden_VerifiedPlaintextCrc32C = b.VerifiedPlaintextCrc32C
 	if b.CiphertextBlobCrc32C != nil {
-		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 5, 6)
+		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 5, 7)
 		x.xxx_hidden_CiphertextBlobCrc32C = *b.CiphertextBlobCrc32C
 	}
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
@@ -324,6 +370,9 @@ type DecryptRequest struct {
 	xxx_hidden_KeyId                string                 `protobuf:"bytes,3,opt,name=key_id,json=keyId"`
 	xxx_hidden_EncryptionAlgorithm  EncryptionAlgorithm    `protobuf:"varint,4,opt,name=encryption_algorithm,json=encryptionAlgorithm,enum=kmsd.kms.v1.EncryptionAlgorithm"`
 	xxx_hidden_CiphertextBlobCrc32C uint32                 `protobuf:"varint,5,opt,name=ciphertext_blob_crc32c,json=ciphertextBlobCrc32c"`
+	xxx_hidden_GrantTokens          []string               `protobuf:"bytes,6,rep,name=grant_tokens,json=grantTokens"`
+	xxx_hidden_DryRun               bool                   `protobuf:"varint,7,opt,name=dry_run,json=dryRun"`
+	xxx_hidden_DryRunModifiers      []DryRunModifier       `protobuf:"varint,8,rep,packed,name=dry_run_modifiers,json=dryRunModifiers,enum=kmsd.kms.v1.DryRunModifier"`
 	XXX_raceDetectHookData          protoimpl.RaceDetectHookData
 	XXX_presence                    [1]uint32
 	unknownFields                   protoimpl.UnknownFields
@@ -390,6 +439,27 @@ func (x *DecryptRequest) GetCiphertextBlobCrc32C() uint32 {
 	return 0
 }
 
+func (x *DecryptRequest) GetGrantTokens() []string {
+	if x != nil {
+		return x.xxx_hidden_GrantTokens
+	}
+	return nil
+}
+
+func (x *DecryptRequest) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
+func (x *DecryptRequest) GetDryRunModifiers() []DryRunModifier {
+	if x != nil {
+		return x.xxx_hidden_DryRunModifiers
+	}
+	return nil
+}
+
 func (x *DecryptRequest) SetCiphertextBlob(v []byte) {
 	if v == nil {
 		v = []byte{}
@@ -411,7 +481,19 @@ func (x *DecryptRequest) SetEncryptionAlgorithm(v EncryptionAlgorithm) {
 
 func (x *DecryptRequest) SetCiphertextBlobCrc32C(v uint32) {
 	x.xxx_hidden_CiphertextBlobCrc32C = v
-	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 4, 5)
+	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 4, 8)
+}
+
+func (x *DecryptRequest) SetGrantTokens(v []string) {
+	x.xxx_hidden_GrantTokens = v
+}
+
+func (x *DecryptRequest) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
+}
+
+func (x *DecryptRequest) SetDryRunModifiers(v []DryRunModifier) {
+	x.xxx_hidden_DryRunModifiers = v
 }
 
 func (x *DecryptRequest) HasCiphertextBlobCrc32C() bool {
@@ -439,6 +521,13 @@ type DecryptRequest_builder struct {
 	EncryptionAlgorithm EncryptionAlgorithm
 	// The CRC-32C of ciphertext_blob.
 	CiphertextBlobCrc32C *uint32
+	// Tokens of grants that the caller wants to be considered, at most ten of at most 8192 bytes. Grants count from
+	// when they are made, also without.
+	GrantTokens []string
+	// Whether only to check if the request would succeed: nothing is made, changed or returned.
+	DryRun bool
+	// What the dry run leaves out; only with dry_run.
+	DryRunModifiers []DryRunModifier
 }
 
 func (b0 DecryptRequest_builder) Build() *DecryptRequest {
@@ -450,9 +539,12 @@ func (b0 DecryptRequest_builder) Build() *DecryptRequest {
 	x.xxx_hidden_KeyId = b.KeyId
 	x.xxx_hidden_EncryptionAlgorithm = b.EncryptionAlgorithm
 	if b.CiphertextBlobCrc32C != nil {
-		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 4, 5)
+		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 4, 8)
 		x.xxx_hidden_CiphertextBlobCrc32C = *b.CiphertextBlobCrc32C
 	}
+	x.xxx_hidden_GrantTokens = b.GrantTokens
+	x.xxx_hidden_DryRun = b.DryRun
+	x.xxx_hidden_DryRunModifiers = b.DryRunModifiers
 	return m0
 }
 
@@ -465,6 +557,7 @@ type DecryptResponse struct {
 	xxx_hidden_EncryptionAlgorithm          EncryptionAlgorithm    `protobuf:"varint,4,opt,name=encryption_algorithm,json=encryptionAlgorithm,enum=kmsd.kms.v1.EncryptionAlgorithm"`
 	xxx_hidden_VerifiedCiphertextBlobCrc32C bool                   `protobuf:"varint,5,opt,name=verified_ciphertext_blob_crc32c,json=verifiedCiphertextBlobCrc32c"`
 	xxx_hidden_PlaintextCrc32C              uint32                 `protobuf:"varint,6,opt,name=plaintext_crc32c,json=plaintextCrc32c"`
+	xxx_hidden_DryRun                       bool                   `protobuf:"varint,7,opt,name=dry_run,json=dryRun"`
 	XXX_raceDetectHookData                  protoimpl.RaceDetectHookData
 	XXX_presence                            [1]uint32
 	unknownFields                           protoimpl.UnknownFields
@@ -538,6 +631,13 @@ func (x *DecryptResponse) GetPlaintextCrc32C() uint32 {
 	return 0
 }
 
+func (x *DecryptResponse) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *DecryptResponse) SetPlaintext(v []byte) {
 	if v == nil {
 		v = []byte{}
@@ -563,7 +663,11 @@ func (x *DecryptResponse) SetVerifiedCiphertextBlobCrc32C(v bool) {
 
 func (x *DecryptResponse) SetPlaintextCrc32C(v uint32) {
 	x.xxx_hidden_PlaintextCrc32C = v
-	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 5, 6)
+	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 5, 7)
+}
+
+func (x *DecryptResponse) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 func (x *DecryptResponse) HasPlaintextCrc32C() bool {
@@ -593,6 +697,8 @@ type DecryptResponse_builder struct {
 	VerifiedCiphertextBlobCrc32C bool
 	// The CRC-32C of plaintext.
 	PlaintextCrc32C *uint32
+	// True if the request would have succeeded and was not carried out, because it said so. Nothing else is then set.
+	DryRun bool
 }
 
 func (b0 DecryptResponse_builder) Build() *DecryptResponse {
@@ -605,9 +711,10 @@ func (b0 DecryptResponse_builder) Build() *DecryptResponse {
 	x.xxx_hidden_EncryptionAlgorithm = b.EncryptionAlgorithm
 	x.xxx_hidden_VerifiedCiphertextBlobCrc32C = b.VerifiedCiphertextBlobCrc32C
 	if b.PlaintextCrc32C != nil {
-		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 5, 6)
+		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 5, 7)
 		x.xxx_hidden_PlaintextCrc32C = *b.PlaintextCrc32C
 	}
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
@@ -622,6 +729,9 @@ type ReEncryptRequest struct {
 	xxx_hidden_SourceEncryptionAlgorithm      EncryptionAlgorithm    `protobuf:"varint,6,opt,name=source_encryption_algorithm,json=sourceEncryptionAlgorithm,enum=kmsd.kms.v1.EncryptionAlgorithm"`
 	xxx_hidden_DestinationEncryptionAlgorithm EncryptionAlgorithm    `protobuf:"varint,7,opt,name=destination_encryption_algorithm,json=destinationEncryptionAlgorithm,enum=kmsd.kms.v1.EncryptionAlgorithm"`
 	xxx_hidden_CiphertextBlobCrc32C           uint32                 `protobuf:"varint,8,opt,name=ciphertext_blob_crc32c,json=ciphertextBlobCrc32c"`
+	xxx_hidden_GrantTokens                    []string               `protobuf:"bytes,9,rep,name=grant_tokens,json=grantTokens"`
+	xxx_hidden_DryRun                         bool                   `protobuf:"varint,10,opt,name=dry_run,json=dryRun"`
+	xxx_hidden_DryRunModifiers                []DryRunModifier       `protobuf:"varint,11,rep,packed,name=dry_run_modifiers,json=dryRunModifiers,enum=kmsd.kms.v1.DryRunModifier"`
 	XXX_raceDetectHookData                    protoimpl.RaceDetectHookData
 	XXX_presence                              [1]uint32
 	unknownFields                             protoimpl.UnknownFields
@@ -709,6 +819,27 @@ func (x *ReEncryptRequest) GetCiphertextBlobCrc32C() uint32 {
 	return 0
 }
 
+func (x *ReEncryptRequest) GetGrantTokens() []string {
+	if x != nil {
+		return x.xxx_hidden_GrantTokens
+	}
+	return nil
+}
+
+func (x *ReEncryptRequest) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
+func (x *ReEncryptRequest) GetDryRunModifiers() []DryRunModifier {
+	if x != nil {
+		return x.xxx_hidden_DryRunModifiers
+	}
+	return nil
+}
+
 func (x *ReEncryptRequest) SetCiphertextBlob(v []byte) {
 	if v == nil {
 		v = []byte{}
@@ -742,7 +873,19 @@ func (x *ReEncryptRequest) SetDestinationEncryptionAlgorithm(v EncryptionAlgorit
 
 func (x *ReEncryptRequest) SetCiphertextBlobCrc32C(v uint32) {
 	x.xxx_hidden_CiphertextBlobCrc32C = v
-	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 7, 8)
+	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 7, 11)
+}
+
+func (x *ReEncryptRequest) SetGrantTokens(v []string) {
+	x.xxx_hidden_GrantTokens = v
+}
+
+func (x *ReEncryptRequest) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
+}
+
+func (x *ReEncryptRequest) SetDryRunModifiers(v []DryRunModifier) {
+	x.xxx_hidden_DryRunModifiers = v
 }
 
 func (x *ReEncryptRequest) HasCiphertextBlobCrc32C() bool {
@@ -776,6 +919,13 @@ type ReEncryptRequest_builder struct {
 	DestinationEncryptionAlgorithm EncryptionAlgorithm
 	// The CRC-32C of ciphertext_blob.
 	CiphertextBlobCrc32C *uint32
+	// Tokens of grants that the caller wants to be considered, at most ten of at most 8192 bytes. Grants count from
+	// when they are made, also without.
+	GrantTokens []string
+	// Whether only to check if the request would succeed: nothing is made, changed or returned.
+	DryRun bool
+	// What the dry run leaves out; only with dry_run.
+	DryRunModifiers []DryRunModifier
 }
 
 func (b0 ReEncryptRequest_builder) Build() *ReEncryptRequest {
@@ -790,9 +940,12 @@ func (b0 ReEncryptRequest_builder) Build() *ReEncryptRequest {
 	x.xxx_hidden_SourceEncryptionAlgorithm = b.SourceEncryptionAlgorithm
 	x.xxx_hidden_DestinationEncryptionAlgorithm = b.DestinationEncryptionAlgorithm
 	if b.CiphertextBlobCrc32C != nil {
-		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 7, 8)
+		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 7, 11)
 		x.xxx_hidden_CiphertextBlobCrc32C = *b.CiphertextBlobCrc32C
 	}
+	x.xxx_hidden_GrantTokens = b.GrantTokens
+	x.xxx_hidden_DryRun = b.DryRun
+	x.xxx_hidden_DryRunModifiers = b.DryRunModifiers
 	return m0
 }
 
@@ -808,6 +961,7 @@ type ReEncryptResponse struct {
 	xxx_hidden_DestinationEncryptionAlgorithm EncryptionAlgorithm    `protobuf:"varint,7,opt,name=destination_encryption_algorithm,json=destinationEncryptionAlgorithm,enum=kmsd.kms.v1.EncryptionAlgorithm"`
 	xxx_hidden_VerifiedCiphertextBlobCrc32C   bool                   `protobuf:"varint,8,opt,name=verified_ciphertext_blob_crc32c,json=verifiedCiphertextBlobCrc32c"`
 	xxx_hidden_CiphertextBlobCrc32C           uint32                 `protobuf:"varint,9,opt,name=ciphertext_blob_crc32c,json=ciphertextBlobCrc32c"`
+	xxx_hidden_DryRun                         bool                   `protobuf:"varint,10,opt,name=dry_run,json=dryRun"`
 	XXX_raceDetectHookData                    protoimpl.RaceDetectHookData
 	XXX_presence                              [1]uint32
 	unknownFields                             protoimpl.UnknownFields
@@ -902,6 +1056,13 @@ func (x *ReEncryptResponse) GetCiphertextBlobCrc32C() uint32 {
 	return 0
 }
 
+func (x *ReEncryptResponse) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *ReEncryptResponse) SetCiphertextBlob(v []byte) {
 	if v == nil {
 		v = []byte{}
@@ -939,7 +1100,11 @@ func (x *ReEncryptResponse) SetVerifiedCiphertextBlobCrc32C(v bool) {
 
 func (x *ReEncryptResponse) SetCiphertextBlobCrc32C(v uint32) {
 	x.xxx_hidden_CiphertextBlobCrc32C = v
-	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 8, 9)
+	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 8, 10)
+}
+
+func (x *ReEncryptResponse) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 func (x *ReEncryptResponse) HasCiphertextBlobCrc32C() bool {
@@ -975,6 +1140,8 @@ type ReEncryptResponse_builder struct {
 	VerifiedCiphertextBlobCrc32C bool
 	// The CRC-32C of the new ciphertext_blob.
 	CiphertextBlobCrc32C *uint32
+	// True if the request would have succeeded and was not carried out, because it said so. Nothing else is then set.
+	DryRun bool
 }
 
 func (b0 ReEncryptResponse_builder) Build() *ReEncryptResponse {
@@ -990,9 +1157,10 @@ func (b0 ReEncryptResponse_builder) Build() *ReEncryptResponse {
 	x.xxx_hidden_DestinationEncryptionAlgorithm = b.DestinationEncryptionAlgorithm
 	x.xxx_hidden_VerifiedCiphertextBlobCrc32C = b.VerifiedCiphertextBlobCrc32C
 	if b.CiphertextBlobCrc32C != nil {
-		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 8, 9)
+		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 8, 10)
 		x.xxx_hidden_CiphertextBlobCrc32C = *b.CiphertextBlobCrc32C
 	}
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
@@ -1003,6 +1171,8 @@ type GenerateDataKeyRequest struct {
 	xxx_hidden_EncryptionContext map[string]string      `protobuf:"bytes,2,rep,name=encryption_context,json=encryptionContext" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	xxx_hidden_KeySpec           DataKeySpec            `protobuf:"varint,3,opt,name=key_spec,json=keySpec,enum=kmsd.kms.v1.DataKeySpec"`
 	xxx_hidden_NumberOfBytes     int32                  `protobuf:"varint,4,opt,name=number_of_bytes,json=numberOfBytes"`
+	xxx_hidden_GrantTokens       []string               `protobuf:"bytes,5,rep,name=grant_tokens,json=grantTokens"`
+	xxx_hidden_DryRun            bool                   `protobuf:"varint,6,opt,name=dry_run,json=dryRun"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
@@ -1060,6 +1230,20 @@ func (x *GenerateDataKeyRequest) GetNumberOfBytes() int32 {
 	return 0
 }
 
+func (x *GenerateDataKeyRequest) GetGrantTokens() []string {
+	if x != nil {
+		return x.xxx_hidden_GrantTokens
+	}
+	return nil
+}
+
+func (x *GenerateDataKeyRequest) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *GenerateDataKeyRequest) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
 }
@@ -1076,6 +1260,14 @@ func (x *GenerateDataKeyRequest) SetNumberOfBytes(v int32) {
 	x.xxx_hidden_NumberOfBytes = v
 }
 
+func (x *GenerateDataKeyRequest) SetGrantTokens(v []string) {
+	x.xxx_hidden_GrantTokens = v
+}
+
+func (x *GenerateDataKeyRequest) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
+}
+
 type GenerateDataKeyRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -1087,6 +1279,11 @@ type GenerateDataKeyRequest_builder struct {
 	KeySpec DataKeySpec
 	// The length of the data key, 1 to 1024 bytes.
 	NumberOfBytes int32
+	// Tokens of grants that the caller wants to be considered, at most ten of at most 8192 bytes. Grants count from
+	// when they are made, also without.
+	GrantTokens []string
+	// Whether only to check if the request would succeed: nothing is made, changed or returned.
+	DryRun bool
 }
 
 func (b0 GenerateDataKeyRequest_builder) Build() *GenerateDataKeyRequest {
@@ -1097,6 +1294,8 @@ func (b0 GenerateDataKeyRequest_builder) Build() *GenerateDataKeyRequest {
 	x.xxx_hidden_EncryptionContext = b.EncryptionContext
 	x.xxx_hidden_KeySpec = b.KeySpec
 	x.xxx_hidden_NumberOfBytes = b.NumberOfBytes
+	x.xxx_hidden_GrantTokens = b.GrantTokens
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
@@ -1109,6 +1308,7 @@ type GenerateDataKeyResponse struct {
 	xxx_hidden_KeyMaterialId        string                 `protobuf:"bytes,4,opt,name=key_material_id,json=keyMaterialId"`
 	xxx_hidden_CiphertextBlobCrc32C uint32                 `protobuf:"varint,5,opt,name=ciphertext_blob_crc32c,json=ciphertextBlobCrc32c"`
 	xxx_hidden_PlaintextCrc32C      uint32                 `protobuf:"varint,6,opt,name=plaintext_crc32c,json=plaintextCrc32c"`
+	xxx_hidden_DryRun               bool                   `protobuf:"varint,7,opt,name=dry_run,json=dryRun"`
 	XXX_raceDetectHookData          protoimpl.RaceDetectHookData
 	XXX_presence                    [1]uint32
 	unknownFields                   protoimpl.UnknownFields
@@ -1182,6 +1382,13 @@ func (x *GenerateDataKeyResponse) GetPlaintextCrc32C() uint32 {
 	return 0
 }
 
+func (x *GenerateDataKeyResponse) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *GenerateDataKeyResponse) SetCiphertextBlob(v []byte) {
 	if v == nil {
 		v = []byte{}
@@ -1206,12 +1413,16 @@ func (x *GenerateDataKeyResponse) SetKeyMaterialId(v string) {
 
 func (x *GenerateDataKeyResponse) SetCiphertextBlobCrc32C(v uint32) {
 	x.xxx_hidden_CiphertextBlobCrc32C = v
-	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 4, 6)
+	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 4, 7)
 }
 
 func (x *GenerateDataKeyResponse) SetPlaintextCrc32C(v uint32) {
 	x.xxx_hidden_PlaintextCrc32C = v
-	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 5, 6)
+	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 5, 7)
+}
+
+func (x *GenerateDataKeyResponse) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 func (x *GenerateDataKeyResponse) HasCiphertextBlobCrc32C() bool {
@@ -1253,6 +1464,8 @@ type GenerateDataKeyResponse_builder struct {
 	CiphertextBlobCrc32C *uint32
 	// The CRC-32C of plaintext.
 	PlaintextCrc32C *uint32
+	// True if the request would have succeeded and was not carried out, because it said so. Nothing else is then set.
+	DryRun bool
 }
 
 func (b0 GenerateDataKeyResponse_builder) Build() *GenerateDataKeyResponse {
@@ -1264,13 +1477,14 @@ func (b0 GenerateDataKeyResponse_builder) Build() *GenerateDataKeyResponse {
 	x.xxx_hidden_KeyId = b.KeyId
 	x.xxx_hidden_KeyMaterialId = b.KeyMaterialId
 	if b.CiphertextBlobCrc32C != nil {
-		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 4, 6)
+		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 4, 7)
 		x.xxx_hidden_CiphertextBlobCrc32C = *b.CiphertextBlobCrc32C
 	}
 	if b.PlaintextCrc32C != nil {
-		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 5, 6)
+		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 5, 7)
 		x.xxx_hidden_PlaintextCrc32C = *b.PlaintextCrc32C
 	}
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
@@ -1282,6 +1496,8 @@ type GenerateDataKeyWithoutPlaintextRequest struct {
 	xxx_hidden_EncryptionContext map[string]string      `protobuf:"bytes,2,rep,name=encryption_context,json=encryptionContext" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	xxx_hidden_KeySpec           DataKeySpec            `protobuf:"varint,3,opt,name=key_spec,json=keySpec,enum=kmsd.kms.v1.DataKeySpec"`
 	xxx_hidden_NumberOfBytes     int32                  `protobuf:"varint,4,opt,name=number_of_bytes,json=numberOfBytes"`
+	xxx_hidden_GrantTokens       []string               `protobuf:"bytes,5,rep,name=grant_tokens,json=grantTokens"`
+	xxx_hidden_DryRun            bool                   `protobuf:"varint,6,opt,name=dry_run,json=dryRun"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
@@ -1339,6 +1555,20 @@ func (x *GenerateDataKeyWithoutPlaintextRequest) GetNumberOfBytes() int32 {
 	return 0
 }
 
+func (x *GenerateDataKeyWithoutPlaintextRequest) GetGrantTokens() []string {
+	if x != nil {
+		return x.xxx_hidden_GrantTokens
+	}
+	return nil
+}
+
+func (x *GenerateDataKeyWithoutPlaintextRequest) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *GenerateDataKeyWithoutPlaintextRequest) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
 }
@@ -1355,6 +1585,14 @@ func (x *GenerateDataKeyWithoutPlaintextRequest) SetNumberOfBytes(v int32) {
 	x.xxx_hidden_NumberOfBytes = v
 }
 
+func (x *GenerateDataKeyWithoutPlaintextRequest) SetGrantTokens(v []string) {
+	x.xxx_hidden_GrantTokens = v
+}
+
+func (x *GenerateDataKeyWithoutPlaintextRequest) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
+}
+
 type GenerateDataKeyWithoutPlaintextRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -1366,6 +1604,11 @@ type GenerateDataKeyWithoutPlaintextRequest_builder struct {
 	KeySpec DataKeySpec
 	// The length of the data key, 1 to 1024 bytes.
 	NumberOfBytes int32
+	// Tokens of grants that the caller wants to be considered, at most ten of at most 8192 bytes. Grants count from
+	// when they are made, also without.
+	GrantTokens []string
+	// Whether only to check if the request would succeed: nothing is made, changed or returned.
+	DryRun bool
 }
 
 func (b0 GenerateDataKeyWithoutPlaintextRequest_builder) Build() *GenerateDataKeyWithoutPlaintextRequest {
@@ -1376,6 +1619,8 @@ func (b0 GenerateDataKeyWithoutPlaintextRequest_builder) Build() *GenerateDataKe
 	x.xxx_hidden_EncryptionContext = b.EncryptionContext
 	x.xxx_hidden_KeySpec = b.KeySpec
 	x.xxx_hidden_NumberOfBytes = b.NumberOfBytes
+	x.xxx_hidden_GrantTokens = b.GrantTokens
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
@@ -1386,6 +1631,7 @@ type GenerateDataKeyWithoutPlaintextResponse struct {
 	xxx_hidden_KeyId                string                 `protobuf:"bytes,2,opt,name=key_id,json=keyId"`
 	xxx_hidden_KeyMaterialId        string                 `protobuf:"bytes,3,opt,name=key_material_id,json=keyMaterialId"`
 	xxx_hidden_CiphertextBlobCrc32C uint32                 `protobuf:"varint,4,opt,name=ciphertext_blob_crc32c,json=ciphertextBlobCrc32c"`
+	xxx_hidden_DryRun               bool                   `protobuf:"varint,5,opt,name=dry_run,json=dryRun"`
 	XXX_raceDetectHookData          protoimpl.RaceDetectHookData
 	XXX_presence                    [1]uint32
 	unknownFields                   protoimpl.UnknownFields
@@ -1445,6 +1691,13 @@ func (x *GenerateDataKeyWithoutPlaintextResponse) GetCiphertextBlobCrc32C() uint
 	return 0
 }
 
+func (x *GenerateDataKeyWithoutPlaintextResponse) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *GenerateDataKeyWithoutPlaintextResponse) SetCiphertextBlob(v []byte) {
 	if v == nil {
 		v = []byte{}
@@ -1462,7 +1715,11 @@ func (x *GenerateDataKeyWithoutPlaintextResponse) SetKeyMaterialId(v string) {
 
 func (x *GenerateDataKeyWithoutPlaintextResponse) SetCiphertextBlobCrc32C(v uint32) {
 	x.xxx_hidden_CiphertextBlobCrc32C = v
-	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 3, 4)
+	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 3, 5)
+}
+
+func (x *GenerateDataKeyWithoutPlaintextResponse) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 func (x *GenerateDataKeyWithoutPlaintextResponse) HasCiphertextBlobCrc32C() bool {
@@ -1488,6 +1745,8 @@ type GenerateDataKeyWithoutPlaintextResponse_builder struct {
 	KeyMaterialId string
 	// The CRC-32C of ciphertext_blob.
 	CiphertextBlobCrc32C *uint32
+	// True if the request would have succeeded and was not carried out, because it said so. Nothing else is then set.
+	DryRun bool
 }
 
 func (b0 GenerateDataKeyWithoutPlaintextResponse_builder) Build() *GenerateDataKeyWithoutPlaintextResponse {
@@ -1498,9 +1757,10 @@ func (b0 GenerateDataKeyWithoutPlaintextResponse_builder) Build() *GenerateDataK
 	x.xxx_hidden_KeyId = b.KeyId
 	x.xxx_hidden_KeyMaterialId = b.KeyMaterialId
 	if b.CiphertextBlobCrc32C != nil {
-		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 3, 4)
+		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 3, 5)
 		x.xxx_hidden_CiphertextBlobCrc32C = *b.CiphertextBlobCrc32C
 	}
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
@@ -1662,39 +1922,46 @@ var File_kmsd_kms_v1_crypto_service_proto protoreflect.FileDescriptor
 
 const file_kmsd_kms_v1_crypto_service_proto_rawDesc = "" +
 	"\n" +
-	" kmsd/kms/v1/crypto_service.proto\x12\vkmsd.kms.v1\x1a!google/protobuf/go_features.proto\x1a\x17kmsd/kms/v1/types.proto\"\xf5\x02\n" +
+	" kmsd/kms/v1/crypto_service.proto\x12\vkmsd.kms.v1\x1a!google/protobuf/go_features.proto\x1a\x17kmsd/kms/v1/types.proto\"\xb1\x03\n" +
 	"\x0eEncryptRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1c\n" +
 	"\tplaintext\x18\x02 \x01(\fR\tplaintext\x12a\n" +
 	"\x12encryption_context\x18\x03 \x03(\v22.kmsd.kms.v1.EncryptRequest.EncryptionContextEntryR\x11encryptionContext\x12S\n" +
 	"\x14encryption_algorithm\x18\x04 \x01(\x0e2 .kmsd.kms.v1.EncryptionAlgorithmR\x13encryptionAlgorithm\x120\n" +
-	"\x10plaintext_crc32c\x18\x05 \x01(\rB\x05\xaa\x01\x02\b\x01R\x0fplaintextCrc32c\x1aD\n" +
+	"\x10plaintext_crc32c\x18\x05 \x01(\rB\x05\xaa\x01\x02\b\x01R\x0fplaintextCrc32c\x12!\n" +
+	"\fgrant_tokens\x18\x06 \x03(\tR\vgrantTokens\x12\x17\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRun\x1aD\n" +
 	"\x16EncryptionContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc7\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe0\x02\n" +
 	"\x0fEncryptResponse\x12'\n" +
 	"\x0fciphertext_blob\x18\x01 \x01(\fR\x0eciphertextBlob\x12\x15\n" +
 	"\x06key_id\x18\x02 \x01(\tR\x05keyId\x12&\n" +
 	"\x0fkey_material_id\x18\x03 \x01(\tR\rkeyMaterialId\x12S\n" +
 	"\x14encryption_algorithm\x18\x04 \x01(\x0e2 .kmsd.kms.v1.EncryptionAlgorithmR\x13encryptionAlgorithm\x12:\n" +
 	"\x19verified_plaintext_crc32c\x18\x05 \x01(\bR\x17verifiedPlaintextCrc32c\x12;\n" +
-	"\x16ciphertext_blob_crc32c\x18\x06 \x01(\rB\x05\xaa\x01\x02\b\x01R\x14ciphertextBlobCrc32c\"\x8b\x03\n" +
+	"\x16ciphertext_blob_crc32c\x18\x06 \x01(\rB\x05\xaa\x01\x02\b\x01R\x14ciphertextBlobCrc32c\x12\x17\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRun\"\x90\x04\n" +
 	"\x0eDecryptRequest\x12'\n" +
 	"\x0fciphertext_blob\x18\x01 \x01(\fR\x0eciphertextBlob\x12a\n" +
 	"\x12encryption_context\x18\x02 \x03(\v22.kmsd.kms.v1.DecryptRequest.EncryptionContextEntryR\x11encryptionContext\x12\x15\n" +
 	"\x06key_id\x18\x03 \x01(\tR\x05keyId\x12S\n" +
 	"\x14encryption_algorithm\x18\x04 \x01(\x0e2 .kmsd.kms.v1.EncryptionAlgorithmR\x13encryptionAlgorithm\x12;\n" +
-	"\x16ciphertext_blob_crc32c\x18\x05 \x01(\rB\x05\xaa\x01\x02\b\x01R\x14ciphertextBlobCrc32c\x1aD\n" +
+	"\x16ciphertext_blob_crc32c\x18\x05 \x01(\rB\x05\xaa\x01\x02\b\x01R\x14ciphertextBlobCrc32c\x12!\n" +
+	"\fgrant_tokens\x18\x06 \x03(\tR\vgrantTokens\x12\x17\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRun\x12G\n" +
+	"\x11dry_run_modifiers\x18\b \x03(\x0e2\x1b.kmsd.kms.v1.DryRunModifierR\x0fdryRunModifiers\x1aD\n" +
 	"\x16EncryptionContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbc\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd5\x02\n" +
 	"\x0fDecryptResponse\x12\x1c\n" +
 	"\tplaintext\x18\x01 \x01(\fR\tplaintext\x12\x15\n" +
 	"\x06key_id\x18\x02 \x01(\tR\x05keyId\x12&\n" +
 	"\x0fkey_material_id\x18\x03 \x01(\tR\rkeyMaterialId\x12S\n" +
 	"\x14encryption_algorithm\x18\x04 \x01(\x0e2 .kmsd.kms.v1.EncryptionAlgorithmR\x13encryptionAlgorithm\x12E\n" +
 	"\x1fverified_ciphertext_blob_crc32c\x18\x05 \x01(\bR\x1cverifiedCiphertextBlobCrc32c\x120\n" +
-	"\x10plaintext_crc32c\x18\x06 \x01(\rB\x05\xaa\x01\x02\b\x01R\x0fplaintextCrc32c\"\xb5\x06\n" +
+	"\x10plaintext_crc32c\x18\x06 \x01(\rB\x05\xaa\x01\x02\b\x01R\x0fplaintextCrc32c\x12\x17\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRun\"\xba\a\n" +
 	"\x10ReEncryptRequest\x12'\n" +
 	"\x0fciphertext_blob\x18\x01 \x01(\fR\x0eciphertextBlob\x12v\n" +
 	"\x19source_encryption_context\x18\x02 \x03(\v2:.kmsd.kms.v1.ReEncryptRequest.SourceEncryptionContextEntryR\x17sourceEncryptionContext\x12\"\n" +
@@ -1703,13 +1970,17 @@ const file_kmsd_kms_v1_crypto_service_proto_rawDesc = "" +
 	"\x1edestination_encryption_context\x18\x05 \x03(\v2?.kmsd.kms.v1.ReEncryptRequest.DestinationEncryptionContextEntryR\x1cdestinationEncryptionContext\x12`\n" +
 	"\x1bsource_encryption_algorithm\x18\x06 \x01(\x0e2 .kmsd.kms.v1.EncryptionAlgorithmR\x19sourceEncryptionAlgorithm\x12j\n" +
 	" destination_encryption_algorithm\x18\a \x01(\x0e2 .kmsd.kms.v1.EncryptionAlgorithmR\x1edestinationEncryptionAlgorithm\x12;\n" +
-	"\x16ciphertext_blob_crc32c\x18\b \x01(\rB\x05\xaa\x01\x02\b\x01R\x14ciphertextBlobCrc32c\x1aJ\n" +
+	"\x16ciphertext_blob_crc32c\x18\b \x01(\rB\x05\xaa\x01\x02\b\x01R\x14ciphertextBlobCrc32c\x12!\n" +
+	"\fgrant_tokens\x18\t \x03(\tR\vgrantTokens\x12\x17\n" +
+	"\adry_run\x18\n" +
+	" \x01(\bR\x06dryRun\x12G\n" +
+	"\x11dry_run_modifiers\x18\v \x03(\x0e2\x1b.kmsd.kms.v1.DryRunModifierR\x0fdryRunModifiers\x1aJ\n" +
 	"\x1cSourceEncryptionContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aO\n" +
 	"!DestinationEncryptionContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbd\x04\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd6\x04\n" +
 	"\x11ReEncryptResponse\x12'\n" +
 	"\x0fciphertext_blob\x18\x01 \x01(\fR\x0eciphertextBlob\x12\"\n" +
 	"\rsource_key_id\x18\x02 \x01(\tR\vsourceKeyId\x12\x15\n" +
@@ -1719,35 +1990,43 @@ const file_kmsd_kms_v1_crypto_service_proto_rawDesc = "" +
 	"\x1bsource_encryption_algorithm\x18\x06 \x01(\x0e2 .kmsd.kms.v1.EncryptionAlgorithmR\x19sourceEncryptionAlgorithm\x12j\n" +
 	" destination_encryption_algorithm\x18\a \x01(\x0e2 .kmsd.kms.v1.EncryptionAlgorithmR\x1edestinationEncryptionAlgorithm\x12E\n" +
 	"\x1fverified_ciphertext_blob_crc32c\x18\b \x01(\bR\x1cverifiedCiphertextBlobCrc32c\x12;\n" +
-	"\x16ciphertext_blob_crc32c\x18\t \x01(\rB\x05\xaa\x01\x02\b\x01R\x14ciphertextBlobCrc32c\"\xbd\x02\n" +
+	"\x16ciphertext_blob_crc32c\x18\t \x01(\rB\x05\xaa\x01\x02\b\x01R\x14ciphertextBlobCrc32c\x12\x17\n" +
+	"\adry_run\x18\n" +
+	" \x01(\bR\x06dryRun\"\xf9\x02\n" +
 	"\x16GenerateDataKeyRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12i\n" +
 	"\x12encryption_context\x18\x02 \x03(\v2:.kmsd.kms.v1.GenerateDataKeyRequest.EncryptionContextEntryR\x11encryptionContext\x123\n" +
 	"\bkey_spec\x18\x03 \x01(\x0e2\x18.kmsd.kms.v1.DataKeySpecR\akeySpec\x12&\n" +
-	"\x0fnumber_of_bytes\x18\x04 \x01(\x05R\rnumberOfBytes\x1aD\n" +
+	"\x0fnumber_of_bytes\x18\x04 \x01(\x05R\rnumberOfBytes\x12!\n" +
+	"\fgrant_tokens\x18\x05 \x03(\tR\vgrantTokens\x12\x17\n" +
+	"\adry_run\x18\x06 \x01(\bR\x06dryRun\x1aD\n" +
 	"\x16EncryptionContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8e\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa7\x02\n" +
 	"\x17GenerateDataKeyResponse\x12'\n" +
 	"\x0fciphertext_blob\x18\x01 \x01(\fR\x0eciphertextBlob\x12\x1c\n" +
 	"\tplaintext\x18\x02 \x01(\fR\tplaintext\x12\x15\n" +
 	"\x06key_id\x18\x03 \x01(\tR\x05keyId\x12&\n" +
 	"\x0fkey_material_id\x18\x04 \x01(\tR\rkeyMaterialId\x12;\n" +
 	"\x16ciphertext_blob_crc32c\x18\x05 \x01(\rB\x05\xaa\x01\x02\b\x01R\x14ciphertextBlobCrc32c\x120\n" +
-	"\x10plaintext_crc32c\x18\x06 \x01(\rB\x05\xaa\x01\x02\b\x01R\x0fplaintextCrc32c\"\xdd\x02\n" +
+	"\x10plaintext_crc32c\x18\x06 \x01(\rB\x05\xaa\x01\x02\b\x01R\x0fplaintextCrc32c\x12\x17\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRun\"\x99\x03\n" +
 	"&GenerateDataKeyWithoutPlaintextRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12y\n" +
 	"\x12encryption_context\x18\x02 \x03(\v2J.kmsd.kms.v1.GenerateDataKeyWithoutPlaintextRequest.EncryptionContextEntryR\x11encryptionContext\x123\n" +
 	"\bkey_spec\x18\x03 \x01(\x0e2\x18.kmsd.kms.v1.DataKeySpecR\akeySpec\x12&\n" +
-	"\x0fnumber_of_bytes\x18\x04 \x01(\x05R\rnumberOfBytes\x1aD\n" +
+	"\x0fnumber_of_bytes\x18\x04 \x01(\x05R\rnumberOfBytes\x12!\n" +
+	"\fgrant_tokens\x18\x05 \x03(\tR\vgrantTokens\x12\x17\n" +
+	"\adry_run\x18\x06 \x01(\bR\x06dryRun\x1aD\n" +
 	"\x16EncryptionContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xce\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe7\x01\n" +
 	"'GenerateDataKeyWithoutPlaintextResponse\x12'\n" +
 	"\x0fciphertext_blob\x18\x01 \x01(\fR\x0eciphertextBlob\x12\x15\n" +
 	"\x06key_id\x18\x02 \x01(\tR\x05keyId\x12&\n" +
 	"\x0fkey_material_id\x18\x03 \x01(\tR\rkeyMaterialId\x12;\n" +
-	"\x16ciphertext_blob_crc32c\x18\x04 \x01(\rB\x05\xaa\x01\x02\b\x01R\x14ciphertextBlobCrc32c\"?\n" +
+	"\x16ciphertext_blob_crc32c\x18\x04 \x01(\rB\x05\xaa\x01\x02\b\x01R\x14ciphertextBlobCrc32c\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\"?\n" +
 	"\x15GenerateRandomRequest\x12&\n" +
 	"\x0fnumber_of_bytes\x18\x01 \x01(\x05R\rnumberOfBytes\"h\n" +
 	"\x16GenerateRandomResponse\x12\x1c\n" +
@@ -1782,7 +2061,8 @@ var file_kmsd_kms_v1_crypto_service_proto_goTypes = []any{
 	nil,                                             // 16: kmsd.kms.v1.GenerateDataKeyRequest.EncryptionContextEntry
 	nil,                                             // 17: kmsd.kms.v1.GenerateDataKeyWithoutPlaintextRequest.EncryptionContextEntry
 	(EncryptionAlgorithm)(0),                        // 18: kmsd.kms.v1.EncryptionAlgorithm
-	(DataKeySpec)(0),                                // 19: kmsd.kms.v1.DataKeySpec
+	(DryRunModifier)(0),                             // 19: kmsd.kms.v1.DryRunModifier
+	(DataKeySpec)(0),                                // 20: kmsd.kms.v1.DataKeySpec
 }
 var file_kmsd_kms_v1_crypto_service_proto_depIdxs = []int32{
 	12, // 0: kmsd.kms.v1.EncryptRequest.encryption_context:type_name -> kmsd.kms.v1.EncryptRequest.EncryptionContextEntry
@@ -1790,34 +2070,36 @@ var file_kmsd_kms_v1_crypto_service_proto_depIdxs = []int32{
 	18, // 2: kmsd.kms.v1.EncryptResponse.encryption_algorithm:type_name -> kmsd.kms.v1.EncryptionAlgorithm
 	13, // 3: kmsd.kms.v1.DecryptRequest.encryption_context:type_name -> kmsd.kms.v1.DecryptRequest.EncryptionContextEntry
 	18, // 4: kmsd.kms.v1.DecryptRequest.encryption_algorithm:type_name -> kmsd.kms.v1.EncryptionAlgorithm
-	18, // 5: kmsd.kms.v1.DecryptResponse.encryption_algorithm:type_name -> kmsd.kms.v1.EncryptionAlgorithm
-	14, // 6: kmsd.kms.v1.ReEncryptRequest.source_encryption_context:type_name -> kmsd.kms.v1.ReEncryptRequest.SourceEncryptionContextEntry
-	15, // 7: kmsd.kms.v1.ReEncryptRequest.destination_encryption_context:type_name -> kmsd.kms.v1.ReEncryptRequest.DestinationEncryptionContextEntry
-	18, // 8: kmsd.kms.v1.ReEncryptRequest.source_encryption_algorithm:type_name -> kmsd.kms.v1.EncryptionAlgorithm
-	18, // 9: kmsd.kms.v1.ReEncryptRequest.destination_encryption_algorithm:type_name -> kmsd.kms.v1.EncryptionAlgorithm
-	18, // 10: kmsd.kms.v1.ReEncryptResponse.source_encryption_algorithm:type_name -> kmsd.kms.v1.EncryptionAlgorithm
-	18, // 11: kmsd.kms.v1.ReEncryptResponse.destination_encryption_algorithm:type_name -> kmsd.kms.v1.EncryptionAlgorithm
-	16, // 12: kmsd.kms.v1.GenerateDataKeyRequest.encryption_context:type_name -> kmsd.kms.v1.GenerateDataKeyRequest.EncryptionContextEntry
-	19, // 13: kmsd.kms.v1.GenerateDataKeyRequest.key_spec:type_name -> kmsd.kms.v1.DataKeySpec
-	17, // 14: kmsd.kms.v1.GenerateDataKeyWithoutPlaintextRequest.encryption_context:type_name -> kmsd.kms.v1.GenerateDataKeyWithoutPlaintextRequest.EncryptionContextEntry
-	19, // 15: kmsd.kms.v1.GenerateDataKeyWithoutPlaintextRequest.key_spec:type_name -> kmsd.kms.v1.DataKeySpec
-	0,  // 16: kmsd.kms.v1.CryptoService.Encrypt:input_type -> kmsd.kms.v1.EncryptRequest
-	2,  // 17: kmsd.kms.v1.CryptoService.Decrypt:input_type -> kmsd.kms.v1.DecryptRequest
-	4,  // 18: kmsd.kms.v1.CryptoService.ReEncrypt:input_type -> kmsd.kms.v1.ReEncryptRequest
-	6,  // 19: kmsd.kms.v1.CryptoService.GenerateDataKey:input_type -> kmsd.kms.v1.GenerateDataKeyRequest
-	8,  // 20: kmsd.kms.v1.CryptoService.GenerateDataKeyWithoutPlaintext:input_type -> kmsd.kms.v1.GenerateDataKeyWithoutPlaintextRequest
-	10, // 21: kmsd.kms.v1.CryptoService.GenerateRandom:input_type -> kmsd.kms.v1.GenerateRandomRequest
-	1,  // 22: kmsd.kms.v1.CryptoService.Encrypt:output_type -> kmsd.kms.v1.EncryptResponse
-	3,  // 23: kmsd.kms.v1.CryptoService.Decrypt:output_type -> kmsd.kms.v1.DecryptResponse
-	5,  // 24: kmsd.kms.v1.CryptoService.ReEncrypt:output_type -> kmsd.kms.v1.ReEncryptResponse
-	7,  // 25: kmsd.kms.v1.CryptoService.GenerateDataKey:output_type -> kmsd.kms.v1.GenerateDataKeyResponse
-	9,  // 26: kmsd.kms.v1.CryptoService.GenerateDataKeyWithoutPlaintext:output_type -> kmsd.kms.v1.GenerateDataKeyWithoutPlaintextResponse
-	11, // 27: kmsd.kms.v1.CryptoService.GenerateRandom:output_type -> kmsd.kms.v1.GenerateRandomResponse
-	22, // [22:28] is the sub-list for method output_type
-	16, // [16:22] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	19, // 5: kmsd.kms.v1.DecryptRequest.dry_run_modifiers:type_name -> kmsd.kms.v1.DryRunModifier
+	18, // 6: kmsd.kms.v1.DecryptResponse.encryption_algorithm:type_name -> kmsd.kms.v1.EncryptionAlgorithm
+	14, // 7: kmsd.kms.v1.ReEncryptRequest.source_encryption_context:type_name -> kmsd.kms.v1.ReEncryptRequest.SourceEncryptionContextEntry
+	15, // 8: kmsd.kms.v1.ReEncryptRequest.destination_encryption_context:type_name -> kmsd.kms.v1.ReEncryptRequest.DestinationEncryptionContextEntry
+	18, // 9: kmsd.kms.v1.ReEncryptRequest.source_encryption_algorithm:type_name -> kmsd.kms.v1.EncryptionAlgorithm
+	18, // 10: kmsd.kms.v1.ReEncryptRequest.destination_encryption_algorithm:type_name -> kmsd.kms.v1.EncryptionAlgorithm
+	19, // 11: kmsd.kms.v1.ReEncryptRequest.dry_run_modifiers:type_name -> kmsd.kms.v1.DryRunModifier
+	18, // 12: kmsd.kms.v1.ReEncryptResponse.source_encryption_algorithm:type_name -> kmsd.kms.v1.EncryptionAlgorithm
+	18, // 13: kmsd.kms.v1.ReEncryptResponse.destination_encryption_algorithm:type_name -> kmsd.kms.v1.EncryptionAlgorithm
+	16, // 14: kmsd.kms.v1.GenerateDataKeyRequest.encryption_context:type_name -> kmsd.kms.v1.GenerateDataKeyRequest.EncryptionContextEntry
+	20, // 15: kmsd.kms.v1.GenerateDataKeyRequest.key_spec:type_name -> kmsd.kms.v1.DataKeySpec
+	17, // 16: kmsd.kms.v1.GenerateDataKeyWithoutPlaintextRequest.encryption_context:type_name -> kmsd.kms.v1.GenerateDataKeyWithoutPlaintextRequest.EncryptionContextEntry
+	20, // 17: kmsd.kms.v1.GenerateDataKeyWithoutPlaintextRequest.key_spec:type_name -> kmsd.kms.v1.DataKeySpec
+	0,  // 18: kmsd.kms.v1.CryptoService.Encrypt:input_type -> kmsd.kms.v1.EncryptRequest
+	2,  // 19: kmsd.kms.v1.CryptoService.Decrypt:input_type -> kmsd.kms.v1.DecryptRequest
+	4,  // 20: kmsd.kms.v1.CryptoService.ReEncrypt:input_type -> kmsd.kms.v1.ReEncryptRequest
+	6,  // 21: kmsd.kms.v1.CryptoService.GenerateDataKey:input_type -> kmsd.kms.v1.GenerateDataKeyRequest
+	8,  // 22: kmsd.kms.v1.CryptoService.GenerateDataKeyWithoutPlaintext:input_type -> kmsd.kms.v1.GenerateDataKeyWithoutPlaintextRequest
+	10, // 23: kmsd.kms.v1.CryptoService.GenerateRandom:input_type -> kmsd.kms.v1.GenerateRandomRequest
+	1,  // 24: kmsd.kms.v1.CryptoService.Encrypt:output_type -> kmsd.kms.v1.EncryptResponse
+	3,  // 25: kmsd.kms.v1.CryptoService.Decrypt:output_type -> kmsd.kms.v1.DecryptResponse
+	5,  // 26: kmsd.kms.v1.CryptoService.ReEncrypt:output_type -> kmsd.kms.v1.ReEncryptResponse
+	7,  // 27: kmsd.kms.v1.CryptoService.GenerateDataKey:output_type -> kmsd.kms.v1.GenerateDataKeyResponse
+	9,  // 28: kmsd.kms.v1.CryptoService.GenerateDataKeyWithoutPlaintext:output_type -> kmsd.kms.v1.GenerateDataKeyWithoutPlaintextResponse
+	11, // 29: kmsd.kms.v1.CryptoService.GenerateRandom:output_type -> kmsd.kms.v1.GenerateRandomResponse
+	24, // [24:30] is the sub-list for method output_type
+	18, // [18:24] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_kmsd_kms_v1_crypto_service_proto_init() }

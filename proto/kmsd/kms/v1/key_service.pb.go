@@ -7,6 +7,7 @@
 package kmsv1
 
 import (
+	v1 "github.com/kmsd/kmsd/proto/kmsd/iam/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	_ "google.golang.org/protobuf/types/gofeaturespb"
@@ -31,6 +32,8 @@ type CreateKeyRequest struct {
 	xxx_hidden_Policy                         string                 `protobuf:"bytes,4,opt,name=policy"`
 	xxx_hidden_BypassPolicyLockoutSafetyCheck bool                   `protobuf:"varint,5,opt,name=bypass_policy_lockout_safety_check,json=bypassPolicyLockoutSafetyCheck"`
 	xxx_hidden_ClientToken                    string                 `protobuf:"bytes,6,opt,name=client_token,json=clientToken"`
+	xxx_hidden_Tags                           *[]*Tag                `protobuf:"bytes,7,rep,name=tags"`
+	xxx_hidden_DryRun                         bool                   `protobuf:"varint,8,opt,name=dry_run,json=dryRun"`
 	unknownFields                             protoimpl.UnknownFields
 	sizeCache                                 protoimpl.SizeCache
 }
@@ -102,6 +105,22 @@ func (x *CreateKeyRequest) GetClientToken() string {
 	return ""
 }
 
+func (x *CreateKeyRequest) GetTags() []*Tag {
+	if x != nil {
+		if x.xxx_hidden_Tags != nil {
+			return *x.xxx_hidden_Tags
+		}
+	}
+	return nil
+}
+
+func (x *CreateKeyRequest) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *CreateKeyRequest) SetDescription(v string) {
 	x.xxx_hidden_Description = v
 }
@@ -126,6 +145,14 @@ func (x *CreateKeyRequest) SetClientToken(v string) {
 	x.xxx_hidden_ClientToken = v
 }
 
+func (x *CreateKeyRequest) SetTags(v []*Tag) {
+	x.xxx_hidden_Tags = &v
+}
+
+func (x *CreateKeyRequest) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
+}
+
 type CreateKeyRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -143,6 +170,10 @@ type CreateKeyRequest_builder struct {
 	// If set, 1 to 64 characters of [A-Za-z0-9_-]: a second CreateKey of the same caller with the same token within 24
 	// hours returns the key that the first one made. Other parameters under the same token are refused.
 	ClientToken string
+	// The key's tags, at most 50. Needs kms:TagResource too.
+	Tags []*Tag
+	// Whether only to check if the request would succeed: nothing is made, changed or returned.
+	DryRun bool
 }
 
 func (b0 CreateKeyRequest_builder) Build() *CreateKeyRequest {
@@ -155,6 +186,8 @@ func (b0 CreateKeyRequest_builder) Build() *CreateKeyRequest {
 	x.xxx_hidden_Policy = b.Policy
 	x.xxx_hidden_BypassPolicyLockoutSafetyCheck = b.BypassPolicyLockoutSafetyCheck
 	x.xxx_hidden_ClientToken = b.ClientToken
+	x.xxx_hidden_Tags = &b.Tags
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
@@ -163,6 +196,8 @@ type CreateKeyResponse struct {
 	state                    protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_KeyMetadata   *KeyMetadata           `protobuf:"bytes,1,opt,name=key_metadata,json=keyMetadata"`
 	xxx_hidden_KeyMaterialId string                 `protobuf:"bytes,2,opt,name=key_material_id,json=keyMaterialId"`
+	xxx_hidden_Findings      *[]*v1.Finding         `protobuf:"bytes,3,rep,name=findings"`
+	xxx_hidden_DryRun        bool                   `protobuf:"varint,4,opt,name=dry_run,json=dryRun"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
 }
@@ -206,12 +241,36 @@ func (x *CreateKeyResponse) GetKeyMaterialId() string {
 	return ""
 }
 
+func (x *CreateKeyResponse) GetFindings() []*v1.Finding {
+	if x != nil {
+		if x.xxx_hidden_Findings != nil {
+			return *x.xxx_hidden_Findings
+		}
+	}
+	return nil
+}
+
+func (x *CreateKeyResponse) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *CreateKeyResponse) SetKeyMetadata(v *KeyMetadata) {
 	x.xxx_hidden_KeyMetadata = v
 }
 
 func (x *CreateKeyResponse) SetKeyMaterialId(v string) {
 	x.xxx_hidden_KeyMaterialId = v
+}
+
+func (x *CreateKeyResponse) SetFindings(v []*v1.Finding) {
+	x.xxx_hidden_Findings = &v
+}
+
+func (x *CreateKeyResponse) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 func (x *CreateKeyResponse) HasKeyMetadata() bool {
@@ -232,6 +291,11 @@ type CreateKeyResponse_builder struct {
 	KeyMetadata *KeyMetadata
 	// The id of its first version.
 	KeyMaterialId string
+	// What the check of the policy found, at most 100; none of it kept the policy from being stored.
+	Findings []*v1.Finding
+	// True if the request would have succeeded and was not carried out, because it said so. Only findings are then set
+	// beside it.
+	DryRun bool
 }
 
 func (b0 CreateKeyResponse_builder) Build() *CreateKeyResponse {
@@ -240,15 +304,18 @@ func (b0 CreateKeyResponse_builder) Build() *CreateKeyResponse {
 	_, _ = b, x
 	x.xxx_hidden_KeyMetadata = b.KeyMetadata
 	x.xxx_hidden_KeyMaterialId = b.KeyMaterialId
+	x.xxx_hidden_Findings = &b.Findings
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
 // DescribeKeyRequest names a key.
 type DescribeKeyRequest struct {
-	state            protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_KeyId string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_KeyId       string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
+	xxx_hidden_GrantTokens []string               `protobuf:"bytes,2,rep,name=grant_tokens,json=grantTokens"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *DescribeKeyRequest) Reset() {
@@ -283,8 +350,19 @@ func (x *DescribeKeyRequest) GetKeyId() string {
 	return ""
 }
 
+func (x *DescribeKeyRequest) GetGrantTokens() []string {
+	if x != nil {
+		return x.xxx_hidden_GrantTokens
+	}
+	return nil
+}
+
 func (x *DescribeKeyRequest) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
+}
+
+func (x *DescribeKeyRequest) SetGrantTokens(v []string) {
+	x.xxx_hidden_GrantTokens = v
 }
 
 type DescribeKeyRequest_builder struct {
@@ -292,6 +370,9 @@ type DescribeKeyRequest_builder struct {
 
 	// The key: id, ARN, alias or alias ARN.
 	KeyId string
+	// Tokens of grants that the caller wants to be considered, at most ten of at most 8192 bytes. Grants count from
+	// when they are made, also without.
+	GrantTokens []string
 }
 
 func (b0 DescribeKeyRequest_builder) Build() *DescribeKeyRequest {
@@ -299,6 +380,7 @@ func (b0 DescribeKeyRequest_builder) Build() *DescribeKeyRequest {
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_KeyId = b.KeyId
+	x.xxx_hidden_GrantTokens = b.GrantTokens
 	return m0
 }
 
@@ -542,6 +624,7 @@ type UpdateKeyDescriptionRequest struct {
 	state                  protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_KeyId       string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
 	xxx_hidden_Description string                 `protobuf:"bytes,2,opt,name=description"`
+	xxx_hidden_DryRun      bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -585,12 +668,23 @@ func (x *UpdateKeyDescriptionRequest) GetDescription() string {
 	return ""
 }
 
+func (x *UpdateKeyDescriptionRequest) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *UpdateKeyDescriptionRequest) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
 }
 
 func (x *UpdateKeyDescriptionRequest) SetDescription(v string) {
 	x.xxx_hidden_Description = v
+}
+
+func (x *UpdateKeyDescriptionRequest) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 type UpdateKeyDescriptionRequest_builder struct {
@@ -600,6 +694,8 @@ type UpdateKeyDescriptionRequest_builder struct {
 	KeyId string
 	// The description, 0 to 8192 bytes.
 	Description string
+	// Whether only to check if the request would succeed: nothing is made, changed or returned.
+	DryRun bool
 }
 
 func (b0 UpdateKeyDescriptionRequest_builder) Build() *UpdateKeyDescriptionRequest {
@@ -608,15 +704,17 @@ func (b0 UpdateKeyDescriptionRequest_builder) Build() *UpdateKeyDescriptionReque
 	_, _ = b, x
 	x.xxx_hidden_KeyId = b.KeyId
 	x.xxx_hidden_Description = b.Description
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
 // UpdateKeyDescriptionResponse says which key was changed.
 type UpdateKeyDescriptionResponse struct {
-	state            protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_KeyId string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_KeyId  string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
+	xxx_hidden_DryRun bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *UpdateKeyDescriptionResponse) Reset() {
@@ -651,8 +749,19 @@ func (x *UpdateKeyDescriptionResponse) GetKeyId() string {
 	return ""
 }
 
+func (x *UpdateKeyDescriptionResponse) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *UpdateKeyDescriptionResponse) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
+}
+
+func (x *UpdateKeyDescriptionResponse) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 type UpdateKeyDescriptionResponse_builder struct {
@@ -660,6 +769,8 @@ type UpdateKeyDescriptionResponse_builder struct {
 
 	// The key's ARN.
 	KeyId string
+	// True if the request would have succeeded and was not carried out, because it said so. Nothing else is then set.
+	DryRun bool
 }
 
 func (b0 UpdateKeyDescriptionResponse_builder) Build() *UpdateKeyDescriptionResponse {
@@ -667,15 +778,17 @@ func (b0 UpdateKeyDescriptionResponse_builder) Build() *UpdateKeyDescriptionResp
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_KeyId = b.KeyId
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
 // EnableKeyRequest names a key.
 type EnableKeyRequest struct {
-	state            protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_KeyId string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_KeyId  string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
+	xxx_hidden_DryRun bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *EnableKeyRequest) Reset() {
@@ -710,8 +823,19 @@ func (x *EnableKeyRequest) GetKeyId() string {
 	return ""
 }
 
+func (x *EnableKeyRequest) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *EnableKeyRequest) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
+}
+
+func (x *EnableKeyRequest) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 type EnableKeyRequest_builder struct {
@@ -719,6 +843,8 @@ type EnableKeyRequest_builder struct {
 
 	// The key: id or ARN.
 	KeyId string
+	// Whether only to check if the request would succeed: nothing is made, changed or returned.
+	DryRun bool
 }
 
 func (b0 EnableKeyRequest_builder) Build() *EnableKeyRequest {
@@ -726,15 +852,17 @@ func (b0 EnableKeyRequest_builder) Build() *EnableKeyRequest {
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_KeyId = b.KeyId
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
 // EnableKeyResponse says which key was enabled.
 type EnableKeyResponse struct {
-	state            protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_KeyId string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_KeyId  string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
+	xxx_hidden_DryRun bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *EnableKeyResponse) Reset() {
@@ -769,8 +897,19 @@ func (x *EnableKeyResponse) GetKeyId() string {
 	return ""
 }
 
+func (x *EnableKeyResponse) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *EnableKeyResponse) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
+}
+
+func (x *EnableKeyResponse) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 type EnableKeyResponse_builder struct {
@@ -778,6 +917,8 @@ type EnableKeyResponse_builder struct {
 
 	// The key's ARN.
 	KeyId string
+	// True if the request would have succeeded and was not carried out, because it said so. Nothing else is then set.
+	DryRun bool
 }
 
 func (b0 EnableKeyResponse_builder) Build() *EnableKeyResponse {
@@ -785,15 +926,17 @@ func (b0 EnableKeyResponse_builder) Build() *EnableKeyResponse {
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_KeyId = b.KeyId
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
 // DisableKeyRequest names a key.
 type DisableKeyRequest struct {
-	state            protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_KeyId string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_KeyId  string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
+	xxx_hidden_DryRun bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *DisableKeyRequest) Reset() {
@@ -828,8 +971,19 @@ func (x *DisableKeyRequest) GetKeyId() string {
 	return ""
 }
 
+func (x *DisableKeyRequest) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *DisableKeyRequest) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
+}
+
+func (x *DisableKeyRequest) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 type DisableKeyRequest_builder struct {
@@ -837,6 +991,8 @@ type DisableKeyRequest_builder struct {
 
 	// The key: id or ARN.
 	KeyId string
+	// Whether only to check if the request would succeed: nothing is made, changed or returned.
+	DryRun bool
 }
 
 func (b0 DisableKeyRequest_builder) Build() *DisableKeyRequest {
@@ -844,15 +1000,17 @@ func (b0 DisableKeyRequest_builder) Build() *DisableKeyRequest {
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_KeyId = b.KeyId
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
 // DisableKeyResponse says which key was disabled.
 type DisableKeyResponse struct {
-	state            protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_KeyId string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_KeyId  string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
+	xxx_hidden_DryRun bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *DisableKeyResponse) Reset() {
@@ -887,8 +1045,19 @@ func (x *DisableKeyResponse) GetKeyId() string {
 	return ""
 }
 
+func (x *DisableKeyResponse) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *DisableKeyResponse) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
+}
+
+func (x *DisableKeyResponse) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 type DisableKeyResponse_builder struct {
@@ -896,6 +1065,8 @@ type DisableKeyResponse_builder struct {
 
 	// The key's ARN.
 	KeyId string
+	// True if the request would have succeeded and was not carried out, because it said so. Nothing else is then set.
+	DryRun bool
 }
 
 func (b0 DisableKeyResponse_builder) Build() *DisableKeyResponse {
@@ -903,6 +1074,7 @@ func (b0 DisableKeyResponse_builder) Build() *DisableKeyResponse {
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_KeyId = b.KeyId
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
@@ -911,6 +1083,7 @@ type RotateKeyOnDemandRequest struct {
 	state                  protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_KeyId       string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
 	xxx_hidden_ClientToken string                 `protobuf:"bytes,2,opt,name=client_token,json=clientToken"`
+	xxx_hidden_DryRun      bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -954,12 +1127,23 @@ func (x *RotateKeyOnDemandRequest) GetClientToken() string {
 	return ""
 }
 
+func (x *RotateKeyOnDemandRequest) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *RotateKeyOnDemandRequest) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
 }
 
 func (x *RotateKeyOnDemandRequest) SetClientToken(v string) {
 	x.xxx_hidden_ClientToken = v
+}
+
+func (x *RotateKeyOnDemandRequest) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 type RotateKeyOnDemandRequest_builder struct {
@@ -969,6 +1153,8 @@ type RotateKeyOnDemandRequest_builder struct {
 	KeyId string
 	// As in CreateKeyRequest: a repetition does not rotate again.
 	ClientToken string
+	// Whether only to check if the request would succeed: nothing is made, changed or returned.
+	DryRun bool
 }
 
 func (b0 RotateKeyOnDemandRequest_builder) Build() *RotateKeyOnDemandRequest {
@@ -977,6 +1163,7 @@ func (b0 RotateKeyOnDemandRequest_builder) Build() *RotateKeyOnDemandRequest {
 	_, _ = b, x
 	x.xxx_hidden_KeyId = b.KeyId
 	x.xxx_hidden_ClientToken = b.ClientToken
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
@@ -985,6 +1172,7 @@ type RotateKeyOnDemandResponse struct {
 	state                    protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_KeyId         string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
 	xxx_hidden_KeyMaterialId string                 `protobuf:"bytes,2,opt,name=key_material_id,json=keyMaterialId"`
+	xxx_hidden_DryRun        bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
 }
@@ -1028,12 +1216,23 @@ func (x *RotateKeyOnDemandResponse) GetKeyMaterialId() string {
 	return ""
 }
 
+func (x *RotateKeyOnDemandResponse) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *RotateKeyOnDemandResponse) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
 }
 
 func (x *RotateKeyOnDemandResponse) SetKeyMaterialId(v string) {
 	x.xxx_hidden_KeyMaterialId = v
+}
+
+func (x *RotateKeyOnDemandResponse) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 type RotateKeyOnDemandResponse_builder struct {
@@ -1043,6 +1242,8 @@ type RotateKeyOnDemandResponse_builder struct {
 	KeyId string
 	// The id of the version that was made.
 	KeyMaterialId string
+	// True if the request would have succeeded and was not carried out, because it said so. Nothing else is then set.
+	DryRun bool
 }
 
 func (b0 RotateKeyOnDemandResponse_builder) Build() *RotateKeyOnDemandResponse {
@@ -1051,6 +1252,7 @@ func (b0 RotateKeyOnDemandResponse_builder) Build() *RotateKeyOnDemandResponse {
 	_, _ = b, x
 	x.xxx_hidden_KeyId = b.KeyId
 	x.xxx_hidden_KeyMaterialId = b.KeyMaterialId
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
@@ -1239,6 +1441,7 @@ type CreateAliasRequest struct {
 	state                  protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_AliasName   string                 `protobuf:"bytes,1,opt,name=alias_name,json=aliasName"`
 	xxx_hidden_TargetKeyId string                 `protobuf:"bytes,2,opt,name=target_key_id,json=targetKeyId"`
+	xxx_hidden_DryRun      bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -1282,12 +1485,23 @@ func (x *CreateAliasRequest) GetTargetKeyId() string {
 	return ""
 }
 
+func (x *CreateAliasRequest) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *CreateAliasRequest) SetAliasName(v string) {
 	x.xxx_hidden_AliasName = v
 }
 
 func (x *CreateAliasRequest) SetTargetKeyId(v string) {
 	x.xxx_hidden_TargetKeyId = v
+}
+
+func (x *CreateAliasRequest) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 type CreateAliasRequest_builder struct {
@@ -1297,6 +1511,8 @@ type CreateAliasRequest_builder struct {
 	AliasName string
 	// The key: id or ARN.
 	TargetKeyId string
+	// Whether only to check if the request would succeed: nothing is made, changed or returned.
+	DryRun bool
 }
 
 func (b0 CreateAliasRequest_builder) Build() *CreateAliasRequest {
@@ -1305,6 +1521,7 @@ func (b0 CreateAliasRequest_builder) Build() *CreateAliasRequest {
 	_, _ = b, x
 	x.xxx_hidden_AliasName = b.AliasName
 	x.xxx_hidden_TargetKeyId = b.TargetKeyId
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
@@ -1313,6 +1530,7 @@ type CreateAliasResponse struct {
 	state               protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_AliasArn string                 `protobuf:"bytes,1,opt,name=alias_arn,json=aliasArn"`
 	xxx_hidden_KeyId    string                 `protobuf:"bytes,2,opt,name=key_id,json=keyId"`
+	xxx_hidden_DryRun   bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -1356,12 +1574,23 @@ func (x *CreateAliasResponse) GetKeyId() string {
 	return ""
 }
 
+func (x *CreateAliasResponse) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *CreateAliasResponse) SetAliasArn(v string) {
 	x.xxx_hidden_AliasArn = v
 }
 
 func (x *CreateAliasResponse) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
+}
+
+func (x *CreateAliasResponse) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 type CreateAliasResponse_builder struct {
@@ -1371,6 +1600,8 @@ type CreateAliasResponse_builder struct {
 	AliasArn string
 	// The key's ARN.
 	KeyId string
+	// True if the request would have succeeded and was not carried out, because it said so. Nothing else is then set.
+	DryRun bool
 }
 
 func (b0 CreateAliasResponse_builder) Build() *CreateAliasResponse {
@@ -1379,6 +1610,7 @@ func (b0 CreateAliasResponse_builder) Build() *CreateAliasResponse {
 	_, _ = b, x
 	x.xxx_hidden_AliasArn = b.AliasArn
 	x.xxx_hidden_KeyId = b.KeyId
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
@@ -1387,6 +1619,7 @@ type UpdateAliasRequest struct {
 	state                  protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_AliasName   string                 `protobuf:"bytes,1,opt,name=alias_name,json=aliasName"`
 	xxx_hidden_TargetKeyId string                 `protobuf:"bytes,2,opt,name=target_key_id,json=targetKeyId"`
+	xxx_hidden_DryRun      bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -1430,12 +1663,23 @@ func (x *UpdateAliasRequest) GetTargetKeyId() string {
 	return ""
 }
 
+func (x *UpdateAliasRequest) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *UpdateAliasRequest) SetAliasName(v string) {
 	x.xxx_hidden_AliasName = v
 }
 
 func (x *UpdateAliasRequest) SetTargetKeyId(v string) {
 	x.xxx_hidden_TargetKeyId = v
+}
+
+func (x *UpdateAliasRequest) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 type UpdateAliasRequest_builder struct {
@@ -1445,6 +1689,8 @@ type UpdateAliasRequest_builder struct {
 	AliasName string
 	// The key that it shall point to: id or ARN.
 	TargetKeyId string
+	// Whether only to check if the request would succeed: nothing is made, changed or returned.
+	DryRun bool
 }
 
 func (b0 UpdateAliasRequest_builder) Build() *UpdateAliasRequest {
@@ -1453,6 +1699,7 @@ func (b0 UpdateAliasRequest_builder) Build() *UpdateAliasRequest {
 	_, _ = b, x
 	x.xxx_hidden_AliasName = b.AliasName
 	x.xxx_hidden_TargetKeyId = b.TargetKeyId
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
@@ -1461,6 +1708,7 @@ type UpdateAliasResponse struct {
 	state               protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_AliasArn string                 `protobuf:"bytes,1,opt,name=alias_arn,json=aliasArn"`
 	xxx_hidden_KeyId    string                 `protobuf:"bytes,2,opt,name=key_id,json=keyId"`
+	xxx_hidden_DryRun   bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -1504,12 +1752,23 @@ func (x *UpdateAliasResponse) GetKeyId() string {
 	return ""
 }
 
+func (x *UpdateAliasResponse) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *UpdateAliasResponse) SetAliasArn(v string) {
 	x.xxx_hidden_AliasArn = v
 }
 
 func (x *UpdateAliasResponse) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
+}
+
+func (x *UpdateAliasResponse) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 type UpdateAliasResponse_builder struct {
@@ -1519,6 +1778,8 @@ type UpdateAliasResponse_builder struct {
 	AliasArn string
 	// The ARN of the key that it points to.
 	KeyId string
+	// True if the request would have succeeded and was not carried out, because it said so. Nothing else is then set.
+	DryRun bool
 }
 
 func (b0 UpdateAliasResponse_builder) Build() *UpdateAliasResponse {
@@ -1527,6 +1788,7 @@ func (b0 UpdateAliasResponse_builder) Build() *UpdateAliasResponse {
 	_, _ = b, x
 	x.xxx_hidden_AliasArn = b.AliasArn
 	x.xxx_hidden_KeyId = b.KeyId
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
@@ -1534,6 +1796,7 @@ func (b0 UpdateAliasResponse_builder) Build() *UpdateAliasResponse {
 type DeleteAliasRequest struct {
 	state                protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_AliasName string                 `protobuf:"bytes,1,opt,name=alias_name,json=aliasName"`
+	xxx_hidden_DryRun    bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -1570,8 +1833,19 @@ func (x *DeleteAliasRequest) GetAliasName() string {
 	return ""
 }
 
+func (x *DeleteAliasRequest) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *DeleteAliasRequest) SetAliasName(v string) {
 	x.xxx_hidden_AliasName = v
+}
+
+func (x *DeleteAliasRequest) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 type DeleteAliasRequest_builder struct {
@@ -1579,6 +1853,8 @@ type DeleteAliasRequest_builder struct {
 
 	// The alias.
 	AliasName string
+	// Whether only to check if the request would succeed: nothing is made, changed or returned.
+	DryRun bool
 }
 
 func (b0 DeleteAliasRequest_builder) Build() *DeleteAliasRequest {
@@ -1586,6 +1862,7 @@ func (b0 DeleteAliasRequest_builder) Build() *DeleteAliasRequest {
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_AliasName = b.AliasName
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
@@ -1593,6 +1870,7 @@ func (b0 DeleteAliasRequest_builder) Build() *DeleteAliasRequest {
 type DeleteAliasResponse struct {
 	state               protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_AliasArn string                 `protobuf:"bytes,1,opt,name=alias_arn,json=aliasArn"`
+	xxx_hidden_DryRun   bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -1629,8 +1907,19 @@ func (x *DeleteAliasResponse) GetAliasArn() string {
 	return ""
 }
 
+func (x *DeleteAliasResponse) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *DeleteAliasResponse) SetAliasArn(v string) {
 	x.xxx_hidden_AliasArn = v
+}
+
+func (x *DeleteAliasResponse) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 type DeleteAliasResponse_builder struct {
@@ -1638,6 +1927,8 @@ type DeleteAliasResponse_builder struct {
 
 	// The alias's ARN.
 	AliasArn string
+	// True if the request would have succeeded and was not carried out, because it said so. Nothing else is then set.
+	DryRun bool
 }
 
 func (b0 DeleteAliasResponse_builder) Build() *DeleteAliasResponse {
@@ -1645,6 +1936,7 @@ func (b0 DeleteAliasResponse_builder) Build() *DeleteAliasResponse {
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_AliasArn = b.AliasArn
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
@@ -1835,6 +2127,7 @@ type PutKeyPolicyRequest struct {
 	xxx_hidden_PolicyName                     string                 `protobuf:"bytes,2,opt,name=policy_name,json=policyName"`
 	xxx_hidden_Policy                         string                 `protobuf:"bytes,3,opt,name=policy"`
 	xxx_hidden_BypassPolicyLockoutSafetyCheck bool                   `protobuf:"varint,4,opt,name=bypass_policy_lockout_safety_check,json=bypassPolicyLockoutSafetyCheck"`
+	xxx_hidden_DryRun                         bool                   `protobuf:"varint,5,opt,name=dry_run,json=dryRun"`
 	unknownFields                             protoimpl.UnknownFields
 	sizeCache                                 protoimpl.SizeCache
 }
@@ -1892,6 +2185,13 @@ func (x *PutKeyPolicyRequest) GetBypassPolicyLockoutSafetyCheck() bool {
 	return false
 }
 
+func (x *PutKeyPolicyRequest) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *PutKeyPolicyRequest) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
 }
@@ -1908,6 +2208,10 @@ func (x *PutKeyPolicyRequest) SetBypassPolicyLockoutSafetyCheck(v bool) {
 	x.xxx_hidden_BypassPolicyLockoutSafetyCheck = v
 }
 
+func (x *PutKeyPolicyRequest) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
+}
+
 type PutKeyPolicyRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -1919,6 +2223,8 @@ type PutKeyPolicyRequest_builder struct {
 	Policy string
 	// Whether to accept a policy under which the caller could not change the policy again.
 	BypassPolicyLockoutSafetyCheck bool
+	// Whether only to check if the request would succeed: nothing is made, changed or returned.
+	DryRun bool
 }
 
 func (b0 PutKeyPolicyRequest_builder) Build() *PutKeyPolicyRequest {
@@ -1929,15 +2235,18 @@ func (b0 PutKeyPolicyRequest_builder) Build() *PutKeyPolicyRequest {
 	x.xxx_hidden_PolicyName = b.PolicyName
 	x.xxx_hidden_Policy = b.Policy
 	x.xxx_hidden_BypassPolicyLockoutSafetyCheck = b.BypassPolicyLockoutSafetyCheck
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
 // PutKeyPolicyResponse says which key was changed.
 type PutKeyPolicyResponse struct {
-	state            protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_KeyId string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state               protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_KeyId    string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
+	xxx_hidden_Findings *[]*v1.Finding         `protobuf:"bytes,2,rep,name=findings"`
+	xxx_hidden_DryRun   bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *PutKeyPolicyResponse) Reset() {
@@ -1972,8 +2281,32 @@ func (x *PutKeyPolicyResponse) GetKeyId() string {
 	return ""
 }
 
+func (x *PutKeyPolicyResponse) GetFindings() []*v1.Finding {
+	if x != nil {
+		if x.xxx_hidden_Findings != nil {
+			return *x.xxx_hidden_Findings
+		}
+	}
+	return nil
+}
+
+func (x *PutKeyPolicyResponse) GetDryRun() bool {
+	if x != nil {
+		return x.xxx_hidden_DryRun
+	}
+	return false
+}
+
 func (x *PutKeyPolicyResponse) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
+}
+
+func (x *PutKeyPolicyResponse) SetFindings(v []*v1.Finding) {
+	x.xxx_hidden_Findings = &v
+}
+
+func (x *PutKeyPolicyResponse) SetDryRun(v bool) {
+	x.xxx_hidden_DryRun = v
 }
 
 type PutKeyPolicyResponse_builder struct {
@@ -1981,6 +2314,11 @@ type PutKeyPolicyResponse_builder struct {
 
 	// The key's ARN.
 	KeyId string
+	// What the check of the policy found, at most 100; none of it kept the policy from being stored.
+	Findings []*v1.Finding
+	// True if the request would have succeeded and was not carried out, because it said so. Only findings are then set
+	// beside it.
+	DryRun bool
 }
 
 func (b0 PutKeyPolicyResponse_builder) Build() *PutKeyPolicyResponse {
@@ -1988,6 +2326,8 @@ func (b0 PutKeyPolicyResponse_builder) Build() *PutKeyPolicyResponse {
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_KeyId = b.KeyId
+	x.xxx_hidden_Findings = &b.Findings
+	x.xxx_hidden_DryRun = b.DryRun
 	return m0
 }
 
@@ -2169,19 +2509,24 @@ var File_kmsd_kms_v1_key_service_proto protoreflect.FileDescriptor
 
 const file_kmsd_kms_v1_key_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1dkmsd/kms/v1/key_service.proto\x12\vkmsd.kms.v1\x1a!google/protobuf/go_features.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17kmsd/kms/v1/types.proto\"\xa0\x02\n" +
+	"\x1dkmsd/kms/v1/key_service.proto\x12\vkmsd.kms.v1\x1a!google/protobuf/go_features.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19kmsd/iam/v1/finding.proto\x1a\x17kmsd/kms/v1/grant.proto\x1a\x15kmsd/kms/v1/tag.proto\x1a\x17kmsd/kms/v1/types.proto\"\xdf\x02\n" +
 	"\x10CreateKeyRequest\x12 \n" +
 	"\vdescription\x18\x01 \x01(\tR\vdescription\x122\n" +
 	"\tkey_usage\x18\x02 \x01(\x0e2\x15.kmsd.kms.v1.KeyUsageR\bkeyUsage\x12/\n" +
 	"\bkey_spec\x18\x03 \x01(\x0e2\x14.kmsd.kms.v1.KeySpecR\akeySpec\x12\x16\n" +
 	"\x06policy\x18\x04 \x01(\tR\x06policy\x12J\n" +
 	"\"bypass_policy_lockout_safety_check\x18\x05 \x01(\bR\x1ebypassPolicyLockoutSafetyCheck\x12!\n" +
-	"\fclient_token\x18\x06 \x01(\tR\vclientToken\"x\n" +
+	"\fclient_token\x18\x06 \x01(\tR\vclientToken\x12$\n" +
+	"\x04tags\x18\a \x03(\v2\x10.kmsd.kms.v1.TagR\x04tags\x12\x17\n" +
+	"\adry_run\x18\b \x01(\bR\x06dryRun\"\xc3\x01\n" +
 	"\x11CreateKeyResponse\x12;\n" +
 	"\fkey_metadata\x18\x01 \x01(\v2\x18.kmsd.kms.v1.KeyMetadataR\vkeyMetadata\x12&\n" +
-	"\x0fkey_material_id\x18\x02 \x01(\tR\rkeyMaterialId\"+\n" +
+	"\x0fkey_material_id\x18\x02 \x01(\tR\rkeyMaterialId\x120\n" +
+	"\bfindings\x18\x03 \x03(\v2\x14.kmsd.iam.v1.FindingR\bfindings\x12\x17\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\"N\n" +
 	"\x12DescribeKeyRequest\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"R\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12!\n" +
+	"\fgrant_tokens\x18\x02 \x03(\tR\vgrantTokens\"R\n" +
 	"\x13DescribeKeyResponse\x12;\n" +
 	"\fkey_metadata\x18\x01 \x01(\v2\x18.kmsd.kms.v1.KeyMetadataR\vkeyMetadata\"?\n" +
 	"\x0fListKeysRequest\x12\x14\n" +
@@ -2191,26 +2536,34 @@ const file_kmsd_kms_v1_key_service_proto_rawDesc = "" +
 	"\x04keys\x18\x01 \x03(\v2\x19.kmsd.kms.v1.KeyListEntryR\x04keys\x12\x1f\n" +
 	"\vnext_marker\x18\x02 \x01(\tR\n" +
 	"nextMarker\x12\x1c\n" +
-	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"V\n" +
+	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"o\n" +
 	"\x1bUpdateKeyDescriptionRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12 \n" +
-	"\vdescription\x18\x02 \x01(\tR\vdescription\"5\n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x17\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"N\n" +
 	"\x1cUpdateKeyDescriptionResponse\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\tR\x05keyId\")\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"B\n" +
 	"\x10EnableKeyRequest\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"*\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"C\n" +
 	"\x11EnableKeyResponse\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"*\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"C\n" +
 	"\x11DisableKeyRequest\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"+\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"D\n" +
 	"\x12DisableKeyResponse\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"T\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"m\n" +
 	"\x18RotateKeyOnDemandRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12!\n" +
-	"\fclient_token\x18\x02 \x01(\tR\vclientToken\"Z\n" +
+	"\fclient_token\x18\x02 \x01(\tR\vclientToken\x12\x17\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"s\n" +
 	"\x19RotateKeyOnDemandResponse\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12&\n" +
-	"\x0fkey_material_id\x18\x02 \x01(\tR\rkeyMaterialId\"^\n" +
+	"\x0fkey_material_id\x18\x02 \x01(\tR\rkeyMaterialId\x12\x17\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"^\n" +
 	"\x17ListKeyRotationsRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x16\n" +
@@ -2219,26 +2572,32 @@ const file_kmsd_kms_v1_key_service_proto_rawDesc = "" +
 	"\trotations\x18\x01 \x03(\v2\x1f.kmsd.kms.v1.RotationsListEntryR\trotations\x12\x1f\n" +
 	"\vnext_marker\x18\x02 \x01(\tR\n" +
 	"nextMarker\x12\x1c\n" +
-	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"W\n" +
+	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"p\n" +
 	"\x12CreateAliasRequest\x12\x1d\n" +
 	"\n" +
 	"alias_name\x18\x01 \x01(\tR\taliasName\x12\"\n" +
-	"\rtarget_key_id\x18\x02 \x01(\tR\vtargetKeyId\"I\n" +
+	"\rtarget_key_id\x18\x02 \x01(\tR\vtargetKeyId\x12\x17\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"b\n" +
 	"\x13CreateAliasResponse\x12\x1b\n" +
 	"\talias_arn\x18\x01 \x01(\tR\baliasArn\x12\x15\n" +
-	"\x06key_id\x18\x02 \x01(\tR\x05keyId\"W\n" +
+	"\x06key_id\x18\x02 \x01(\tR\x05keyId\x12\x17\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"p\n" +
 	"\x12UpdateAliasRequest\x12\x1d\n" +
 	"\n" +
 	"alias_name\x18\x01 \x01(\tR\taliasName\x12\"\n" +
-	"\rtarget_key_id\x18\x02 \x01(\tR\vtargetKeyId\"I\n" +
+	"\rtarget_key_id\x18\x02 \x01(\tR\vtargetKeyId\x12\x17\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"b\n" +
 	"\x13UpdateAliasResponse\x12\x1b\n" +
 	"\talias_arn\x18\x01 \x01(\tR\baliasArn\x12\x15\n" +
-	"\x06key_id\x18\x02 \x01(\tR\x05keyId\"3\n" +
+	"\x06key_id\x18\x02 \x01(\tR\x05keyId\x12\x17\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"L\n" +
 	"\x12DeleteAliasRequest\x12\x1d\n" +
 	"\n" +
-	"alias_name\x18\x01 \x01(\tR\taliasName\"2\n" +
+	"alias_name\x18\x01 \x01(\tR\taliasName\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"K\n" +
 	"\x13DeleteAliasResponse\x12\x1b\n" +
-	"\talias_arn\x18\x01 \x01(\tR\baliasArn\"Y\n" +
+	"\talias_arn\x18\x01 \x01(\tR\baliasArn\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"Y\n" +
 	"\x12ListAliasesRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x16\n" +
@@ -2247,15 +2606,18 @@ const file_kmsd_kms_v1_key_service_proto_rawDesc = "" +
 	"\aaliases\x18\x01 \x03(\v2\x1b.kmsd.kms.v1.AliasListEntryR\aaliases\x12\x1f\n" +
 	"\vnext_marker\x18\x02 \x01(\tR\n" +
 	"nextMarker\x12\x1c\n" +
-	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"\xb1\x01\n" +
+	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"\xca\x01\n" +
 	"\x13PutKeyPolicyRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1f\n" +
 	"\vpolicy_name\x18\x02 \x01(\tR\n" +
 	"policyName\x12\x16\n" +
 	"\x06policy\x18\x03 \x01(\tR\x06policy\x12J\n" +
-	"\"bypass_policy_lockout_safety_check\x18\x04 \x01(\bR\x1ebypassPolicyLockoutSafetyCheck\"-\n" +
+	"\"bypass_policy_lockout_safety_check\x18\x04 \x01(\bR\x1ebypassPolicyLockoutSafetyCheck\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\"x\n" +
 	"\x14PutKeyPolicyResponse\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"M\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x120\n" +
+	"\bfindings\x18\x02 \x03(\v2\x14.kmsd.iam.v1.FindingR\bfindings\x12\x17\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"M\n" +
 	"\x13GetKeyPolicyRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1f\n" +
 	"\vpolicy_name\x18\x02 \x01(\tR\n" +
@@ -2264,7 +2626,7 @@ const file_kmsd_kms_v1_key_service_proto_rawDesc = "" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x1f\n" +
 	"\vpolicy_name\x18\x02 \x01(\tR\n" +
 	"policyName\x12F\n" +
-	"\x11last_updated_date\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0flastUpdatedDate2\xb2\t\n" +
+	"\x11last_updated_date\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0flastUpdatedDate2\xec\x0e\n" +
 	"\n" +
 	"KeyService\x12J\n" +
 	"\tCreateKey\x12\x1d.kmsd.kms.v1.CreateKeyRequest\x1a\x1e.kmsd.kms.v1.CreateKeyResponse\x12P\n" +
@@ -2281,7 +2643,16 @@ const file_kmsd_kms_v1_key_service_proto_rawDesc = "" +
 	"\vDeleteAlias\x12\x1f.kmsd.kms.v1.DeleteAliasRequest\x1a .kmsd.kms.v1.DeleteAliasResponse\x12P\n" +
 	"\vListAliases\x12\x1f.kmsd.kms.v1.ListAliasesRequest\x1a .kmsd.kms.v1.ListAliasesResponse\x12S\n" +
 	"\fPutKeyPolicy\x12 .kmsd.kms.v1.PutKeyPolicyRequest\x1a!.kmsd.kms.v1.PutKeyPolicyResponse\x12S\n" +
-	"\fGetKeyPolicy\x12 .kmsd.kms.v1.GetKeyPolicyRequest\x1a!.kmsd.kms.v1.GetKeyPolicyResponseB8Z,github.com/kmsd/kmsd/proto/kmsd/kms/v1;kmsv1\x92\x03\a\xd2>\x02\x10\x03\b\x02b\beditionsp\xe8\a"
+	"\fGetKeyPolicy\x12 .kmsd.kms.v1.GetKeyPolicyRequest\x1a!.kmsd.kms.v1.GetKeyPolicyResponse\x12P\n" +
+	"\vTagResource\x12\x1f.kmsd.kms.v1.TagResourceRequest\x1a .kmsd.kms.v1.TagResourceResponse\x12V\n" +
+	"\rUntagResource\x12!.kmsd.kms.v1.UntagResourceRequest\x1a\".kmsd.kms.v1.UntagResourceResponse\x12_\n" +
+	"\x10ListResourceTags\x12$.kmsd.kms.v1.ListResourceTagsRequest\x1a%.kmsd.kms.v1.ListResourceTagsResponse\x12P\n" +
+	"\vCreateGrant\x12\x1f.kmsd.kms.v1.CreateGrantRequest\x1a .kmsd.kms.v1.CreateGrantResponse\x12M\n" +
+	"\n" +
+	"ListGrants\x12\x1e.kmsd.kms.v1.ListGrantsRequest\x1a\x1f.kmsd.kms.v1.ListGrantsResponse\x12h\n" +
+	"\x13ListRetirableGrants\x12'.kmsd.kms.v1.ListRetirableGrantsRequest\x1a(.kmsd.kms.v1.ListRetirableGrantsResponse\x12P\n" +
+	"\vRetireGrant\x12\x1f.kmsd.kms.v1.RetireGrantRequest\x1a .kmsd.kms.v1.RetireGrantResponse\x12P\n" +
+	"\vRevokeGrant\x12\x1f.kmsd.kms.v1.RevokeGrantRequest\x1a .kmsd.kms.v1.RevokeGrantResponseB8Z,github.com/kmsd/kmsd/proto/kmsd/kms/v1;kmsv1\x92\x03\a\xd2>\x02\x10\x03\b\x02b\beditionsp\xe8\a"
 
 var file_kmsd_kms_v1_key_service_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_kmsd_kms_v1_key_service_proto_goTypes = []any{
@@ -2315,54 +2686,91 @@ var file_kmsd_kms_v1_key_service_proto_goTypes = []any{
 	(*GetKeyPolicyResponse)(nil),         // 27: kmsd.kms.v1.GetKeyPolicyResponse
 	(KeyUsage)(0),                        // 28: kmsd.kms.v1.KeyUsage
 	(KeySpec)(0),                         // 29: kmsd.kms.v1.KeySpec
-	(*KeyMetadata)(nil),                  // 30: kmsd.kms.v1.KeyMetadata
-	(*KeyListEntry)(nil),                 // 31: kmsd.kms.v1.KeyListEntry
-	(*RotationsListEntry)(nil),           // 32: kmsd.kms.v1.RotationsListEntry
-	(*AliasListEntry)(nil),               // 33: kmsd.kms.v1.AliasListEntry
-	(*timestamppb.Timestamp)(nil),        // 34: google.protobuf.Timestamp
+	(*Tag)(nil),                          // 30: kmsd.kms.v1.Tag
+	(*KeyMetadata)(nil),                  // 31: kmsd.kms.v1.KeyMetadata
+	(*v1.Finding)(nil),                   // 32: kmsd.iam.v1.Finding
+	(*KeyListEntry)(nil),                 // 33: kmsd.kms.v1.KeyListEntry
+	(*RotationsListEntry)(nil),           // 34: kmsd.kms.v1.RotationsListEntry
+	(*AliasListEntry)(nil),               // 35: kmsd.kms.v1.AliasListEntry
+	(*timestamppb.Timestamp)(nil),        // 36: google.protobuf.Timestamp
+	(*TagResourceRequest)(nil),           // 37: kmsd.kms.v1.TagResourceRequest
+	(*UntagResourceRequest)(nil),         // 38: kmsd.kms.v1.UntagResourceRequest
+	(*ListResourceTagsRequest)(nil),      // 39: kmsd.kms.v1.ListResourceTagsRequest
+	(*CreateGrantRequest)(nil),           // 40: kmsd.kms.v1.CreateGrantRequest
+	(*ListGrantsRequest)(nil),            // 41: kmsd.kms.v1.ListGrantsRequest
+	(*ListRetirableGrantsRequest)(nil),   // 42: kmsd.kms.v1.ListRetirableGrantsRequest
+	(*RetireGrantRequest)(nil),           // 43: kmsd.kms.v1.RetireGrantRequest
+	(*RevokeGrantRequest)(nil),           // 44: kmsd.kms.v1.RevokeGrantRequest
+	(*TagResourceResponse)(nil),          // 45: kmsd.kms.v1.TagResourceResponse
+	(*UntagResourceResponse)(nil),        // 46: kmsd.kms.v1.UntagResourceResponse
+	(*ListResourceTagsResponse)(nil),     // 47: kmsd.kms.v1.ListResourceTagsResponse
+	(*CreateGrantResponse)(nil),          // 48: kmsd.kms.v1.CreateGrantResponse
+	(*ListGrantsResponse)(nil),           // 49: kmsd.kms.v1.ListGrantsResponse
+	(*ListRetirableGrantsResponse)(nil),  // 50: kmsd.kms.v1.ListRetirableGrantsResponse
+	(*RetireGrantResponse)(nil),          // 51: kmsd.kms.v1.RetireGrantResponse
+	(*RevokeGrantResponse)(nil),          // 52: kmsd.kms.v1.RevokeGrantResponse
 }
 var file_kmsd_kms_v1_key_service_proto_depIdxs = []int32{
 	28, // 0: kmsd.kms.v1.CreateKeyRequest.key_usage:type_name -> kmsd.kms.v1.KeyUsage
 	29, // 1: kmsd.kms.v1.CreateKeyRequest.key_spec:type_name -> kmsd.kms.v1.KeySpec
-	30, // 2: kmsd.kms.v1.CreateKeyResponse.key_metadata:type_name -> kmsd.kms.v1.KeyMetadata
-	30, // 3: kmsd.kms.v1.DescribeKeyResponse.key_metadata:type_name -> kmsd.kms.v1.KeyMetadata
-	31, // 4: kmsd.kms.v1.ListKeysResponse.keys:type_name -> kmsd.kms.v1.KeyListEntry
-	32, // 5: kmsd.kms.v1.ListKeyRotationsResponse.rotations:type_name -> kmsd.kms.v1.RotationsListEntry
-	33, // 6: kmsd.kms.v1.ListAliasesResponse.aliases:type_name -> kmsd.kms.v1.AliasListEntry
-	34, // 7: kmsd.kms.v1.GetKeyPolicyResponse.last_updated_date:type_name -> google.protobuf.Timestamp
-	0,  // 8: kmsd.kms.v1.KeyService.CreateKey:input_type -> kmsd.kms.v1.CreateKeyRequest
-	2,  // 9: kmsd.kms.v1.KeyService.DescribeKey:input_type -> kmsd.kms.v1.DescribeKeyRequest
-	4,  // 10: kmsd.kms.v1.KeyService.ListKeys:input_type -> kmsd.kms.v1.ListKeysRequest
-	6,  // 11: kmsd.kms.v1.KeyService.UpdateKeyDescription:input_type -> kmsd.kms.v1.UpdateKeyDescriptionRequest
-	8,  // 12: kmsd.kms.v1.KeyService.EnableKey:input_type -> kmsd.kms.v1.EnableKeyRequest
-	10, // 13: kmsd.kms.v1.KeyService.DisableKey:input_type -> kmsd.kms.v1.DisableKeyRequest
-	12, // 14: kmsd.kms.v1.KeyService.RotateKeyOnDemand:input_type -> kmsd.kms.v1.RotateKeyOnDemandRequest
-	14, // 15: kmsd.kms.v1.KeyService.ListKeyRotations:input_type -> kmsd.kms.v1.ListKeyRotationsRequest
-	16, // 16: kmsd.kms.v1.KeyService.CreateAlias:input_type -> kmsd.kms.v1.CreateAliasRequest
-	18, // 17: kmsd.kms.v1.KeyService.UpdateAlias:input_type -> kmsd.kms.v1.UpdateAliasRequest
-	20, // 18: kmsd.kms.v1.KeyService.DeleteAlias:input_type -> kmsd.kms.v1.DeleteAliasRequest
-	22, // 19: kmsd.kms.v1.KeyService.ListAliases:input_type -> kmsd.kms.v1.ListAliasesRequest
-	24, // 20: kmsd.kms.v1.KeyService.PutKeyPolicy:input_type -> kmsd.kms.v1.PutKeyPolicyRequest
-	26, // 21: kmsd.kms.v1.KeyService.GetKeyPolicy:input_type -> kmsd.kms.v1.GetKeyPolicyRequest
-	1,  // 22: kmsd.kms.v1.KeyService.CreateKey:output_type -> kmsd.kms.v1.CreateKeyResponse
-	3,  // 23: kmsd.kms.v1.KeyService.DescribeKey:output_type -> kmsd.kms.v1.DescribeKeyResponse
-	5,  // 24: kmsd.kms.v1.KeyService.ListKeys:output_type -> kmsd.kms.v1.ListKeysResponse
-	7,  // 25: kmsd.kms.v1.KeyService.UpdateKeyDescription:output_type -> kmsd.kms.v1.UpdateKeyDescriptionResponse
-	9,  // 26: kmsd.kms.v1.KeyService.EnableKey:output_type -> kmsd.kms.v1.EnableKeyResponse
-	11, // 27: kmsd.kms.v1.KeyService.DisableKey:output_type -> kmsd.kms.v1.DisableKeyResponse
-	13, // 28: kmsd.kms.v1.KeyService.RotateKeyOnDemand:output_type -> kmsd.kms.v1.RotateKeyOnDemandResponse
-	15, // 29: kmsd.kms.v1.KeyService.ListKeyRotations:output_type -> kmsd.kms.v1.ListKeyRotationsResponse
-	17, // 30: kmsd.kms.v1.KeyService.CreateAlias:output_type -> kmsd.kms.v1.CreateAliasResponse
-	19, // 31: kmsd.kms.v1.KeyService.UpdateAlias:output_type -> kmsd.kms.v1.UpdateAliasResponse
-	21, // 32: kmsd.kms.v1.KeyService.DeleteAlias:output_type -> kmsd.kms.v1.DeleteAliasResponse
-	23, // 33: kmsd.kms.v1.KeyService.ListAliases:output_type -> kmsd.kms.v1.ListAliasesResponse
-	25, // 34: kmsd.kms.v1.KeyService.PutKeyPolicy:output_type -> kmsd.kms.v1.PutKeyPolicyResponse
-	27, // 35: kmsd.kms.v1.KeyService.GetKeyPolicy:output_type -> kmsd.kms.v1.GetKeyPolicyResponse
-	22, // [22:36] is the sub-list for method output_type
-	8,  // [8:22] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	30, // 2: kmsd.kms.v1.CreateKeyRequest.tags:type_name -> kmsd.kms.v1.Tag
+	31, // 3: kmsd.kms.v1.CreateKeyResponse.key_metadata:type_name -> kmsd.kms.v1.KeyMetadata
+	32, // 4: kmsd.kms.v1.CreateKeyResponse.findings:type_name -> kmsd.iam.v1.Finding
+	31, // 5: kmsd.kms.v1.DescribeKeyResponse.key_metadata:type_name -> kmsd.kms.v1.KeyMetadata
+	33, // 6: kmsd.kms.v1.ListKeysResponse.keys:type_name -> kmsd.kms.v1.KeyListEntry
+	34, // 7: kmsd.kms.v1.ListKeyRotationsResponse.rotations:type_name -> kmsd.kms.v1.RotationsListEntry
+	35, // 8: kmsd.kms.v1.ListAliasesResponse.aliases:type_name -> kmsd.kms.v1.AliasListEntry
+	32, // 9: kmsd.kms.v1.PutKeyPolicyResponse.findings:type_name -> kmsd.iam.v1.Finding
+	36, // 10: kmsd.kms.v1.GetKeyPolicyResponse.last_updated_date:type_name -> google.protobuf.Timestamp
+	0,  // 11: kmsd.kms.v1.KeyService.CreateKey:input_type -> kmsd.kms.v1.CreateKeyRequest
+	2,  // 12: kmsd.kms.v1.KeyService.DescribeKey:input_type -> kmsd.kms.v1.DescribeKeyRequest
+	4,  // 13: kmsd.kms.v1.KeyService.ListKeys:input_type -> kmsd.kms.v1.ListKeysRequest
+	6,  // 14: kmsd.kms.v1.KeyService.UpdateKeyDescription:input_type -> kmsd.kms.v1.UpdateKeyDescriptionRequest
+	8,  // 15: kmsd.kms.v1.KeyService.EnableKey:input_type -> kmsd.kms.v1.EnableKeyRequest
+	10, // 16: kmsd.kms.v1.KeyService.DisableKey:input_type -> kmsd.kms.v1.DisableKeyRequest
+	12, // 17: kmsd.kms.v1.KeyService.RotateKeyOnDemand:input_type -> kmsd.kms.v1.RotateKeyOnDemandRequest
+	14, // 18: kmsd.kms.v1.KeyService.ListKeyRotations:input_type -> kmsd.kms.v1.ListKeyRotationsRequest
+	16, // 19: kmsd.kms.v1.KeyService.CreateAlias:input_type -> kmsd.kms.v1.CreateAliasRequest
+	18, // 20: kmsd.kms.v1.KeyService.UpdateAlias:input_type -> kmsd.kms.v1.UpdateAliasRequest
+	20, // 21: kmsd.kms.v1.KeyService.DeleteAlias:input_type -> kmsd.kms.v1.DeleteAliasRequest
+	22, // 22: kmsd.kms.v1.KeyService.ListAliases:input_type -> kmsd.kms.v1.ListAliasesRequest
+	24, // 23: kmsd.kms.v1.KeyService.PutKeyPolicy:input_type -> kmsd.kms.v1.PutKeyPolicyRequest
+	26, // 24: kmsd.kms.v1.KeyService.GetKeyPolicy:input_type -> kmsd.kms.v1.GetKeyPolicyRequest
+	37, // 25: kmsd.kms.v1.KeyService.TagResource:input_type -> kmsd.kms.v1.TagResourceRequest
+	38, // 26: kmsd.kms.v1.KeyService.UntagResource:input_type -> kmsd.kms.v1.UntagResourceRequest
+	39, // 27: kmsd.kms.v1.KeyService.ListResourceTags:input_type -> kmsd.kms.v1.ListResourceTagsRequest
+	40, // 28: kmsd.kms.v1.KeyService.CreateGrant:input_type -> kmsd.kms.v1.CreateGrantRequest
+	41, // 29: kmsd.kms.v1.KeyService.ListGrants:input_type -> kmsd.kms.v1.ListGrantsRequest
+	42, // 30: kmsd.kms.v1.KeyService.ListRetirableGrants:input_type -> kmsd.kms.v1.ListRetirableGrantsRequest
+	43, // 31: kmsd.kms.v1.KeyService.RetireGrant:input_type -> kmsd.kms.v1.RetireGrantRequest
+	44, // 32: kmsd.kms.v1.KeyService.RevokeGrant:input_type -> kmsd.kms.v1.RevokeGrantRequest
+	1,  // 33: kmsd.kms.v1.KeyService.CreateKey:output_type -> kmsd.kms.v1.CreateKeyResponse
+	3,  // 34: kmsd.kms.v1.KeyService.DescribeKey:output_type -> kmsd.kms.v1.DescribeKeyResponse
+	5,  // 35: kmsd.kms.v1.KeyService.ListKeys:output_type -> kmsd.kms.v1.ListKeysResponse
+	7,  // 36: kmsd.kms.v1.KeyService.UpdateKeyDescription:output_type -> kmsd.kms.v1.UpdateKeyDescriptionResponse
+	9,  // 37: kmsd.kms.v1.KeyService.EnableKey:output_type -> kmsd.kms.v1.EnableKeyResponse
+	11, // 38: kmsd.kms.v1.KeyService.DisableKey:output_type -> kmsd.kms.v1.DisableKeyResponse
+	13, // 39: kmsd.kms.v1.KeyService.RotateKeyOnDemand:output_type -> kmsd.kms.v1.RotateKeyOnDemandResponse
+	15, // 40: kmsd.kms.v1.KeyService.ListKeyRotations:output_type -> kmsd.kms.v1.ListKeyRotationsResponse
+	17, // 41: kmsd.kms.v1.KeyService.CreateAlias:output_type -> kmsd.kms.v1.CreateAliasResponse
+	19, // 42: kmsd.kms.v1.KeyService.UpdateAlias:output_type -> kmsd.kms.v1.UpdateAliasResponse
+	21, // 43: kmsd.kms.v1.KeyService.DeleteAlias:output_type -> kmsd.kms.v1.DeleteAliasResponse
+	23, // 44: kmsd.kms.v1.KeyService.ListAliases:output_type -> kmsd.kms.v1.ListAliasesResponse
+	25, // 45: kmsd.kms.v1.KeyService.PutKeyPolicy:output_type -> kmsd.kms.v1.PutKeyPolicyResponse
+	27, // 46: kmsd.kms.v1.KeyService.GetKeyPolicy:output_type -> kmsd.kms.v1.GetKeyPolicyResponse
+	45, // 47: kmsd.kms.v1.KeyService.TagResource:output_type -> kmsd.kms.v1.TagResourceResponse
+	46, // 48: kmsd.kms.v1.KeyService.UntagResource:output_type -> kmsd.kms.v1.UntagResourceResponse
+	47, // 49: kmsd.kms.v1.KeyService.ListResourceTags:output_type -> kmsd.kms.v1.ListResourceTagsResponse
+	48, // 50: kmsd.kms.v1.KeyService.CreateGrant:output_type -> kmsd.kms.v1.CreateGrantResponse
+	49, // 51: kmsd.kms.v1.KeyService.ListGrants:output_type -> kmsd.kms.v1.ListGrantsResponse
+	50, // 52: kmsd.kms.v1.KeyService.ListRetirableGrants:output_type -> kmsd.kms.v1.ListRetirableGrantsResponse
+	51, // 53: kmsd.kms.v1.KeyService.RetireGrant:output_type -> kmsd.kms.v1.RetireGrantResponse
+	52, // 54: kmsd.kms.v1.KeyService.RevokeGrant:output_type -> kmsd.kms.v1.RevokeGrantResponse
+	33, // [33:55] is the sub-list for method output_type
+	11, // [11:33] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_kmsd_kms_v1_key_service_proto_init() }
@@ -2370,6 +2778,8 @@ func file_kmsd_kms_v1_key_service_proto_init() {
 	if File_kmsd_kms_v1_key_service_proto != nil {
 		return
 	}
+	file_kmsd_kms_v1_grant_proto_init()
+	file_kmsd_kms_v1_tag_proto_init()
 	file_kmsd_kms_v1_types_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -33,17 +33,26 @@ const (
 	KeyService_ListAliases_FullMethodName          = "/kmsd.kms.v1.KeyService/ListAliases"
 	KeyService_PutKeyPolicy_FullMethodName         = "/kmsd.kms.v1.KeyService/PutKeyPolicy"
 	KeyService_GetKeyPolicy_FullMethodName         = "/kmsd.kms.v1.KeyService/GetKeyPolicy"
+	KeyService_TagResource_FullMethodName          = "/kmsd.kms.v1.KeyService/TagResource"
+	KeyService_UntagResource_FullMethodName        = "/kmsd.kms.v1.KeyService/UntagResource"
+	KeyService_ListResourceTags_FullMethodName     = "/kmsd.kms.v1.KeyService/ListResourceTags"
+	KeyService_CreateGrant_FullMethodName          = "/kmsd.kms.v1.KeyService/CreateGrant"
+	KeyService_ListGrants_FullMethodName           = "/kmsd.kms.v1.KeyService/ListGrants"
+	KeyService_ListRetirableGrants_FullMethodName  = "/kmsd.kms.v1.KeyService/ListRetirableGrants"
+	KeyService_RetireGrant_FullMethodName          = "/kmsd.kms.v1.KeyService/RetireGrant"
+	KeyService_RevokeGrant_FullMethodName          = "/kmsd.kms.v1.KeyService/RevokeGrant"
 )
 
 // KeyServiceClient is the client API for KeyService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// KeyService manages keys, their versions, aliases and policies.
+// KeyService manages keys, their versions, aliases, policies, tags and grants.
 //
-// Lists come in pages: limit is the largest number of entries wanted, 1 to 1000 (ListAliases: 1 to 100), 0 for the
-// default of 100 (ListAliases: 50); when truncated is true, next_marker is the marker of the next page. A marker is opaque and
-// good for the caller and the request that it was made for.
+// Lists come in pages: limit is the largest number of entries wanted, 1 to 1000 (ListAliases, ListGrants and
+// ListRetirableGrants: 1 to 100, ListResourceTags: 1 to 50), 0 for the default of 100 (those four: 50); when truncated
+// is true, next_marker is the marker of the next page. A marker is opaque and good for the caller and the request that
+// it was made for.
 type KeyServiceClient interface {
 	// CreateKey makes a key of the caller's account. Needs kms:CreateKey.
 	CreateKey(ctx context.Context, in *CreateKeyRequest, opts ...grpc.CallOption) (*CreateKeyResponse, error)
@@ -74,6 +83,25 @@ type KeyServiceClient interface {
 	PutKeyPolicy(ctx context.Context, in *PutKeyPolicyRequest, opts ...grpc.CallOption) (*PutKeyPolicyResponse, error)
 	// GetKeyPolicy returns a key's policy. Needs kms:GetKeyPolicy.
 	GetKeyPolicy(ctx context.Context, in *GetKeyPolicyRequest, opts ...grpc.CallOption) (*GetKeyPolicyResponse, error)
+	// TagResource adds tags to a key, or changes them. Needs kms:TagResource.
+	TagResource(ctx context.Context, in *TagResourceRequest, opts ...grpc.CallOption) (*TagResourceResponse, error)
+	// UntagResource removes tags from a key. Needs kms:UntagResource.
+	UntagResource(ctx context.Context, in *UntagResourceRequest, opts ...grpc.CallOption) (*UntagResourceResponse, error)
+	// ListResourceTags lists the tags of a key. Needs kms:ListResourceTags.
+	ListResourceTags(ctx context.Context, in *ListResourceTagsRequest, opts ...grpc.CallOption) (*ListResourceTagsResponse, error)
+	// CreateGrant allows a principal to use a key, from now on and without a change of policies. At most 50000 a key.
+	// Needs kms:CreateGrant. Whom a grant lets create grants can pass on no more than that grant allows.
+	CreateGrant(ctx context.Context, in *CreateGrantRequest, opts ...grpc.CallOption) (*CreateGrantResponse, error)
+	// ListGrants lists the grants of a key. Needs kms:ListGrants.
+	ListGrants(ctx context.Context, in *ListGrantsRequest, opts ...grpc.CallOption) (*ListGrantsResponse, error)
+	// ListRetirableGrants lists the grants that name a principal of the caller's account as retiring principal. Needs
+	// kms:ListRetirableGrants.
+	ListRetirableGrants(ctx context.Context, in *ListRetirableGrantsRequest, opts ...grpc.CallOption) (*ListRetirableGrantsResponse, error)
+	// RetireGrant removes a grant, at once, by whom the grant lets do it: its retiring principal, its grantee if
+	// RETIRE_GRANT is one of its operations, and the account that created it.
+	RetireGrant(ctx context.Context, in *RetireGrantRequest, opts ...grpc.CallOption) (*RetireGrantResponse, error)
+	// RevokeGrant removes a grant, at once. Needs kms:RevokeGrant.
+	RevokeGrant(ctx context.Context, in *RevokeGrantRequest, opts ...grpc.CallOption) (*RevokeGrantResponse, error)
 }
 
 type keyServiceClient struct {
@@ -224,15 +252,96 @@ func (c *keyServiceClient) GetKeyPolicy(ctx context.Context, in *GetKeyPolicyReq
 	return out, nil
 }
 
+func (c *keyServiceClient) TagResource(ctx context.Context, in *TagResourceRequest, opts ...grpc.CallOption) (*TagResourceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TagResourceResponse)
+	err := c.cc.Invoke(ctx, KeyService_TagResource_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) UntagResource(ctx context.Context, in *UntagResourceRequest, opts ...grpc.CallOption) (*UntagResourceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UntagResourceResponse)
+	err := c.cc.Invoke(ctx, KeyService_UntagResource_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) ListResourceTags(ctx context.Context, in *ListResourceTagsRequest, opts ...grpc.CallOption) (*ListResourceTagsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListResourceTagsResponse)
+	err := c.cc.Invoke(ctx, KeyService_ListResourceTags_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) CreateGrant(ctx context.Context, in *CreateGrantRequest, opts ...grpc.CallOption) (*CreateGrantResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateGrantResponse)
+	err := c.cc.Invoke(ctx, KeyService_CreateGrant_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) ListGrants(ctx context.Context, in *ListGrantsRequest, opts ...grpc.CallOption) (*ListGrantsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListGrantsResponse)
+	err := c.cc.Invoke(ctx, KeyService_ListGrants_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) ListRetirableGrants(ctx context.Context, in *ListRetirableGrantsRequest, opts ...grpc.CallOption) (*ListRetirableGrantsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRetirableGrantsResponse)
+	err := c.cc.Invoke(ctx, KeyService_ListRetirableGrants_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) RetireGrant(ctx context.Context, in *RetireGrantRequest, opts ...grpc.CallOption) (*RetireGrantResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RetireGrantResponse)
+	err := c.cc.Invoke(ctx, KeyService_RetireGrant_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) RevokeGrant(ctx context.Context, in *RevokeGrantRequest, opts ...grpc.CallOption) (*RevokeGrantResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeGrantResponse)
+	err := c.cc.Invoke(ctx, KeyService_RevokeGrant_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // KeyServiceServer is the server API for KeyService service.
 // All implementations must embed UnimplementedKeyServiceServer
 // for forward compatibility.
 //
-// KeyService manages keys, their versions, aliases and policies.
+// KeyService manages keys, their versions, aliases, policies, tags and grants.
 //
-// Lists come in pages: limit is the largest number of entries wanted, 1 to 1000 (ListAliases: 1 to 100), 0 for the
-// default of 100 (ListAliases: 50); when truncated is true, next_marker is the marker of the next page. A marker is opaque and
-// good for the caller and the request that it was made for.
+// Lists come in pages: limit is the largest number of entries wanted, 1 to 1000 (ListAliases, ListGrants and
+// ListRetirableGrants: 1 to 100, ListResourceTags: 1 to 50), 0 for the default of 100 (those four: 50); when truncated
+// is true, next_marker is the marker of the next page. A marker is opaque and good for the caller and the request that
+// it was made for.
 type KeyServiceServer interface {
 	// CreateKey makes a key of the caller's account. Needs kms:CreateKey.
 	CreateKey(context.Context, *CreateKeyRequest) (*CreateKeyResponse, error)
@@ -263,6 +372,25 @@ type KeyServiceServer interface {
 	PutKeyPolicy(context.Context, *PutKeyPolicyRequest) (*PutKeyPolicyResponse, error)
 	// GetKeyPolicy returns a key's policy. Needs kms:GetKeyPolicy.
 	GetKeyPolicy(context.Context, *GetKeyPolicyRequest) (*GetKeyPolicyResponse, error)
+	// TagResource adds tags to a key, or changes them. Needs kms:TagResource.
+	TagResource(context.Context, *TagResourceRequest) (*TagResourceResponse, error)
+	// UntagResource removes tags from a key. Needs kms:UntagResource.
+	UntagResource(context.Context, *UntagResourceRequest) (*UntagResourceResponse, error)
+	// ListResourceTags lists the tags of a key. Needs kms:ListResourceTags.
+	ListResourceTags(context.Context, *ListResourceTagsRequest) (*ListResourceTagsResponse, error)
+	// CreateGrant allows a principal to use a key, from now on and without a change of policies. At most 50000 a key.
+	// Needs kms:CreateGrant. Whom a grant lets create grants can pass on no more than that grant allows.
+	CreateGrant(context.Context, *CreateGrantRequest) (*CreateGrantResponse, error)
+	// ListGrants lists the grants of a key. Needs kms:ListGrants.
+	ListGrants(context.Context, *ListGrantsRequest) (*ListGrantsResponse, error)
+	// ListRetirableGrants lists the grants that name a principal of the caller's account as retiring principal. Needs
+	// kms:ListRetirableGrants.
+	ListRetirableGrants(context.Context, *ListRetirableGrantsRequest) (*ListRetirableGrantsResponse, error)
+	// RetireGrant removes a grant, at once, by whom the grant lets do it: its retiring principal, its grantee if
+	// RETIRE_GRANT is one of its operations, and the account that created it.
+	RetireGrant(context.Context, *RetireGrantRequest) (*RetireGrantResponse, error)
+	// RevokeGrant removes a grant, at once. Needs kms:RevokeGrant.
+	RevokeGrant(context.Context, *RevokeGrantRequest) (*RevokeGrantResponse, error)
 	mustEmbedUnimplementedKeyServiceServer()
 }
 
@@ -314,6 +442,30 @@ func (UnimplementedKeyServiceServer) PutKeyPolicy(context.Context, *PutKeyPolicy
 }
 func (UnimplementedKeyServiceServer) GetKeyPolicy(context.Context, *GetKeyPolicyRequest) (*GetKeyPolicyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetKeyPolicy not implemented")
+}
+func (UnimplementedKeyServiceServer) TagResource(context.Context, *TagResourceRequest) (*TagResourceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TagResource not implemented")
+}
+func (UnimplementedKeyServiceServer) UntagResource(context.Context, *UntagResourceRequest) (*UntagResourceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UntagResource not implemented")
+}
+func (UnimplementedKeyServiceServer) ListResourceTags(context.Context, *ListResourceTagsRequest) (*ListResourceTagsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListResourceTags not implemented")
+}
+func (UnimplementedKeyServiceServer) CreateGrant(context.Context, *CreateGrantRequest) (*CreateGrantResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateGrant not implemented")
+}
+func (UnimplementedKeyServiceServer) ListGrants(context.Context, *ListGrantsRequest) (*ListGrantsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListGrants not implemented")
+}
+func (UnimplementedKeyServiceServer) ListRetirableGrants(context.Context, *ListRetirableGrantsRequest) (*ListRetirableGrantsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRetirableGrants not implemented")
+}
+func (UnimplementedKeyServiceServer) RetireGrant(context.Context, *RetireGrantRequest) (*RetireGrantResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RetireGrant not implemented")
+}
+func (UnimplementedKeyServiceServer) RevokeGrant(context.Context, *RevokeGrantRequest) (*RevokeGrantResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeGrant not implemented")
 }
 func (UnimplementedKeyServiceServer) mustEmbedUnimplementedKeyServiceServer() {}
 func (UnimplementedKeyServiceServer) testEmbeddedByValue()                    {}
@@ -588,6 +740,150 @@ func _KeyService_GetKeyPolicy_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _KeyService_TagResource_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TagResourceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).TagResource(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_TagResource_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).TagResource(ctx, req.(*TagResourceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_UntagResource_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UntagResourceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).UntagResource(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_UntagResource_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).UntagResource(ctx, req.(*UntagResourceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_ListResourceTags_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListResourceTagsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).ListResourceTags(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_ListResourceTags_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).ListResourceTags(ctx, req.(*ListResourceTagsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_CreateGrant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateGrantRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).CreateGrant(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_CreateGrant_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).CreateGrant(ctx, req.(*CreateGrantRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_ListGrants_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListGrantsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).ListGrants(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_ListGrants_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).ListGrants(ctx, req.(*ListGrantsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_ListRetirableGrants_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRetirableGrantsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).ListRetirableGrants(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_ListRetirableGrants_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).ListRetirableGrants(ctx, req.(*ListRetirableGrantsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_RetireGrant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RetireGrantRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).RetireGrant(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_RetireGrant_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).RetireGrant(ctx, req.(*RetireGrantRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_RevokeGrant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeGrantRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).RevokeGrant(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_RevokeGrant_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).RevokeGrant(ctx, req.(*RevokeGrantRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // KeyService_ServiceDesc is the grpc.ServiceDesc for KeyService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -650,6 +946,38 @@ var KeyService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetKeyPolicy",
 			Handler:    _KeyService_GetKeyPolicy_Handler,
+		},
+		{
+			MethodName: "TagResource",
+			Handler:    _KeyService_TagResource_Handler,
+		},
+		{
+			MethodName: "UntagResource",
+			Handler:    _KeyService_UntagResource_Handler,
+		},
+		{
+			MethodName: "ListResourceTags",
+			Handler:    _KeyService_ListResourceTags_Handler,
+		},
+		{
+			MethodName: "CreateGrant",
+			Handler:    _KeyService_CreateGrant_Handler,
+		},
+		{
+			MethodName: "ListGrants",
+			Handler:    _KeyService_ListGrants_Handler,
+		},
+		{
+			MethodName: "ListRetirableGrants",
+			Handler:    _KeyService_ListRetirableGrants_Handler,
+		},
+		{
+			MethodName: "RetireGrant",
+			Handler:    _KeyService_RetireGrant_Handler,
+		},
+		{
+			MethodName: "RevokeGrant",
+			Handler:    _KeyService_RevokeGrant_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -386,6 +386,50 @@ func (x DataKeySpec) Number() protoreflect.EnumNumber {
 	return protoreflect.EnumNumber(x)
 }
 
+// DryRunModifier is what a dry run leaves out.
+type DryRunModifier int32
+
+const (
+	// Not sent, and refused.
+	DryRunModifier_DRY_RUN_MODIFIER_UNSPECIFIED DryRunModifier = 0
+	// The ciphertext is not looked at and need not be given: the key must be named, and permissions are checked.
+	DryRunModifier_DRY_RUN_MODIFIER_IGNORE_CIPHERTEXT DryRunModifier = 1
+)
+
+// Enum value maps for DryRunModifier.
+var (
+	DryRunModifier_name = map[int32]string{
+		0: "DRY_RUN_MODIFIER_UNSPECIFIED",
+		1: "DRY_RUN_MODIFIER_IGNORE_CIPHERTEXT",
+	}
+	DryRunModifier_value = map[string]int32{
+		"DRY_RUN_MODIFIER_UNSPECIFIED":       0,
+		"DRY_RUN_MODIFIER_IGNORE_CIPHERTEXT": 1,
+	}
+)
+
+func (x DryRunModifier) Enum() *DryRunModifier {
+	p := new(DryRunModifier)
+	*p = x
+	return p
+}
+
+func (x DryRunModifier) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DryRunModifier) Descriptor() protoreflect.EnumDescriptor {
+	return file_kmsd_kms_v1_types_proto_enumTypes[8].Descriptor()
+}
+
+func (DryRunModifier) Type() protoreflect.EnumType {
+	return &file_kmsd_kms_v1_types_proto_enumTypes[8]
+}
+
+func (x DryRunModifier) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
 // KeyMetadata describes a key. It holds no material.
 type KeyMetadata struct {
 	state                           protoimpl.MessageState `protogen:"opaque.v1"`
@@ -1043,9 +1087,12 @@ const file_kmsd_kms_v1_types_proto_rawDesc = "" +
 	"\vDataKeySpec\x12\x1d\n" +
 	"\x19DATA_KEY_SPEC_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15DATA_KEY_SPEC_AES_256\x10\x01\x12\x19\n" +
-	"\x15DATA_KEY_SPEC_AES_128\x10\x02B8Z,github.com/kmsd/kmsd/proto/kmsd/kms/v1;kmsv1\x92\x03\a\xd2>\x02\x10\x03\b\x02b\beditionsp\xe8\a"
+	"\x15DATA_KEY_SPEC_AES_128\x10\x02*Z\n" +
+	"\x0eDryRunModifier\x12 \n" +
+	"\x1cDRY_RUN_MODIFIER_UNSPECIFIED\x10\x00\x12&\n" +
+	"\"DRY_RUN_MODIFIER_IGNORE_CIPHERTEXT\x10\x01B8Z,github.com/kmsd/kmsd/proto/kmsd/kms/v1;kmsv1\x92\x03\a\xd2>\x02\x10\x03\b\x02b\beditionsp\xe8\a"
 
-var file_kmsd_kms_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_kmsd_kms_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
 var file_kmsd_kms_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_kmsd_kms_v1_types_proto_goTypes = []any{
 	(KeySpec)(0),                  // 0: kmsd.kms.v1.KeySpec
@@ -1056,23 +1103,24 @@ var file_kmsd_kms_v1_types_proto_goTypes = []any{
 	(RotationType)(0),             // 5: kmsd.kms.v1.RotationType
 	(EncryptionAlgorithm)(0),      // 6: kmsd.kms.v1.EncryptionAlgorithm
 	(DataKeySpec)(0),              // 7: kmsd.kms.v1.DataKeySpec
-	(*KeyMetadata)(nil),           // 8: kmsd.kms.v1.KeyMetadata
-	(*KeyListEntry)(nil),          // 9: kmsd.kms.v1.KeyListEntry
-	(*AliasListEntry)(nil),        // 10: kmsd.kms.v1.AliasListEntry
-	(*RotationsListEntry)(nil),    // 11: kmsd.kms.v1.RotationsListEntry
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(DryRunModifier)(0),           // 8: kmsd.kms.v1.DryRunModifier
+	(*KeyMetadata)(nil),           // 9: kmsd.kms.v1.KeyMetadata
+	(*KeyListEntry)(nil),          // 10: kmsd.kms.v1.KeyListEntry
+	(*AliasListEntry)(nil),        // 11: kmsd.kms.v1.AliasListEntry
+	(*RotationsListEntry)(nil),    // 12: kmsd.kms.v1.RotationsListEntry
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
 }
 var file_kmsd_kms_v1_types_proto_depIdxs = []int32{
-	12, // 0: kmsd.kms.v1.KeyMetadata.creation_date:type_name -> google.protobuf.Timestamp
+	13, // 0: kmsd.kms.v1.KeyMetadata.creation_date:type_name -> google.protobuf.Timestamp
 	1,  // 1: kmsd.kms.v1.KeyMetadata.key_usage:type_name -> kmsd.kms.v1.KeyUsage
 	2,  // 2: kmsd.kms.v1.KeyMetadata.key_state:type_name -> kmsd.kms.v1.KeyState
 	3,  // 3: kmsd.kms.v1.KeyMetadata.origin:type_name -> kmsd.kms.v1.KeyMaterialOrigin
 	0,  // 4: kmsd.kms.v1.KeyMetadata.key_spec:type_name -> kmsd.kms.v1.KeySpec
 	6,  // 5: kmsd.kms.v1.KeyMetadata.encryption_algorithms:type_name -> kmsd.kms.v1.EncryptionAlgorithm
-	12, // 6: kmsd.kms.v1.AliasListEntry.creation_date:type_name -> google.protobuf.Timestamp
-	12, // 7: kmsd.kms.v1.AliasListEntry.last_updated_date:type_name -> google.protobuf.Timestamp
+	13, // 6: kmsd.kms.v1.AliasListEntry.creation_date:type_name -> google.protobuf.Timestamp
+	13, // 7: kmsd.kms.v1.AliasListEntry.last_updated_date:type_name -> google.protobuf.Timestamp
 	4,  // 8: kmsd.kms.v1.RotationsListEntry.key_material_state:type_name -> kmsd.kms.v1.KeyMaterialState
-	12, // 9: kmsd.kms.v1.RotationsListEntry.rotation_date:type_name -> google.protobuf.Timestamp
+	13, // 9: kmsd.kms.v1.RotationsListEntry.rotation_date:type_name -> google.protobuf.Timestamp
 	5,  // 10: kmsd.kms.v1.RotationsListEntry.rotation_type:type_name -> kmsd.kms.v1.RotationType
 	11, // [11:11] is the sub-list for method output_type
 	11, // [11:11] is the sub-list for method input_type
@@ -1091,7 +1139,7 @@ func file_kmsd_kms_v1_types_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kmsd_kms_v1_types_proto_rawDesc), len(file_kmsd_kms_v1_types_proto_rawDesc)),
-			NumEnums:      8,
+			NumEnums:      9,
 			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,

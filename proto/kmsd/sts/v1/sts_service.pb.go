@@ -158,26 +158,42 @@ var File_kmsd_sts_v1_sts_service_proto protoreflect.FileDescriptor
 
 const file_kmsd_sts_v1_sts_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1dkmsd/sts/v1/sts_service.proto\x12\vkmsd.sts.v1\x1a!google/protobuf/go_features.proto\"\x1a\n" +
+	"\x1dkmsd/sts/v1/sts_service.proto\x12\vkmsd.sts.v1\x1a!google/protobuf/go_features.proto\x1a\x19kmsd/sts/v1/session.proto\"\x1a\n" +
 	"\x18GetCallerIdentityRequest\"`\n" +
 	"\x19GetCallerIdentityResponse\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x10\n" +
-	"\x03arn\x18\x03 \x01(\tR\x03arn2p\n" +
+	"\x03arn\x18\x03 \x01(\tR\x03arn2\x99\x03\n" +
 	"\n" +
 	"STSService\x12b\n" +
-	"\x11GetCallerIdentity\x12%.kmsd.sts.v1.GetCallerIdentityRequest\x1a&.kmsd.sts.v1.GetCallerIdentityResponseB8Z,github.com/kmsd/kmsd/proto/kmsd/sts/v1;stsv1\x92\x03\a\xd2>\x02\x10\x03\b\x02b\beditionsp\xe8\a"
+	"\x11GetCallerIdentity\x12%.kmsd.sts.v1.GetCallerIdentityRequest\x1a&.kmsd.sts.v1.GetCallerIdentityResponse\x12M\n" +
+	"\n" +
+	"AssumeRole\x12\x1e.kmsd.sts.v1.AssumeRoleRequest\x1a\x1f.kmsd.sts.v1.AssumeRoleResponse\x12z\n" +
+	"\x19AssumeRoleWithWebIdentity\x12-.kmsd.sts.v1.AssumeRoleWithWebIdentityRequest\x1a..kmsd.sts.v1.AssumeRoleWithWebIdentityResponse\x12\\\n" +
+	"\x0fGetSessionToken\x12#.kmsd.sts.v1.GetSessionTokenRequest\x1a$.kmsd.sts.v1.GetSessionTokenResponseB8Z,github.com/kmsd/kmsd/proto/kmsd/sts/v1;stsv1\x92\x03\a\xd2>\x02\x10\x03\b\x02b\beditionsp\xe8\a"
 
 var file_kmsd_sts_v1_sts_service_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_kmsd_sts_v1_sts_service_proto_goTypes = []any{
-	(*GetCallerIdentityRequest)(nil),  // 0: kmsd.sts.v1.GetCallerIdentityRequest
-	(*GetCallerIdentityResponse)(nil), // 1: kmsd.sts.v1.GetCallerIdentityResponse
+	(*GetCallerIdentityRequest)(nil),          // 0: kmsd.sts.v1.GetCallerIdentityRequest
+	(*GetCallerIdentityResponse)(nil),         // 1: kmsd.sts.v1.GetCallerIdentityResponse
+	(*AssumeRoleRequest)(nil),                 // 2: kmsd.sts.v1.AssumeRoleRequest
+	(*AssumeRoleWithWebIdentityRequest)(nil),  // 3: kmsd.sts.v1.AssumeRoleWithWebIdentityRequest
+	(*GetSessionTokenRequest)(nil),            // 4: kmsd.sts.v1.GetSessionTokenRequest
+	(*AssumeRoleResponse)(nil),                // 5: kmsd.sts.v1.AssumeRoleResponse
+	(*AssumeRoleWithWebIdentityResponse)(nil), // 6: kmsd.sts.v1.AssumeRoleWithWebIdentityResponse
+	(*GetSessionTokenResponse)(nil),           // 7: kmsd.sts.v1.GetSessionTokenResponse
 }
 var file_kmsd_sts_v1_sts_service_proto_depIdxs = []int32{
 	0, // 0: kmsd.sts.v1.STSService.GetCallerIdentity:input_type -> kmsd.sts.v1.GetCallerIdentityRequest
-	1, // 1: kmsd.sts.v1.STSService.GetCallerIdentity:output_type -> kmsd.sts.v1.GetCallerIdentityResponse
-	1, // [1:2] is the sub-list for method output_type
-	0, // [0:1] is the sub-list for method input_type
+	2, // 1: kmsd.sts.v1.STSService.AssumeRole:input_type -> kmsd.sts.v1.AssumeRoleRequest
+	3, // 2: kmsd.sts.v1.STSService.AssumeRoleWithWebIdentity:input_type -> kmsd.sts.v1.AssumeRoleWithWebIdentityRequest
+	4, // 3: kmsd.sts.v1.STSService.GetSessionToken:input_type -> kmsd.sts.v1.GetSessionTokenRequest
+	1, // 4: kmsd.sts.v1.STSService.GetCallerIdentity:output_type -> kmsd.sts.v1.GetCallerIdentityResponse
+	5, // 5: kmsd.sts.v1.STSService.AssumeRole:output_type -> kmsd.sts.v1.AssumeRoleResponse
+	6, // 6: kmsd.sts.v1.STSService.AssumeRoleWithWebIdentity:output_type -> kmsd.sts.v1.AssumeRoleWithWebIdentityResponse
+	7, // 7: kmsd.sts.v1.STSService.GetSessionToken:output_type -> kmsd.sts.v1.GetSessionTokenResponse
+	4, // [4:8] is the sub-list for method output_type
+	0, // [0:4] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
@@ -188,6 +204,7 @@ func file_kmsd_sts_v1_sts_service_proto_init() {
 	if File_kmsd_sts_v1_sts_service_proto != nil {
 		return
 	}
+	file_kmsd_sts_v1_session_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

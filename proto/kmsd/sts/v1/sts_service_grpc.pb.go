@@ -19,17 +19,29 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	STSService_GetCallerIdentity_FullMethodName = "/kmsd.sts.v1.STSService/GetCallerIdentity"
+	STSService_GetCallerIdentity_FullMethodName         = "/kmsd.sts.v1.STSService/GetCallerIdentity"
+	STSService_AssumeRole_FullMethodName                = "/kmsd.sts.v1.STSService/AssumeRole"
+	STSService_AssumeRoleWithWebIdentity_FullMethodName = "/kmsd.sts.v1.STSService/AssumeRoleWithWebIdentity"
+	STSService_GetSessionToken_FullMethodName           = "/kmsd.sts.v1.STSService/GetSessionToken"
 )
 
 // STSServiceClient is the client API for STSService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// STSService tells callers who they are.
+// STSService tells callers who they are, and opens sessions for them.
 type STSServiceClient interface {
 	// GetCallerIdentity returns whom the caller's credentials belong to. It needs no permission.
 	GetCallerIdentity(ctx context.Context, in *GetCallerIdentityRequest, opts ...grpc.CallOption) (*GetCallerIdentityResponse, error)
+	// AssumeRole opens a session of a role. Needs sts:AssumeRole on the role, which its trust policy gives. A role
+	// that does not exist is denied like one that does not trust the caller; the root user is always denied.
+	AssumeRole(ctx context.Context, in *AssumeRoleRequest, opts ...grpc.CallOption) (*AssumeRoleResponse, error)
+	// AssumeRoleWithWebIdentity opens a session of a role for whom an identity provider of the role's account
+	// vouches. It is called without credentials, and needs sts:AssumeRoleWithWebIdentity of the role's trust policy.
+	AssumeRoleWithWebIdentity(ctx context.Context, in *AssumeRoleWithWebIdentityRequest, opts ...grpc.CallOption) (*AssumeRoleWithWebIdentityResponse, error)
+	// GetSessionToken returns temporary credentials of the calling user, which can tell that MFA was used. It needs
+	// no permission. Sessions of a role cannot call it.
+	GetSessionToken(ctx context.Context, in *GetSessionTokenRequest, opts ...grpc.CallOption) (*GetSessionTokenResponse, error)
 }
 
 type sTSServiceClient struct {
@@ -50,14 +62,53 @@ func (c *sTSServiceClient) GetCallerIdentity(ctx context.Context, in *GetCallerI
 	return out, nil
 }
 
+func (c *sTSServiceClient) AssumeRole(ctx context.Context, in *AssumeRoleRequest, opts ...grpc.CallOption) (*AssumeRoleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AssumeRoleResponse)
+	err := c.cc.Invoke(ctx, STSService_AssumeRole_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sTSServiceClient) AssumeRoleWithWebIdentity(ctx context.Context, in *AssumeRoleWithWebIdentityRequest, opts ...grpc.CallOption) (*AssumeRoleWithWebIdentityResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AssumeRoleWithWebIdentityResponse)
+	err := c.cc.Invoke(ctx, STSService_AssumeRoleWithWebIdentity_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sTSServiceClient) GetSessionToken(ctx context.Context, in *GetSessionTokenRequest, opts ...grpc.CallOption) (*GetSessionTokenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetSessionTokenResponse)
+	err := c.cc.Invoke(ctx, STSService_GetSessionToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // STSServiceServer is the server API for STSService service.
 // All implementations must embed UnimplementedSTSServiceServer
 // for forward compatibility.
 //
-// STSService tells callers who they are.
+// STSService tells callers who they are, and opens sessions for them.
 type STSServiceServer interface {
 	// GetCallerIdentity returns whom the caller's credentials belong to. It needs no permission.
 	GetCallerIdentity(context.Context, *GetCallerIdentityRequest) (*GetCallerIdentityResponse, error)
+	// AssumeRole opens a session of a role. Needs sts:AssumeRole on the role, which its trust policy gives. A role
+	// that does not exist is denied like one that does not trust the caller; the root user is always denied.
+	AssumeRole(context.Context, *AssumeRoleRequest) (*AssumeRoleResponse, error)
+	// AssumeRoleWithWebIdentity opens a session of a role for whom an identity provider of the role's account
+	// vouches. It is called without credentials, and needs sts:AssumeRoleWithWebIdentity of the role's trust policy.
+	AssumeRoleWithWebIdentity(context.Context, *AssumeRoleWithWebIdentityRequest) (*AssumeRoleWithWebIdentityResponse, error)
+	// GetSessionToken returns temporary credentials of the calling user, which can tell that MFA was used. It needs
+	// no permission. Sessions of a role cannot call it.
+	GetSessionToken(context.Context, *GetSessionTokenRequest) (*GetSessionTokenResponse, error)
 	mustEmbedUnimplementedSTSServiceServer()
 }
 
@@ -70,6 +121,15 @@ type UnimplementedSTSServiceServer struct{}
 
 func (UnimplementedSTSServiceServer) GetCallerIdentity(context.Context, *GetCallerIdentityRequest) (*GetCallerIdentityResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetCallerIdentity not implemented")
+}
+func (UnimplementedSTSServiceServer) AssumeRole(context.Context, *AssumeRoleRequest) (*AssumeRoleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AssumeRole not implemented")
+}
+func (UnimplementedSTSServiceServer) AssumeRoleWithWebIdentity(context.Context, *AssumeRoleWithWebIdentityRequest) (*AssumeRoleWithWebIdentityResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AssumeRoleWithWebIdentity not implemented")
+}
+func (UnimplementedSTSServiceServer) GetSessionToken(context.Context, *GetSessionTokenRequest) (*GetSessionTokenResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetSessionToken not implemented")
 }
 func (UnimplementedSTSServiceServer) mustEmbedUnimplementedSTSServiceServer() {}
 func (UnimplementedSTSServiceServer) testEmbeddedByValue()                    {}
@@ -110,6 +170,60 @@ func _STSService_GetCallerIdentity_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _STSService_AssumeRole_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AssumeRoleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(STSServiceServer).AssumeRole(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: STSService_AssumeRole_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(STSServiceServer).AssumeRole(ctx, req.(*AssumeRoleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _STSService_AssumeRoleWithWebIdentity_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AssumeRoleWithWebIdentityRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(STSServiceServer).AssumeRoleWithWebIdentity(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: STSService_AssumeRoleWithWebIdentity_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(STSServiceServer).AssumeRoleWithWebIdentity(ctx, req.(*AssumeRoleWithWebIdentityRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _STSService_GetSessionToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetSessionTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(STSServiceServer).GetSessionToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: STSService_GetSessionToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(STSServiceServer).GetSessionToken(ctx, req.(*GetSessionTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // STSService_ServiceDesc is the grpc.ServiceDesc for STSService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -120,6 +234,18 @@ var STSService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetCallerIdentity",
 			Handler:    _STSService_GetCallerIdentity_Handler,
+		},
+		{
+			MethodName: "AssumeRole",
+			Handler:    _STSService_AssumeRole_Handler,
+		},
+		{
+			MethodName: "AssumeRoleWithWebIdentity",
+			Handler:    _STSService_AssumeRoleWithWebIdentity_Handler,
+		},
+		{
+			MethodName: "GetSessionToken",
+			Handler:    _STSService_GetSessionToken_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
