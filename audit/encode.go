@@ -124,14 +124,29 @@ func (n *encoder) actor(a *Actor) {
 	n.text(`"clientCertThumbprint":`, a.ClientCertThumbprint)
 	n.text(`"credentialID":`, a.CredentialID)
 	n.text(`"id":`, a.ID)
+	if a.MFA {
+		n.bool(`"mfa":`, true)
+	}
+	n.session(&a.Session)
+	n.text(`"sourceIdentity":`, a.SourceIdentity)
 	n.text(`"tenant":`, a.Tenant)
 	n.text(`"type":`, string(a.Type))
 	n.text(`"userName":`, a.UserName)
 	n.close(start)
 }
 
+func (n *encoder) session(s *Session) {
+	start := n.open(`"session":{`)
+	n.time(`"created":`, s.Created)
+	n.time(`"expires":`, s.Expires)
+	n.text(`"issuer":`, s.Issuer)
+	n.text(`"name":`, s.Name)
+	n.close(start)
+}
+
 func (n *encoder) decision(d *Decision) {
 	start := n.open(`"decision":{`)
+	n.text(`"grantID":`, d.GrantID)
 	n.text(`"layer":`, d.Layer)
 	n.list(`"matchedPolicies":`, d.MatchedPolicies)
 	n.list(`"matchedStatements":`, d.MatchedStatements)

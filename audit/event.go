@@ -27,10 +27,12 @@ type ActorType string
 
 // The actor types of schema version 1.0.
 const (
-	ActorRoot    ActorType = "Root"
-	ActorIAMUser ActorType = "IAMUser"
-	ActorUnknown ActorType = "Unknown" // not authenticated
-	ActorService ActorType = "Service" // kmsd itself
+	ActorRoot        ActorType = "Root"
+	ActorIAMUser     ActorType = "IAMUser"
+	ActorAssumedRole ActorType = "AssumedRole"
+	ActorWebIdentity ActorType = "WebIdentityUser"
+	ActorUnknown     ActorType = "Unknown" // not authenticated
+	ActorService     ActorType = "Service" // kmsd itself
 )
 
 // AuthMethod says how an actor proved who it is.
@@ -41,6 +43,8 @@ const (
 	AuthNone              AuthMethod = "NONE"
 	AuthAccessKey         AuthMethod = "ACCESS_KEY"
 	AuthClientCertificate AuthMethod = "CLIENT_CERTIFICATE"
+	AuthSessionToken      AuthMethod = "SESSION_TOKEN" // temporary credentials of STS
+	AuthWebIdentity       AuthMethod = "WEB_IDENTITY"  // a token of an OpenID Connect provider
 )
 
 // Result is what authorization decided.
@@ -102,6 +106,17 @@ type Actor struct {
 	CredentialID         string // access key id or certificate serial; never a secret
 	AuthMethod           AuthMethod
 	ClientCertThumbprint string // SHA-256 of the certificate, hexadecimal
+	MFA                  bool   // the session was begun with a second factor; false is left out
+	SourceIdentity       string // who stands behind a role session, by aws:SourceIdentity
+	Session              Session
+}
+
+// Session is the session of temporary credentials.
+type Session struct {
+	Name    string // of a role session
+	Issuer  string // ARN of the role; empty for a session of the actor's own
+	Created time.Time
+	Expires time.Time
 }
 
 // Network is where the call came from.
@@ -141,6 +156,7 @@ type Decision struct {
 	MatchedPolicies   []string
 	MatchedStatements []string
 	PolicyGeneration  uint64
+	GrantID           string // of the key's grant that allowed it
 }
 
 // Outcome is how the call ended.

@@ -90,6 +90,7 @@ func (r *Record) member(name string, value []byte) {
 
 func actorOf(value []byte) Actor {
 	m := textsOf(value)
+	session := textsOf(m.raw("session"))
 	return Actor{
 		Type:                 ActorType(m.text("type")),
 		ID:                   m.text("id"),
@@ -99,6 +100,11 @@ func actorOf(value []byte) Actor {
 		CredentialID:         m.text("credentialID"),
 		AuthMethod:           AuthMethod(m.text("authMethod")),
 		ClientCertThumbprint: m.text("clientCertThumbprint"),
+		MFA:                  string(m.raw("mfa")) == "true",
+		SourceIdentity:       m.text("sourceIdentity"),
+		Session: Session{
+			Name: session.text("name"), Issuer: session.text("issuer"), Created: session.time("created"), Expires: session.time("expires"),
+		},
 	}
 }
 
@@ -123,6 +129,7 @@ func decisionOf(value []byte) Decision {
 		MatchedPolicies:   m.list("matchedPolicies"),
 		MatchedStatements: m.list("matchedStatements"),
 		PolicyGeneration:  uint64(m.int("policyGeneration")),
+		GrantID:           m.text("grantID"),
 	}
 }
 
@@ -159,6 +166,12 @@ func (o object) raw(name string) []byte {
 }
 
 func (o object) text(name string) string { return textOf(o.raw(name)) }
+
+// time is the zero time where there is none.
+func (o object) time(name string) time.Time {
+	t, _ := time.Parse(time.RFC3339Nano, o.text(name))
+	return t
+}
 
 func (o object) int(name string) int64 {
 	value := o.raw(name)

@@ -30,6 +30,25 @@ func TestParseRecordGivesWhatWasWritten(t *testing.T) {
 	}
 }
 
+func TestParseRecordOfASession(t *testing.T) {
+	e := decrypt(1)
+	e.Actor.Type, e.Actor.AuthMethod, e.Actor.MFA, e.Actor.SourceIdentity = ActorAssumedRole, AuthSessionToken, true, "alice"
+	e.Actor.Session = Session{Name: "night", Issuer: "arn:aws:iam::111122223333:role/batch", Created: time.Unix(1e9, 0).UTC(), Expires: time.Unix(2e9, 0).UTC()}
+	e.Decision.GrantID = "abc"
+	b := line(e)
+	checkLine(t, b)
+	got, err := ParseRecord(b[:len(b)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(e.Actor, got.Actor); diff != "" {
+		t.Errorf("the actor (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(e.Decision, got.Decision); diff != "" {
+		t.Errorf("the decision (-want +got):\n%s", diff)
+	}
+}
+
 func TestParseRecordRefuses(t *testing.T) {
 	good := string(bytes.TrimSuffix(line(decrypt(1)), []byte("\n")))
 	if _, err := ParseRecord([]byte(good)); err != nil {
