@@ -148,8 +148,12 @@ func outcomeOf(value []byte) Outcome {
 // object is the members of a canonical JSON object, as written.
 type object []struct{ name, value []byte }
 
+// textsOf takes an object apart; nil, which is no object, has no members.
 func textsOf(value []byte) object {
 	var o object
+	if value == nil {
+		return nil
+	}
 	eachMember(value, func(name, value []byte, _ int) {
 		o = append(o, struct{ name, value []byte }{name[1 : len(name)-1], value})
 	})
