@@ -70,7 +70,7 @@ func (q *request) decide() Decision {
 		return d
 	}
 	if p := q.resource.Policy; p != nil {
-		if n, l := p.firstFor(q.caller, q.action, &q.target); n != 0 {
+		if n, l := p.firstFor(q); n != 0 {
 			return Decision{
 				Reason: ExplicitResource, Layer: ResourceLayer, Level: l, Identity: q.identityAlone(),
 				Policy: p.name, Statement: n,
@@ -108,7 +108,7 @@ func (q *request) unusable() (Decision, bool) {
 // byKeyPolicy decides about a key that exists, once nothing forbids it.
 func (q *request) byKeyPolicy() Decision {
 	p := q.resource.Policy
-	w := p.allowsFor(q.caller, q.action, &q.target)
+	w := p.allowsFor(q)
 	n, level := w.closest()
 	switch {
 	case !q.cross && (level == DirectLevel || level == RoleLevel):
@@ -150,7 +150,7 @@ func (q *request) byIdentity(byStatement, byRoot Reason) Decision {
 // identity returns the first statement of the effect in the caller's policies, or 0.
 func (q *request) identity(effect Verdict) (*Policy, int) {
 	for _, p := range q.caller.Identity {
-		if n := p.first(effect, q.action, &q.target); n != 0 {
+		if n := p.first(effect, q); n != 0 {
 			return p, n
 		}
 	}

@@ -20,7 +20,18 @@ const (
 // A key policy that names users or roles by their ARN denies everything until [Policy.Bind] has tied them to
 // unique ids. Parse does not keep doc.
 func Parse(kind PolicyKind, doc []byte) (*Policy, error) {
-	r := reader{kind: kind, doc: string(doc)}
+	return ParseWith(kind, doc, Options{})
+}
+
+// Options are what [ParseWith] accepts beyond [Parse]. The zero Options is what Parse does.
+type Options struct {
+	// AllowNotPrincipal accepts NotPrincipal in the Deny statements of key policies.
+	AllowNotPrincipal bool
+}
+
+// ParseWith is [Parse] with options.
+func ParseWith(kind PolicyKind, doc []byte, o Options) (*Policy, error) {
+	r := reader{kind: kind, doc: string(doc), options: o}
 	size, err := r.checkSize()
 	if err != nil {
 		return nil, err
@@ -34,13 +45,21 @@ func Parse(kind PolicyKind, doc []byte) (*Policy, error) {
 		return nil, err
 	}
 	p := compile(kind, stmts)
-	p.doc, p.size = r.doc, size
+	p.doc, p.size, p.version = r.doc, size, r.version
 	return p, nil
 }
+
+// FullAWSAccess is the service control policy that permits everything, and RCPFullAWSAccess the resource control policy
+// that does: the only one that may have an Allow.
+const (
+	FullAWSAccess    = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
+	RCPFullAWSAccess = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}`
+)
 
 // A reader turns the JSON of one document into statements.
 type reader struct {
 	kind      PolicyKind
+	options   Options
 	doc       string
 	version   string
 	variables bool // the version has policy variables

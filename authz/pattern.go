@@ -340,6 +340,16 @@ func (t *target) tokensMatch(tokens []token, s string) bool {
 	return j == len(tokens)
 }
 
+// covers reports whether Resource, or NotResource, takes in what is asked for.
+func (s *statement) covers(q *request) bool {
+	for i := range s.patterns {
+		if q.target.matches(&s.patterns[i]) {
+			return !s.notResource
+		}
+	}
+	return s.notResource
+}
+
 // checkResourcePattern returns what is wrong with a value of Resource or NotResource, and "" if nothing is. A
 // pattern that no ARN can match is wrong too: in a Deny it would protect nothing.
 func checkResourcePattern(s string) string {

@@ -46,6 +46,8 @@ type Policy struct {
 	name  string
 	doc   string
 	size  int
+
+	version string // the language's: "2012-10-17" or "2008-10-17"
 	stmts []statement
 
 	// For each action, where the statements that name it stand in order: those of one effect are next to each
@@ -68,6 +70,11 @@ type statement struct {
 	principals  principals
 	sid         string
 	from, to    int // its bytes in the document
+
+	// notPrincipal says that principals are those of a NotPrincipal, which only a Deny has.
+	notPrincipal bool
+	conditions   []condition // all of which must hold, the cheapest first
+	source       *source     // what it was compiled from
 }
 
 // byARN is used by policies with more exact ARNs than this.
@@ -143,23 +150,14 @@ func (s *statement) exactARNs() int {
 	return n
 }
 
-// covers reports whether Resource, or NotResource, takes in what is asked for.
-func (s *statement) covers(t *target) bool {
-	for i := range s.patterns {
-		if t.matches(&s.patterns[i]) {
-			return !s.notResource
-		}
-	}
-	return s.notResource
-}
-
 // first returns the number, from 1, of the first statement of an identity policy that has the effect and takes in
 // the action and the target, or 0.
-func (p *Policy) first(effect Verdict, a Action, t *target) int {
+func (p *Policy) first(effect Verdict, q *request) int {
+	a, t := q.action, &q.target
 	found := int32(len(p.stmts))
 	if p.indexed[effect].has(a) {
 		for _, i := range p.byARN[t.arn] {
-			if s := &p.stmts[i]; s.effect == effect && s.actions.has(a) {
+			if s := &p.stmts[i]; s.effect == effect && s.actions.has(a) && s.conditionsHold(q) {
 				found = i
 				break
 			}
@@ -170,7 +168,7 @@ func (p *Policy) first(effect Verdict, a Action, t *target) int {
 		if i >= found {
 			break
 		}
-		if p.stmts[i].covers(t) {
+		if s := &p.stmts[i]; s.covers(q) && s.conditionsHold(q) {
 			found = i
 			break
 		}
@@ -182,11 +180,11 @@ func (p *Policy) first(effect Verdict, a Action, t *target) int {
 }
 
 // firstFor returns the number, from 1, of the first Deny of a key policy for the caller, and its level, or 0.
-func (p *Policy) firstFor(c *Caller, a Action, t *target) (int, Level) {
-	at := p.spans[a][Deny]
+func (p *Policy) firstFor(q *request) (int, Level) {
+	at := p.spans[q.action][Deny]
 	for _, i := range p.order[at.from:at.to] {
 		s := &p.stmts[i]
-		if l := s.principals.level(c); l != NoLevel && s.covers(t) {
+		if l := s.principals.level(q.caller); l != NoLevel && s.covers(q) && s.conditionsHold(q) {
 			return int(i) + 1, l
 		}
 	}
@@ -208,13 +206,13 @@ func (w *allows) closest() (int, Level) {
 }
 
 // allowsFor returns at which levels a key policy allows the action to the caller. It stops at the closest.
-func (p *Policy) allowsFor(c *Caller, a Action, t *target) allows {
+func (p *Policy) allowsFor(q *request) allows {
 	var w allows
-	at := p.spans[a][Allow]
+	at := p.spans[q.action][Allow]
 	for _, i := range p.order[at.from:at.to] {
 		s := &p.stmts[i]
-		l := s.principals.level(c)
-		if l == NoLevel || w[l] != 0 || !s.covers(t) {
+		l := s.principals.level(q.caller)
+		if l == NoLevel || w[l] != 0 || !s.covers(q) || !s.conditionsHold(q) {
 			continue
 		}
 		if w[l] = int(i) + 1; l == DirectLevel {
