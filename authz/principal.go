@@ -14,13 +14,14 @@ const (
 	rolePrincipal
 	sessionPrincipal
 	idPrincipal
+	federatedPrincipal // an OpenID Connect provider
 )
 
 // A principal is one entry of a Principal element.
 type principal struct {
 	kind principalKind
 	text string // as the document writes it
-	id   string // the account of an accountPrincipal; the unique id of a bound user or role, or of an idPrincipal
+	id   string // the account of an accountPrincipal; the unique id of a bound user or role, or of an idPrincipal; the ARN of a session or a provider
 	from int    // where it stands in the document
 }
 
@@ -32,11 +33,12 @@ type principals struct {
 	everyone bool
 	accounts stringSet
 	ids      stringSet // of users and of roles
+	arns     stringSet // of sessions, and of OpenID Connect providers
 }
 
 func compilePrincipals(list []principal) principals {
 	p := principals{list: list}
-	var accounts, ids []string
+	var accounts, ids, arns []string
 	for _, e := range list {
 		switch e.kind {
 		case anyPrincipal:
@@ -47,23 +49,65 @@ func compilePrincipals(list []principal) principals {
 			if e.id != "" {
 				ids = append(ids, e.id)
 			}
+		case sessionPrincipal, federatedPrincipal:
+			arns = append(arns, e.id)
 		}
 	}
-	p.accounts, p.ids = newStringSet(accounts), newStringSet(ids)
+	p.accounts, p.ids, p.arns = newStringSet(accounts), newStringSet(ids), newStringSet(arns)
 	return p
 }
 
-// level returns how closely the entries name the caller, the closest first, or NoLevel if they do not.
+// level returns how closely the entries of Principal name the caller, or NoLevel if they do not. A closer level allows
+// all that a farther one does, so that the closest is the only one that matters.
 func (p *principals) level(c *Caller) Level {
 	switch {
+	case c.Kind == WebIdentity:
+		if p.arns.has(c.ID) {
+			return DirectLevel
+		}
+		return NoLevel
 	case p.everyone:
 		return DirectLevel
-	case c.Kind == User && p.ids.has(c.ID):
+	case c.Kind == User && p.ids.has(c.ID), c.Kind == RoleSession && p.arns.has(c.ARN):
 		return DirectLevel
+	case c.Kind == RoleSession && p.ids.has(c.ID):
+		return RoleLevel
 	case p.accounts.has(c.Account):
 		return AccountLevel
 	}
 	return NoLevel
+}
+
+// denies returns at which level a Deny with these entries in Principal takes in the caller, or NoLevel. "*" denies a
+// web identity too, which it does not allow anything.
+func (p *principals) denies(c *Caller) Level {
+	if p.everyone {
+		return DirectLevel
+	}
+	return p.level(c)
+}
+
+// deniesOthers is [principals.denies] for the entries of NotPrincipal. Only a caller whose whole chain is listed is
+// exempt: a user with its account; a session with its role and their account; the root user with its account. One with
+// a permissions boundary never is.
+func (p *principals) deniesOthers(c *Caller) Level {
+	if p.everyone {
+		return NoLevel
+	}
+	exempt := c.Boundary == nil && p.accounts.has(c.Account)
+	switch c.Kind {
+	case Root:
+	case User:
+		exempt = exempt && p.ids.has(c.ID)
+	case RoleSession:
+		exempt = exempt && p.arns.has(c.ARN) && p.ids.has(c.ID)
+	default:
+		exempt = false
+	}
+	if exempt {
+		return NoLevel
+	}
+	return DirectLevel
 }
 
 // A stringSet is a few strings in a slice, or many in a map.
@@ -129,15 +173,41 @@ func parsePrincipal(s string) (principal, string) {
 	case service == "iam" && kind == "role" && isEntityName(name, maxRoleName):
 		return principal{kind: rolePrincipal, text: s}, ""
 	case service == "sts" && kind == "assumed-role" && isSessionName(name):
-		return principal{kind: sessionPrincipal, text: s}, ""
+		return principal{kind: sessionPrincipal, text: s, id: s}, ""
 	case service == "sts" && kind == "federated-user":
 		return principal{}, "is a federated user, which this version does not support"
 	}
 	return principal{}, "is not a principal; " + principalForms
 }
 
+// parseFederated reads one value of Principal's "Federated": the ARN of an OpenID Connect provider. The second result
+// is what is wrong with it, "" if nothing.
+func parseFederated(s string) (principal, string) {
+	const wrong = "is not an OpenID Connect provider; write its ARN, arn:aws:iam::ACCOUNT:oidc-provider/HOST"
+	var parts [arnParts]string
+	if !splitARN(s, &parts) || parts[0] != "arn" || !isPartition(parts[1]) || parts[2] != "iam" || parts[3] != "" || !isAccount(parts[4]) {
+		return principal{}, wrong
+	}
+	kind, provider, _ := strings.Cut(parts[5], "/")
+	if kind != "oidc-provider" || provider == "" || len(provider) > maxProvider ||
+		!onlyBytes(provider, func(b byte) bool { return isAlphanumeric(b) || strings.IndexByte("-._~/:%", b) >= 0 }) {
+		return principal{}, wrong
+	}
+	return principal{kind: federatedPrincipal, text: s, id: s}, ""
+}
+
+// accountOf returns the account in an ARN, or "" if it is none.
+func accountOf(arn string) string {
+	var parts [arnParts]string
+	if !splitARN(arn, &parts) {
+		return ""
+	}
+	return parts[4]
+}
+
 const (
 	maxUserName = 64
+	maxProvider = 255 // AWS's bound for the URL of a provider
 	maxRoleName = 64
 	maxPath     = 512
 )
