@@ -83,6 +83,15 @@ func (x *Context) Reset() {
 	*x = Context{EncryptionContext: encryption, RequestTags: tags, Claims: claims}
 }
 
+// Clone returns a copy that shares no memory with x that x may change.
+func (x *Context) Clone() *Context {
+	next := *x
+	next.EncryptionContext = x.EncryptionContext.clone()
+	next.RequestTags = x.RequestTags.clone()
+	next.Claims = x.Claims.clone()
+	return &next
+}
+
 // Set gives a key one value. Text may be empty: an empty value is a value.
 func (x *Context) Set(k ContextKey, text string) {
 	x.values[k] = contextValue{kind: stringValue, text: text}

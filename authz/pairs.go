@@ -44,6 +44,8 @@ func (p *Pairs) reset() {
 	p.list = p.list[:0]
 }
 
+func (p *Pairs) clone() Pairs { return Pairs{slices.Clone(p.list)} }
+
 // Len is the number of pairs.
 func (p *Pairs) Len() int { return len(p.list) }
 
