@@ -147,6 +147,9 @@ func (r Reason) String() string {
 	return reasonNames[r]
 }
 
+// Explicit reports whether a statement forbids it, and not only that none allows it.
+func (r Reason) Explicit() bool { return r >= ExplicitSCP && r <= ExplicitSession }
+
 // Outcome is what the identity policies of a caller say by themselves.
 type Outcome uint8
 
