@@ -1,0 +1,419 @@
+package ref
+
+import "strings"
+
+// action is what is known of an action that a request may name.
+type action struct {
+	on    string // the kinds of resources it is asked for
+	cross bool   // AWS lets it reach into another account
+}
+
+// actions :: name → what is known of it. It is never written.
+var actions = map[string]action{
+	"kms:Encrypt": {"key", true}, "kms:Decrypt": {"key", true}, "kms:ReEncryptFrom": {"key", true}, "kms:ReEncryptTo": {"key", true},
+	"kms:GenerateDataKey": {"key", true}, "kms:DescribeKey": {"key", true},
+	"kms:CreateGrant": {"key", true}, "kms:ListGrants": {"key", true}, "kms:RevokeGrant": {"key", true}, "kms:RetireGrant": {"key", true},
+	"kms:PutKeyPolicy": {"key", false}, "kms:DisableKey": {"key", false}, "kms:TagResource": {"key none", false},
+	"kms:CreateAlias": {"key alias", false}, "kms:CreateKey": {"none", false}, "kms:ListKeys": {"none", false},
+	"iam:GetUser": {"entity", false}, "iam:ListUsers": {"entity none", false}, "iam:CreateRole": {"entity", false},
+	"iam:AttachUserPolicy":  {"entity", false},
+	"sts:GetCallerIdentity": {"none", false},
+	"sts:GetSessionToken":   {"none", false},
+	"sts:AssumeRole":        {"role", true}, "sts:AssumeRoleWithWebIdentity": {"role", true}, "sts:TagSession": {"role", true},
+	"sts:SetSourceIdentity":      {"role", true},
+	"organizations:ListRoots":    {"none", false},
+	"organizations:CloseAccount": {"organization", false},
+}
+
+// evaluation is one request while it is answered.
+type evaluation struct {
+	*Request
+	found     map[string]entry
+	colliding map[string][]string // :: folded key of a family → its values
+	exact     map[string]bool     // :: key of a family as the request writes it
+}
+
+// Decide answers.
+func Decide(q *Request) Answer {
+	known, ok := actions[q.Action]
+	switch {
+	case !ok:
+		return Answer{Reason: "InvalidRequest"}
+	case q.unauthenticated():
+		return Answer{Reason: "Unauthenticated"}
+	case q.misfit(known):
+		return Answer{Reason: "InvalidRequest"}
+	}
+	e := &evaluation{Request: q, exact: map[string]bool{}}
+	e.keys()
+	return e.decide(known)
+}
+
+// unauthenticated reports whether the caller is nobody, or not said in full.
+func (q *Request) unauthenticated() bool {
+	c := &q.Caller
+	switch c.Kind {
+	case "root", "user", "session":
+		return c.Account == "" || c.ID == ""
+	case "web":
+		return c.ID == ""
+	}
+	return true
+}
+
+func (q *Request) misfit(known action) bool {
+	r := &q.Resource
+	fits := false
+	for _, kind := range strings.Fields(known.on) {
+		fits = fits || kind == r.Kind
+	}
+	return !fits || r.Kind != "none" && (r.Account == "" || r.ARN == "") || r.Policy != nil && r.Kind != "key" && r.Kind != "role"
+}
+
+// decide is section 8.3.
+func (e *evaluation) decide(known action) Answer {
+	c, r := &e.Caller, &e.Resource
+	if e.Action == "sts:GetCallerIdentity" {
+		return Answer{Allow: true, Reason: "AlwaysAllowed"}
+	}
+	cross := r.Kind != "none" && c.Account != r.Account && c.Kind != "web"
+	if cross && !known.cross {
+		return Answer{Reason: "NotCrossAccount"}
+	}
+	if a, unusable := e.unusable(); unusable {
+		return a
+	}
+
+	// 1. An explicit Deny anywhere wins.
+	for _, look := range []func() (Answer, bool){
+		e.deniedBySCP, e.deniedByRCP, e.deniedByResource, e.deniedByIdentity, e.deniedByBoundary, e.deniedBySession,
+	} {
+		if a, denied := look(); denied {
+			return a
+		}
+	}
+
+	// 2. Every level of the organizations must allow.
+	if e.rcpsApply() && !e.everyLevelAllows(r.Membership.RCPs) {
+		return Answer{Reason: "NoRCPAllow", Layer: "RCP"}
+	}
+	if e.scpsApply() && !e.everyLevelAllows(c.Membership.SCPs) {
+		return Answer{Reason: "NoSCPAllow", Layer: "SCP"}
+	}
+
+	// 3. Who grants?
+	switch {
+	case e.Action == "kms:RetireGrant":
+		return e.retire()
+	case c.Kind == "web":
+		return e.webIdentity()
+	case r.Kind != "key" && r.Kind != "role" || r.Policy == nil && !cross:
+		if e.Action == "sts:AssumeRole" && c.Kind == "root" {
+			return Answer{Reason: "RootCannotAssumeRole"}
+		}
+		return e.byIdentity("Identity", "Root")
+	}
+	return e.byResourcePolicy(cross)
+}
+
+// unusable finds a policy that applies and did not load.
+func (e *evaluation) unusable() (Answer, bool) {
+	for _, l := range e.layers() {
+		for _, p := range l.policies {
+			if p != nil && p.Unusable {
+				return Answer{Reason: "PolicyUnusable", Layer: l.name, Policy: p.Name}, true
+			}
+		}
+	}
+	return Answer{}, false
+}
+
+// layer is a name and the policies that it has for the request.
+type layer struct {
+	name     string
+	policies []*Policy
+}
+
+func (e *evaluation) layers() []layer {
+	var list []layer
+	if e.scpsApply() {
+		for _, level := range e.Caller.Membership.SCPs {
+			list = append(list, layer{"SCP", level})
+		}
+	}
+	if e.rcpsApply() {
+		for _, level := range e.Resource.Membership.RCPs {
+			list = append(list, layer{"RCP", level})
+		}
+	}
+	if e.Action != "kms:RetireGrant" {
+		list = append(list, layer{"Resource", []*Policy{e.Resource.Policy}})
+	}
+	return append(list, layer{"Identity", e.Caller.Identity}, layer{"Boundary", []*Policy{e.Caller.Boundary}}, layer{"Session", e.Caller.Session})
+}
+
+func (e *evaluation) scpsApply() bool {
+	m := e.Caller.Membership
+	return m != nil && (!m.Management || e.Defect == SCPBindsManagement)
+}
+
+func (e *evaluation) rcpsApply() bool {
+	m := e.Resource.Membership
+	return m != nil && !m.Management && (e.Resource.Kind == "key" || e.Resource.Kind == "role") && e.Action != "kms:RetireGrant"
+}
+
+func (e *evaluation) deniedBySCP() (Answer, bool) {
+	if e.scpsApply() {
+		for _, level := range e.Caller.Membership.SCPs {
+			if a, denied := e.denied("SCP", level); denied {
+				return a, true
+			}
+		}
+	}
+	return Answer{}, false
+}
+
+func (e *evaluation) deniedByRCP() (Answer, bool) {
+	if e.rcpsApply() {
+		for _, level := range e.Resource.Membership.RCPs {
+			if a, denied := e.denied("RCP", level); denied {
+				return a, true
+			}
+		}
+	}
+	return Answer{}, false
+}
+
+func (e *evaluation) deniedByResource() (Answer, bool) {
+	p := e.Resource.Policy
+	if p == nil || e.Action == "kms:RetireGrant" { // the grant decides, not the key policy
+		return Answer{}, false
+	}
+	for i := range p.statements {
+		s := &p.statements[i]
+		if level := e.deniesCaller(p, s); s.deny && level != "" && e.covers(p, s) {
+			return Answer{Reason: "ExplicitResource", Layer: "Resource", Level: level, Policy: p.Name, Statement: i + 1}, true
+		}
+	}
+	return Answer{}, false
+}
+
+func (e *evaluation) deniedByIdentity() (Answer, bool) {
+	return e.denied("Identity", e.Caller.Identity)
+}
+
+func (e *evaluation) deniedByBoundary() (Answer, bool) {
+	return e.denied("Boundary", []*Policy{e.Caller.Boundary})
+}
+
+func (e *evaluation) deniedBySession() (Answer, bool) { return e.denied("Session", e.Caller.Session) }
+
+func (e *evaluation) denied(name string, policies []*Policy) (Answer, bool) {
+	p, n := e.first(policies, true)
+	if n == 0 {
+		return Answer{}, false
+	}
+	return Answer{Reason: "Explicit" + name, Layer: name, Policy: p.Name, Statement: n}, true
+}
+
+// first returns the first statement of the effect that takes in the request, from 1, or 0.
+func (e *evaluation) first(policies []*Policy, deny bool) (*Policy, int) {
+	for _, p := range policies {
+		if p == nil {
+			continue
+		}
+		for i := range p.statements {
+			if s := &p.statements[i]; s.deny == deny && e.covers(p, s) {
+				return p, i + 1
+			}
+		}
+	}
+	return nil, 0
+}
+
+// covers reports whether a statement's action, resource and conditions take in the request.
+func (e *evaluation) covers(p *Policy, s *statement) bool {
+	return e.actionCovered(s) && e.resourceCovered(p, s) && e.conditionsHold(p, s)
+}
+
+func (e *evaluation) actionCovered(s *statement) bool {
+	service, name, _ := strings.Cut(strings.ToLower(e.Action), ":")
+	for _, pattern := range s.actions {
+		of, what, _ := strings.Cut(strings.ToLower(pattern), ":")
+		if pattern == "*" || of == service && glob(what, name) {
+			return !s.notAction
+		}
+	}
+	return s.notAction
+}
+
+func (e *evaluation) resourceCovered(p *Policy, s *statement) bool {
+	if s.resources == nil {
+		return true // a trust policy: the role is the resource
+	}
+	return e.inEveryWorld(s, s.resources, func(w world) bool {
+		words := e.wording(p, w)
+		words.wildcards, words.arn = true, true
+		for _, pattern := range s.resources {
+			if pattern == "*" {
+				return !s.notResource
+			}
+			if list, ok := words.tokens(pattern); ok && e.Resource.Kind != "none" && run(list, e.Resource.ARN) {
+				return !s.notResource
+			}
+		}
+		return s.notResource
+	})
+}
+
+func (e *evaluation) everyLevelAllows(levels [][]*Policy) bool {
+	missing := 0
+	for _, level := range levels {
+		if _, n := e.first(level, false); n == 0 {
+			missing++
+		}
+	}
+	return missing == 0 || missing == 1 && e.Defect == SCPSkipsLevel
+}
+
+// byIdentity lets the caller's own policies and their limits decide.
+func (e *evaluation) byIdentity(reason, rootReason string) Answer {
+	if e.Caller.Kind == "root" {
+		return Answer{Allow: true, Reason: rootReason, Layer: "Identity"}
+	}
+	p, n := e.first(e.Caller.Identity, false)
+	if n == 0 {
+		return Answer{Reason: "NoIdentityAllow", Layer: "Identity"}
+	}
+	if a, limited := e.limited(); limited {
+		return a
+	}
+	return Answer{Allow: true, Reason: reason, Layer: "Identity", Policy: p.Name, Statement: n}
+}
+
+func (e *evaluation) ident() bool {
+	_, n := e.first(e.Caller.Identity, false)
+	return n > 0 || e.Caller.Kind == "root"
+}
+
+// limited reports whether the permissions boundary or the session policies do not allow.
+func (e *evaluation) limited() (Answer, bool) {
+	c := &e.Caller
+	if c.Boundary != nil && c.Kind != "root" {
+		if _, n := e.first([]*Policy{c.Boundary}, false); n == 0 {
+			return Answer{Reason: "NoBoundaryAllow", Layer: "Boundary", Policy: c.Boundary.Name}, true
+		}
+	}
+	if len(c.Session) > 0 && c.Kind != "root" {
+		if _, n := e.first(c.Session, false); n == 0 {
+			return Answer{Reason: "NoSessionAllow", Layer: "Session"}, true
+		}
+	}
+	return Answer{}, false
+}
+
+// byResourcePolicy is EXPLICIT_TRUST: keys, and roles that are to be assumed.
+func (e *evaluation) byResourcePolicy(cross bool) Answer {
+	c, r := &e.Caller, &e.Resource
+	if e.Action == "sts:AssumeRole" && c.Kind == "root" {
+		return Answer{Reason: "RootCannotAssumeRole"}
+	}
+	at := e.allowLevels() // :: level → first statement that allows at it
+	if e.Defect == RootBypassesKeyPolicy && c.Kind == "root" && !cross {
+		return Answer{Allow: true, Reason: "Root", Layer: "Identity"}
+	}
+	if cross && e.Defect == CrossAccountAlone && at["DIRECT"] > 0 {
+		cross = false
+	}
+	a := e.byLevels(at, cross)
+	if a.Allow {
+		return a
+	}
+	if r.Kind == "key" {
+		if g := e.grantAllows(); g != nil {
+			return Answer{Allow: true, Reason: "Grant", Layer: "Grant", GrantID: g.ID}
+		}
+	}
+	return a
+}
+
+// byLevels decides by what the policy of the resource allows, without grants.
+func (e *evaluation) byLevels(at map[string]int, cross bool) Answer {
+	p := e.Resource.Policy
+	closest := ""
+	for _, level := range []string{"ACCOUNT", "ROLE", "DIRECT"} {
+		if at[level] > 0 {
+			closest = level
+		}
+	}
+	reason := "IdentityViaAccount"
+	switch {
+	case closest == "" && !cross && e.Resource.Kind == "key" && !e.delegates():
+		return Answer{Reason: "KeyPolicyDoesNotDelegate", Layer: "Resource"}
+	case closest == "":
+		return Answer{Reason: "NoResourceAllow", Layer: "Resource"}
+	case cross:
+		reason = "CrossAccount"
+	case closest == "DIRECT":
+		return Answer{Allow: true, Reason: "ResourcePolicy", Layer: "Resource", Level: closest, Policy: p.Name, Statement: at[closest]}
+	case closest == "ROLE":
+		if a, limited := e.limited(); limited && e.Defect != RoleEscapesBoundary && e.Defect != RoleEscapesSession ||
+			limited && a.Reason == "NoBoundaryAllow" && e.Defect == RoleEscapesSession ||
+			limited && a.Reason == "NoSessionAllow" && e.Defect == RoleEscapesBoundary {
+			a.Level = closest
+			return a
+		}
+		return Answer{Allow: true, Reason: "ResourcePolicy", Layer: "Resource", Level: closest, Policy: p.Name, Statement: at[closest]}
+	}
+	a := e.byIdentity(reason, reason)
+	a.Level = closest
+	if a.Allow && e.Caller.Kind == "root" { // it has no policies: the statement that names it is the only one
+		a.Policy, a.Statement = p.Name, at[closest]
+	}
+	return a
+}
+
+// allowLevels returns the levels at which the policy of the resource allows, each with the first statement that does.
+func (e *evaluation) allowLevels() map[string]int {
+	at := map[string]int{}
+	p := e.Resource.Policy
+	if p == nil {
+		return at
+	}
+	for i := range p.statements {
+		s := &p.statements[i]
+		if s.deny || !e.covers(p, s) {
+			continue
+		}
+		for level := range e.levels(p, s) {
+			if at[level] == 0 {
+				at[level] = i + 1
+			}
+		}
+	}
+	return at
+}
+
+// delegates reports whether a key policy has a statement that allows the action to the account, whatever its conditions are.
+func (e *evaluation) delegates() bool {
+	p := e.Resource.Policy
+	for i := range p.statements {
+		s := &p.statements[i]
+		if !s.deny && e.actionCovered(s) && e.levels(p, s)["ACCOUNT"] {
+			return true
+		}
+	}
+	return false
+}
+
+// webIdentity is who has a token of a provider and no account: it can assume a role that names the provider, and nothing else.
+func (e *evaluation) webIdentity() Answer {
+	p := e.Resource.Policy
+	if p == nil || e.Resource.Kind != "role" || e.Action != "sts:AssumeRoleWithWebIdentity" && e.Action != "sts:TagSession" {
+		return Answer{Reason: "NoResourceAllow", Layer: "Resource"}
+	}
+	if n := e.allowLevels()["DIRECT"]; n > 0 {
+		return Answer{Allow: true, Reason: "ResourcePolicy", Layer: "Resource", Level: "DIRECT", Policy: p.Name, Statement: n}
+	}
+	return Answer{Reason: "NoResourceAllow", Layer: "Resource"}
+}
