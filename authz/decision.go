@@ -20,12 +20,12 @@ func (v Verdict) String() string {
 // Level says how closely a statement of a key policy names the caller.
 type Level uint8
 
-// The levels. A statement that names the account lets the account's identity policies decide; the others decide
-// for their own account alone.
+// The levels, the closest first. A statement that names the account lets the account's identity policies decide; the
+// others decide for their own account alone.
 const (
 	NoLevel      Level = iota
-	DirectLevel        // the caller itself, or "*"
-	RoleLevel          // the role that the caller has assumed
+	DirectLevel        // the caller itself, or "*": past its permissions boundary and session policies
+	RoleLevel          // the role that the caller has assumed, within them
 	AccountLevel       // the account of the caller
 )
 
@@ -67,6 +67,14 @@ func (l Layer) String() string {
 		return ""
 	}
 	return layerNames[l]
+}
+
+// withArticle returns the layer after "a" or "an".
+func (l Layer) withArticle() string {
+	if l == IdentityLayer {
+		return "an " + l.String()
+	}
+	return "a " + l.String()
 }
 
 // Reason says why a decision is what it is.
@@ -150,15 +158,37 @@ func (r Reason) String() string {
 // Explicit reports whether a statement forbids it, and not only that none allows it.
 func (r Reason) Explicit() bool { return r >= ExplicitSCP && r <= ExplicitSession }
 
-// Outcome is what the identity policies of a caller say by themselves.
+// explicit reports whether a statement denied.
+func (r Reason) explicit() bool { return r >= ExplicitSCP && r <= ExplicitSession }
+
+// layer returns the layer whose statement denied, or that lacks one that allows; NoLayer for other reasons.
+func (r Reason) layer() Layer {
+	switch r {
+	case ExplicitSCP, NoSCPAllow:
+		return SCPLayer
+	case ExplicitRCP, NoRCPAllow:
+		return RCPLayer
+	case ExplicitResource, NoResourceAllow, KeyPolicyDoesNotDelegate:
+		return ResourceLayer
+	case ExplicitIdentity, NoIdentityAllow:
+		return IdentityLayer
+	case ExplicitBoundary, NoBoundaryAllow:
+		return BoundaryLayer
+	case ExplicitSession, NoSessionAllow:
+		return SessionLayer
+	}
+	return NoLayer
+}
+
+// Outcome is what a policy, or several, come to by themselves.
 type Outcome uint8
 
 // The outcomes.
 const (
-	NotAsked Outcome = iota
-	ImplicitDeny
-	ExplicitDeny
-	Allowed
+	NotAsked     Outcome = iota
+	ImplicitDeny         // no statement allows
+	ExplicitDeny         // a statement denies, or a policy is unusable
+	Allowed              // a statement allows, and none denies
 )
 
 // A Decision is the answer to one question, and why. The zero Decision is a denial.
@@ -168,9 +198,11 @@ type Decision struct {
 	Layer   Layer // of the policy that decided, or that lacks a statement that allows
 	Level   Level // of the statement of the key policy that decided
 
-	// Identity is what the caller's own policies say, where the key policy denies: [Message] tells a caller about
-	// the key policy only if they allow. It is NotAsked elsewhere.
+	// Identity is what the caller's own policies say, with their limits and those of its organization, where the policy
+	// of a key or role of its account denies: [Message] tells a caller about that policy only if they allow. It is
+	// NotAsked elsewhere. absent is the reason of what they deny.
 	Identity Outcome
+	absent   Reason
 
 	// Policy is the name of the policy whose statement decided, or that is unusable, and Statement the number of
 	// the statement in it, from 1; "" and 0 if no statement did. Where two policies were needed, they are those of
@@ -203,8 +235,11 @@ func (g Grant) Caller() (account, id string) { return g.account, g.id }
 // Message returns the text of a denial in AWS's words. Which policy denies, or lacks an Allow, is said only if
 // sameAccount is true, the resource is the caller's account's, and, where it is the key policy, the caller's own
 // policies allow the action: so the text never depends on whether a key exists that the caller has no permission
-// for. ARNs are put in as they are. r may be nil, or its ARN "", where no resource is known.
+// for. A web identity is told no more than that it may not. ARNs are put in as they are. r may be nil, or its ARN "", where no resource is known.
 func Message(c *Caller, a Action, r *Resource, d Decision, sameAccount bool) string {
+	if c.Kind == WebIdentity {
+		return "Not authorized to perform " + a.String()
+	}
 	msg := "User: " + c.ARN + " is not authorized to perform: " + a.String()
 	switch {
 	case r != nil && r.Kind == None:
@@ -219,24 +254,21 @@ func Message(c *Caller, a Action, r *Resource, d Decision, sameAccount bool) str
 			"or a resource-based policy explicitly denies access"
 	}
 	reason := d.Reason
-	switch d.Identity {
-	case ImplicitDeny:
-		reason = NoIdentityAllow
-	case ExplicitDeny:
-		reason = ExplicitIdentity
+	if d.Identity == ImplicitDeny || d.Identity == ExplicitDeny {
+		reason, d.Layer = d.absent, NoLayer
 	}
-	switch reason {
-	case ExplicitResource:
-		return msg + " with an explicit deny in a resource-based policy"
-	case ExplicitIdentity:
-		return msg + " with an explicit deny in an identity-based policy"
-	case KeyPolicyDoesNotDelegate, NoResourceAllow:
-		return msg + " because no resource-based policy allows the " + a.String() + " action"
-	case NoIdentityAllow:
-		return msg + " because no identity-based policy allows the " + a.String() + " action"
-	case TooComplex:
+	switch {
+	case reason.explicit():
+		return msg + " with an explicit deny in " + reason.layer().withArticle()
+	case reason == NoResourceAllow && d.Layer == GrantLayer:
+		return msg + " because no grant allows the " + a.String() + " action"
+	case reason.layer() != NoLayer:
+		return msg + " because no " + reason.layer().String() + " allows the " + a.String() + " action"
+	case reason == RootCannotAssumeRole:
+		return msg + " because roles may not be assumed by root accounts"
+	case reason == TooComplex:
 		return msg + " because the policies that apply are too complex to evaluate"
-	case PolicyUnusable:
+	case reason == PolicyUnusable:
 		return msg + " because a policy that applies cannot be evaluated"
 	}
 	return msg

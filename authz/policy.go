@@ -38,8 +38,8 @@ func (k PolicyKind) String() string {
 }
 
 // A Policy is a compiled document. It never changes, and may be used by many goroutines at once. A nil Policy, the
-// zero Policy, one made by [Unusable], and a key policy that has to be bound and is not, deny every request that
-// they are part of.
+// zero Policy, one made by [Unusable], and a key or trust policy that has to be bound and is not, deny every request
+// that they are part of.
 type Policy struct {
 	ready PolicyKind // the kind, or zero if the policy must not be evaluated
 	kind  PolicyKind
@@ -61,20 +61,18 @@ type Policy struct {
 
 type span struct{ from, to uint32 }
 
-// A statement is compiled, but for its place in the policy's spans.
+// A statement is compiled, but for its place in the policy's spans. What a decision reads first stands first.
 type statement struct {
-	patterns    []pattern // those that byARN does not hold
-	notResource bool
-	effect      Verdict
-	actions     actionSet
-	principals  principals
-	sid         string
-	from, to    int // its bytes in the document
-
-	// notPrincipal says that principals are those of a NotPrincipal, which only a Deny has.
-	notPrincipal bool
+	patterns     []pattern   // those that byARN does not hold
 	conditions   []condition // all of which must hold, the cheapest first
-	source       *source     // what it was compiled from
+	notResource  bool
+	notPrincipal bool // principals are those of a NotPrincipal, which only a Deny has
+	effect       Verdict
+	actions      actionSet
+	principals   principals
+	sid          string
+	from, to     int     // its bytes in the document
+	source       *source // what it was compiled from
 }
 
 // byARN is used by policies with more exact ARNs than this.
@@ -86,8 +84,11 @@ func compile(kind PolicyKind, stmts []statement) *Policy {
 		if slices.ContainsFunc(stmts[i].principals.list, func(e principal) bool { return e.needsBinding() }) {
 			p.ready = 0
 		}
+		if kind == TrustPolicy && len(stmts[i].patterns) == 0 { // which has no Resource: it is about its role
+			stmts[i].patterns = []pattern{compilePattern("*")}
+		}
 	}
-	if kind == IdentityPolicy {
+	if kind != KeyPolicy && kind != TrustPolicy {
 		p.indexARNs()
 	}
 	for a := Action(1); a < actionEnd; a++ {
@@ -150,25 +151,29 @@ func (s *statement) exactARNs() int {
 	return n
 }
 
-// first returns the number, from 1, of the first statement of an identity policy that has the effect and takes in
-// the action and the target, or 0.
+// What a decision pays for looking at a policy and at a statement of it, in the steps of maxSteps.
+const (
+	policySteps    = 4
+	statementSteps = 4
+)
+
+// first returns the number, from 1, of the first statement that has the effect and takes in the request, or 0. It is
+// for policies without principals. It gives up when the budget is spent.
 func (p *Policy) first(effect Verdict, q *request) int {
-	a, t := q.action, &q.target
+	q.target.budget -= policySteps
 	found := int32(len(p.stmts))
-	if p.indexed[effect].has(a) {
-		for _, i := range p.byARN[t.arn] {
-			if s := &p.stmts[i]; s.effect == effect && s.actions.has(a) && s.conditionsHold(q) {
-				found = i
-				break
-			}
-		}
+	if p.indexed[effect].has(q.action) {
+		found = p.firstExact(effect, q)
 	}
-	at := p.spans[a][effect]
+	at := p.spans[q.action][effect]
 	for _, i := range p.order[at.from:at.to] {
 		if i >= found {
 			break
 		}
-		if s := &p.stmts[i]; s.covers(q) && s.conditionsHold(q) {
+		if q.target.budget -= statementSteps; q.target.exhausted() {
+			break
+		}
+		if s := &p.stmts[i]; s.covers(q) && s.conditionsHold(q) && !q.target.exhausted() {
 			found = i
 			break
 		}
@@ -179,19 +184,47 @@ func (p *Policy) first(effect Verdict, q *request) int {
 	return int(found) + 1
 }
 
-// firstFor returns the number, from 1, of the first Deny of a key policy for the caller, and its level, or 0.
+// firstExact is first for the statements that byARN holds; it counts from 0, and returns their number if there is none.
+func (p *Policy) firstExact(effect Verdict, q *request) int32 {
+	for _, i := range p.byARN[q.target.arn] {
+		if q.target.budget -= statementSteps; q.target.exhausted() {
+			break
+		}
+		s := &p.stmts[i]
+		if s.effect == effect && s.actions.has(q.action) && s.conditionsHold(q) && !q.target.exhausted() {
+			return i
+		}
+	}
+	return int32(len(p.stmts))
+}
+
+// level returns at which level the statement of a resource's policy is about the caller.
+func (s *statement) level(c *Caller) Level {
+	switch {
+	case s.notPrincipal:
+		return s.principals.deniesOthers(c)
+	case s.effect == Deny:
+		return s.principals.denies(c)
+	}
+	return s.principals.level(c)
+}
+
+// firstFor returns the number, from 1, of the first Deny of a resource's policy for the caller, and its level, or 0.
 func (p *Policy) firstFor(q *request) (int, Level) {
 	at := p.spans[q.action][Deny]
 	for _, i := range p.order[at.from:at.to] {
+		if q.target.budget -= statementSteps; q.target.exhausted() {
+			break
+		}
 		s := &p.stmts[i]
-		if l := s.principals.level(q.caller); l != NoLevel && s.covers(q) && s.conditionsHold(q) {
+		if l := s.level(q.caller); l != NoLevel && s.covers(q) && s.conditionsHold(q) && !q.target.exhausted() {
 			return int(i) + 1, l
 		}
 	}
 	return 0, NoLevel
 }
 
-// allows has, for each level at which a key policy allows something to a caller, the number of the first statement
+// allows has, for each level at which a resource's policy allows something to a caller, the number of the first statement
 // that does, from 1, and 0 for the other levels.
 type allows [AccountLevel + 1]int
 
@@ -205,13 +238,16 @@ func (w *allows) closest() (int, Level) {
 	return 0, NoLevel
 }
 
-// allowsFor returns at which levels a key policy allows the action to the caller. It stops at the closest.
+// allowsFor returns at which levels a resource's policy allows the action to the caller. It stops at the closest.
 func (p *Policy) allowsFor(q *request) allows {
 	var w allows
 	at := p.spans[q.action][Allow]
 	for _, i := range p.order[at.from:at.to] {
+		if q.target.budget -= statementSteps; q.target.exhausted() {
+			break
+		}
 		s := &p.stmts[i]
-		l := s.principals.level(q.caller)
+		l := s.level(q.caller)
 		if l == NoLevel || w[l] != 0 || !s.covers(q) || !s.conditionsHold(q) {
 			continue
 		}

@@ -62,7 +62,7 @@ func compilePrincipals(list []principal) principals {
 func (p *principals) level(c *Caller) Level {
 	switch {
 	case c.Kind == WebIdentity:
-		if p.arns.has(c.ID) {
+		if p.arns.has(c.ARN) {
 			return DirectLevel
 		}
 		return NoLevel
