@@ -71,15 +71,15 @@ func (ks *Keystore) UpdateAlias(onAlias, onOld, onNew authz.Grant, account, name
 }
 
 func roomForAlias(k *Key) error {
-	if len(k.aliases) >= MaxAliasesPerKey {
+	if len(k.Aliases()) >= MaxAliasesPerKey {
 		return fmt.Errorf("%w: a key has at most %d aliases", ErrLimitExceeded, MaxAliasesPerKey)
 	}
 	return nil
 }
 
 func (ks *Keystore) publishAlias(s *Snapshot, account string, a *Alias) (*Alias, error) {
-	if err := ks.store.Update(func(tx *storage.Tx) error { return putAlias(tx, account, a) }); err != nil {
-		return nil, err
+	if err := ks.transact(func(tx *storage.Tx) error { return putAlias(tx, account, a) }); err != nil {
+		return would(a, err)
 	}
 	ks.snapshot.Store(s.withAlias(account, a))
 	return a, nil
@@ -101,7 +101,7 @@ func (ks *Keystore) DeleteAlias(onAlias, onKey authz.Grant, account, name string
 	if !onAlias.Permits(authz.KMSDeleteAlias, a.ARN) {
 		return ErrNotPermitted
 	}
-	if err := ks.store.Update(func(tx *storage.Tx) error { return tx.Delete(kindAlias, aliasPath(account, name)) }); err != nil {
+	if err := ks.transact(func(tx *storage.Tx) error { return tx.Delete(kindAlias, aliasPath(account, name)) }); err != nil {
 		return err
 	}
 	ks.snapshot.Store(s.withoutAlias(account, name))

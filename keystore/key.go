@@ -38,15 +38,36 @@ type Key struct {
 	ARN      string
 	Created  time.Time
 	State    State
-	Resource authz.Resource // what authz decides about: account, ARN, policy
+	Resource authz.Resource // what authz decides about, but for the Membership of the account, which iam knows
 	Policy   *Policy
 
 	Description   string
 	PolicyUpdated time.Time
 
-	aliases    []string              // in order, with prefix
+	tags       []Tag // in the order of their keys
+	grants     grantIndex
 	versions   []*Version            // by number - 1; the last one is current
 	byMaterial map[[16]byte]*Version // :: short material id → version, once there are two
+}
+
+// What every key is, as AWS KMS calls it.
+const (
+	keySpec   = "SYMMETRIC_DEFAULT"
+	keyUsage  = "ENCRYPT_DECRYPT"
+	keyOrigin = "AWS_KMS"
+)
+
+// newKey returns a key without policy, tags or versions.
+func (p Place) newKey(account string, id crypto.KeyID, created time.Time) *Key {
+	arn := p.KeyARN(account, id)
+	return &Key{
+		ID: id, Name: id.String(), ARN: arn, Created: created, State: Enabled,
+		Resource: authz.Resource{Kind: authz.Key, Account: account, ARN: arn, KeySpec: keySpec, KeyUsage: keyUsage, KeyOrigin: keyOrigin},
+	}
+}
+
+func (k *Key) setPolicy(p *Policy, updated time.Time) {
+	k.Policy, k.Resource.Policy, k.PolicyUpdated = p, p.compiled, updated
 }
 
 // addVersion makes v the current version of a key that nobody else sees yet.
@@ -72,7 +93,7 @@ func (k *Key) Current() *Version { return k.versions[len(k.versions)-1] }
 func (k *Key) Versions() []*Version { return k.versions }
 
 // Aliases returns the key's aliases in the order of their names. The caller must not change the slice.
-func (k *Key) Aliases() []string { return k.aliases }
+func (k *Key) Aliases() []string { return k.Resource.Aliases }
 
 // version returns the version that a ciphertext names.
 func (k *Key) version(material [16]byte) (*Version, error) {

@@ -1,4 +1,4 @@
-// Package keystore holds master keys: their metadata, states, versions, aliases and policies, and their material, sealed.
+// Package keystore holds master keys: their metadata, states, versions, aliases, tags, policies and grants, and their material, sealed.
 //
 // What it holds is in memory whole, as an immutable Snapshot; a change is checked, written to storage in one transaction,
 // and then seen by all who take a snapshot after. Each change needs an authz.Grant for its operation, and so does each use of a key.
@@ -9,16 +9,11 @@
 package keystore
 
 import (
+	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"github.com/kmsd/kmsd/authz"
-	"github.com/kmsd/kmsd/crypto"
-	"github.com/kmsd/kmsd/internal/cow"
 	"github.com/kmsd/kmsd/storage"
 )
 
@@ -27,10 +22,18 @@ const (
 	MaxKeysPerAccount    = 100_000
 	MaxAliasesPerKey     = 50
 	MaxOnDemandRotations = 25
+	MaxTagsPerKey        = 50
+	MaxGrantsPerKey      = 50_000
 )
 
 // Keystore is the keys of a store. Its methods may be called concurrently.
 type Keystore struct {
+	*core
+	dry bool // changes are checked and not made
+}
+
+// core is what a Keystore shares with its dry runs.
+type core struct {
 	store *storage.Store
 	place Place
 
@@ -40,13 +43,15 @@ type Keystore struct {
 }
 
 // Open reads the keys of store. A record that cannot be read is an error that names it and matches ErrCorrupt.
+//
+// A key policy that does not compile is no error: every request about its key is denied, and Snapshot.UnusablePolicies names it.
 func Open(store *storage.Store, place Place) (*Keystore, error) {
-	l := loader{place: place, keys: map[crypto.KeyID]*Key{}, aliases: map[aliasName]*Alias{}, policies: map[[32]byte]*Policy{}}
+	l := newLoader(place)
 	err := store.View(func(tx *storage.Tx) error {
 		for _, step := range []struct {
 			kind storage.Kind
 			read func(path string, value []byte) error
-		}{{kindKey, l.key}, {kindMaterial, l.material}, {kindAlias, l.alias}, {kindToken, l.token}} {
+		}{{kindKey, l.key}, {kindMaterial, l.material}, {kindAlias, l.alias}, {kindToken, l.token}, {kindGrantTokenKey, l.grantTokenKey}, {kindGrant, l.grant}} {
 			err := tx.Walk(step.kind, "", func(path string, value []byte) error {
 				if err := step.read(path, value); err != nil {
 					return fmt.Errorf("reading %s %s: %w", step.kind, path, err)
@@ -62,28 +67,11 @@ func Open(store *storage.Store, place Place) (*Keystore, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Snapshot{keys: cow.Collect(maps.All(l.keys)), aliases: cow.Collect(maps.All(l.aliases))}
-	accounts := map[string]account{}
-	for _, id := range slices.SortedFunc(maps.Keys(l.keys), compareIDs) {
-		k := l.keys[id]
-		if len(k.versions) == 0 {
-			return nil, fmt.Errorf("reading key %s: %w: it has no material", id, ErrCorrupt)
-		}
-		a := accounts[k.Account()]
-		a.keys = append(a.keys, id)
-		accounts[k.Account()] = a
+	s, err := l.snapshot()
+	if err != nil {
+		return nil, err
 	}
-	for n := range l.aliases {
-		a := accounts[n.account]
-		a.aliases = append(a.aliases, n.name)
-		accounts[n.account] = a
-	}
-	for id, a := range accounts {
-		slices.Sort(a.aliases)
-		accounts[id] = a
-	}
-	s.accounts = cow.Collect(maps.All(accounts))
-	ks := &Keystore{store: store, place: place, tokens: l.tokens.sorted()}
+	ks := &Keystore{core: &core{store: store, place: place, tokens: l.tokens.sorted()}}
 	ks.snapshot.Store(s)
 	return ks, nil
 }
@@ -91,168 +79,29 @@ func Open(store *storage.Store, place Place) (*Keystore, error) {
 // Snapshot returns the state. It costs one atomic load.
 func (ks *Keystore) Snapshot() *Snapshot { return ks.snapshot.Load() }
 
-// NewKey is what CreateKey makes a key of.
-type NewKey struct {
-	Account     string
-	Description string
-	Policy      *Policy
-	Token       Token
-}
+// DryRun returns a Keystore of the same keys that checks changes as this one does, limits, states and client tokens among them, and
+// makes none: where a change would succeed, its method returns what it would have returned, but for a grant token, and
+// an error that matches ErrDryRun. A key that a dry run returns must not be used. The one thing that it cannot foresee is a failure of the disk.
+func (ks *Keystore) DryRun() *Keystore { return &Keystore{core: ks.core, dry: true} }
 
-// CreateKey makes a key with one version and returns it, or the key that n.Token already stands for. The grant is for
-// kms:CreateKey on "*". Durable on return. Errors match ErrLimitExceeded or ErrTokenReused.
-func (ks *Keystore) CreateKey(g authz.Grant, n NewKey) (*Key, error) {
-	if !g.Permits(authz.KMSCreateKey, "*") {
-		return nil, ErrNotPermitted
-	}
-	ks.mu.Lock()
-	defer ks.mu.Unlock()
-	s, now := ks.Snapshot(), time.Now().UTC()
-	k := &Key{ID: crypto.NewKeyID(), Created: now, State: Enabled, Description: n.Description, Policy: n.Policy, PolicyUpdated: now}
-	k.Name, k.ARN = k.ID.String(), ks.place.KeyARN(n.Account, k.ID)
-	k.Resource = authz.Resource{Kind: authz.Key, Account: n.Account, ARN: k.ARN, Policy: n.Policy.compiled}
-	k.addVersion(newVersion(k, Creation, now))
-	var made *Key
-	err := ks.store.Update(func(tx *storage.Tx) error {
-		before, err := n.Token.repeats(tx, n.Account, now)
-		if err != nil {
+// transact runs a change and commits it; in a dry run it ends where the commit would begin.
+func (ks *Keystore) transact(change func(*storage.Tx) error) error {
+	return ks.store.Update(func(tx *storage.Tx) error {
+		if err := change(tx); err != nil {
 			return err
 		}
-		if before != nil {
-			made, err = s.recorded(before)
-			return err
+		if ks.dry {
+			return ErrDryRun
 		}
-		if a, _ := s.accounts.Load(n.Account); len(a.keys) >= MaxKeysPerAccount {
-			return fmt.Errorf("%w: an account has at most %d keys", ErrLimitExceeded, MaxKeysPerAccount)
-		}
-		if err := putKey(tx, k); err != nil {
-			return err
-		}
-		if err := putMaterial(tx, k); err != nil {
-			return err
-		}
-		return ks.tokens.remember(tx, n.Token, n.Account, k, now)
-	})
-	if err != nil {
-		return nil, err
-	}
-	if made != nil {
-		return made, nil
-	}
-	ks.tokens.committed(n.Token, n.Account, now)
-	ks.snapshot.Store(s.withKey(k))
-	return k, nil
-}
-
-func newVersion(k *Key, why Rotation, now time.Time) *Version {
-	material := crypto.NewMaterialID()
-	return &Version{
-		Number: len(k.versions) + 1, Material: material, Name: material.String(), Created: now, Rotation: why,
-		id: k.ID, secret: crypto.RandomSecret(32),
-	}
-}
-
-func putKey(tx *storage.Tx, k *Key) error {
-	return tx.Put(kindKey, keyPath(k.Account(), k.ID), mustJSON(k.record()))
-}
-
-// putMaterial writes the current version of k.
-func putMaterial(tx *storage.Tx, k *Key) error {
-	v := k.Current()
-	return tx.Put(kindMaterial, materialPath(k.Account(), k.ID, v.Number), encodeMaterial(v))
-}
-
-// change applies a change of metadata to a key.
-func (ks *Keystore) change(g authz.Grant, a authz.Action, id crypto.KeyID, apply func(*Key)) (*Key, error) {
-	ks.mu.Lock()
-	defer ks.mu.Unlock()
-	s := ks.Snapshot()
-	k, err := s.permitted(g, a, id)
-	if err != nil {
-		return nil, err
-	}
-	next := k.with(apply)
-	if err := ks.store.Update(func(tx *storage.Tx) error { return putKey(tx, next) }); err != nil {
-		return nil, err
-	}
-	ks.snapshot.Store(s.withKey(next))
-	return next, nil
-}
-
-func (s *Snapshot) permitted(g authz.Grant, a authz.Action, id crypto.KeyID) (*Key, error) {
-	k, ok := s.Key(id)
-	if !ok {
-		return nil, ErrNotFound
-	}
-	if !g.Permits(a, k.ARN) {
-		return nil, ErrNotPermitted
-	}
-	return k, nil
-}
-
-// UpdateDescription changes a key's description. The grant is for kms:UpdateKeyDescription on the key.
-func (ks *Keystore) UpdateDescription(g authz.Grant, id crypto.KeyID, description string) (*Key, error) {
-	return ks.change(g, authz.KMSUpdateKeyDescription, id, func(k *Key) { k.Description = description })
-}
-
-// Enable lets a key be used. The grant is for kms:EnableKey on the key.
-func (ks *Keystore) Enable(g authz.Grant, id crypto.KeyID) (*Key, error) {
-	return ks.change(g, authz.KMSEnableKey, id, func(k *Key) { k.State = Enabled })
-}
-
-// Disable stops every use of a key that begins after it returns. The grant is for kms:DisableKey on the key.
-func (ks *Keystore) Disable(g authz.Grant, id crypto.KeyID) (*Key, error) {
-	return ks.change(g, authz.KMSDisableKey, id, func(k *Key) { k.State = Disabled })
-}
-
-// PutPolicy replaces a key's policy. The grant is for kms:PutKeyPolicy on the key.
-func (ks *Keystore) PutPolicy(g authz.Grant, id crypto.KeyID, p *Policy) (*Key, error) {
-	return ks.change(g, authz.KMSPutKeyPolicy, id, func(k *Key) {
-		k.Policy, k.Resource.Policy, k.PolicyUpdated = p, p.compiled, time.Now().UTC()
+		return nil
 	})
 }
 
-// Rotate adds a version to an enabled key and makes it the current one; token makes it idempotent. It returns the
-// version that was made. The grant is for kms:RotateKeyOnDemand on the key. Errors match ErrDisabled, ErrLimitExceeded or
-// ErrTokenReused.
-func (ks *Keystore) Rotate(g authz.Grant, id crypto.KeyID, token Token) (*Key, crypto.MaterialID, error) {
-	ks.mu.Lock()
-	defer ks.mu.Unlock()
-	s, now := ks.Snapshot(), time.Now().UTC()
-	k, err := s.permitted(g, authz.KMSRotateKeyOnDemand, id)
-	if err != nil {
-		return nil, crypto.MaterialID{}, err
+// would returns v with err if that is nil or ErrDryRun, and err alone otherwise.
+func would[T any](v T, err error) (T, error) {
+	if err != nil && !errors.Is(err, ErrDryRun) {
+		var zero T
+		return zero, err
 	}
-	next := k.with(func(k *Key) { k.addVersion(newVersion(k, OnDemand, now)) })
-	material, repeated := next.Current().Material, false
-	err = ks.store.Update(func(tx *storage.Tx) error {
-		before, err := token.repeats(tx, k.Account(), now)
-		if err != nil {
-			return err
-		}
-		if before != nil {
-			repeated = true
-			material, err = crypto.ParseMaterialID(before.Material)
-			return err
-		}
-		if k.State != Enabled {
-			return &StateError{k.ARN, k.State}
-		}
-		if rotations := len(k.versions) - 1; rotations >= MaxOnDemandRotations {
-			return fmt.Errorf("%w: a key is rotated on demand at most %d times", ErrLimitExceeded, MaxOnDemandRotations)
-		}
-		if err := putMaterial(tx, next); err != nil {
-			return err
-		}
-		return ks.tokens.remember(tx, token, k.Account(), next, now)
-	})
-	if err != nil {
-		return nil, crypto.MaterialID{}, err
-	}
-	if repeated {
-		return k, material, nil
-	}
-	ks.tokens.committed(token, k.Account(), now)
-	ks.snapshot.Store(s.withKey(next))
-	return next, material, nil
+	return v, err
 }

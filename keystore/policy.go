@@ -6,15 +6,16 @@ import (
 	"github.com/kmsd/kmsd/authz"
 )
 
-// Policy is a key policy, compiled, with the users that it names bound to their unique ids: a user who is deleted and
+// Policy is a key policy, compiled, with the users and roles that it names bound to their unique ids: one who is deleted and
 // made again under the same name is not trusted.
 type Policy struct {
+	unusable error // why a stored policy does not compile; nil if it does
 	compiled *authz.Policy
 	document string
 	bindings map[string]string // :: principal ARN → unique id
 }
 
-// CompilePolicy reads a key policy and binds the users in it by resolve. Errors match authz.ErrMalformedPolicy.
+// CompilePolicy reads a key policy and binds the users and roles in it by resolve. Errors match authz.ErrMalformedPolicy.
 func CompilePolicy(document string, resolve func(arn string) (id string, ok bool)) (*Policy, error) {
 	parsed, err := authz.Parse(authz.KeyPolicy, []byte(document))
 	if err != nil {
@@ -31,7 +32,33 @@ func CompilePolicy(document string, resolve func(arn string) (id string, ok bool
 	if err != nil {
 		return nil, err
 	}
-	return &Policy{compiled: bound.Named("default"), document: document, bindings: bindings}, nil
+	return &Policy{compiled: bound.Named(policyName), document: document, bindings: bindings}, nil
+}
+
+// policyName is the name of every key's policy.
+const policyName = "default"
+
+// unusablePolicy stands for a stored policy that does not compile: with it every request about its key is denied, so that its
+// Deny statements are not lost.
+func unusablePolicy(document string, bindings map[string]string, cause error) *Policy {
+	return &Policy{compiled: authz.Unusable(authz.KeyPolicy, policyName), document: document, bindings: bindings, unusable: cause}
+}
+
+// UnusablePolicy names a key whose stored policy does not compile, which can be after a damaged write or an older kmsd.
+type UnusablePolicy struct {
+	Key   *Key
+	Cause error
+}
+
+// UnusablePolicies returns the keys whose stored policies do not compile, in the order of their ids. Until somebody who is
+// allowed to puts another policy, every request about such a key is denied.
+func (s *Snapshot) UnusablePolicies() []UnusablePolicy {
+	var list []UnusablePolicy
+	for id := range s.unusable.All() {
+		k, _ := s.keys.Load(keyOf(id))
+		list = append(list, UnusablePolicy{k, k.Policy.unusable})
+	}
+	return list
 }
 
 // DefaultPolicy is what a key gets whose creator gave no policy, as AWS KMS has it: the account's identity policies decide.

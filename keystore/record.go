@@ -2,17 +2,13 @@ package keystore
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/kmsd/kmsd/authz"
 	"github.com/kmsd/kmsd/crypto"
 	"github.com/kmsd/kmsd/storage"
 )
@@ -23,6 +19,9 @@ const (
 	kindMaterial storage.Kind = "key-material"
 	kindAlias    storage.Kind = "alias"
 	kindToken    storage.Kind = "client-token"
+	kindGrant    storage.Kind = "grant"
+
+	kindGrantTokenKey storage.Kind = "grant-token-key"
 )
 
 const recordVersion = 1
@@ -36,6 +35,7 @@ type keyRecord struct {
 	Policy        string            `json:"policy"`
 	PolicyUpdated time.Time         `json:"policy_updated"`
 	Bindings      map[string]string `json:"bindings,omitempty"`
+	Tags          map[string]string `json:"tags,omitempty"`
 }
 
 // aliasRecord is at <account>/<alias name>.
@@ -128,105 +128,6 @@ func decodeMaterial(value []byte, id crypto.KeyID, number int) (*Version, error)
 func (k *Key) record() keyRecord {
 	return keyRecord{
 		V: recordVersion, Created: k.Created, State: k.State.String(), Description: k.Description,
-		Policy: k.Policy.document, PolicyUpdated: k.PolicyUpdated, Bindings: k.Policy.bindings,
+		Policy: k.Policy.document, PolicyUpdated: k.PolicyUpdated, Bindings: k.Policy.bindings, Tags: tagMap(k.tags),
 	}
-}
-
-// loader reads all records of a store into a snapshot.
-type loader struct {
-	place    Place
-	keys     map[crypto.KeyID]*Key
-	aliases  map[aliasName]*Alias
-	policies map[[32]byte]*Policy // most keys have the same few policies
-	tokens   tokenQueue
-}
-
-func (l *loader) token(path string, value []byte) error {
-	var r tokenRecord
-	if err := decodeRecord(value, &r, func() int { return r.V }); err != nil {
-		return err
-	}
-	l.tokens = append(l.tokens, queuedToken{path, r.Expires})
-	return nil
-}
-
-func (l *loader) key(path string, value []byte) error {
-	account, text, ok := strings.Cut(path, "/")
-	id, err := crypto.ParseKeyID(text)
-	if !ok || err != nil || !isAccount(account) {
-		return fmt.Errorf("%w: path", ErrCorrupt)
-	}
-	var r keyRecord
-	if err := decodeRecord(value, &r, func() int { return r.V }); err != nil {
-		return err
-	}
-	k := &Key{ID: id, Name: id.String(), ARN: l.place.KeyARN(account, id), Created: r.Created, Description: r.Description, PolicyUpdated: r.PolicyUpdated}
-	if k.State, err = stateFromString(r.State); err != nil {
-		return err
-	}
-	if k.Policy, err = l.policy(r.Policy, r.Bindings); err != nil {
-		return fmt.Errorf("%w: policy: %w", ErrCorrupt, err)
-	}
-	k.Resource = authz.Resource{Kind: authz.Key, Account: account, ARN: k.ARN, Policy: k.Policy.compiled}
-	l.keys[id] = k
-	return nil
-}
-
-func (l *loader) policy(document string, bindings map[string]string) (*Policy, error) {
-	hash := sha256.Sum256(mustJSON([]any{document, bindings}))
-	if p, ok := l.policies[hash]; ok {
-		return p, nil
-	}
-	p, err := CompilePolicy(document, func(arn string) (string, bool) { id, ok := bindings[arn]; return id, ok })
-	if err != nil {
-		return nil, err
-	}
-	l.policies[hash] = p
-	return p, nil
-}
-
-// material reads a version. The store walks in the order of paths, so versions come in the order of their numbers.
-func (l *loader) material(path string, value []byte) error {
-	part := strings.Split(path, "/")
-	if len(part) != 3 {
-		return fmt.Errorf("%w: path", ErrCorrupt)
-	}
-	id, err := crypto.ParseKeyID(part[1])
-	if err != nil {
-		return fmt.Errorf("%w: path", ErrCorrupt)
-	}
-	k, ok := l.keys[id]
-	if !ok || k.Account() != part[0] {
-		return fmt.Errorf("%w: key material without its key", ErrCorrupt)
-	}
-	number, err := strconv.Atoi(part[2])
-	if err != nil || number != len(k.versions)+1 {
-		return fmt.Errorf("%w: version %s does not follow version %d", ErrCorrupt, part[2], len(k.versions))
-	}
-	v, err := decodeMaterial(value, id, number)
-	if err != nil {
-		return err
-	}
-	k.addVersion(v)
-	return nil
-}
-
-func (l *loader) alias(path string, value []byte) error {
-	account, name, _ := strings.Cut(path, "/")
-	var r aliasRecord
-	if err := decodeRecord(value, &r, func() int { return r.V }); err != nil {
-		return err
-	}
-	id, err := crypto.ParseKeyID(r.Key)
-	if err != nil {
-		return fmt.Errorf("%w: alias of no key", ErrCorrupt)
-	}
-	k, ok := l.keys[id]
-	if !ok || k.Account() != account || checkAliasSyntax(name) != nil {
-		return fmt.Errorf("%w: alias of a key that does not exist", ErrCorrupt)
-	}
-	a := l.place.alias(account, name, id, r.Created, r.Updated)
-	l.aliases[aliasName{account, name}] = a
-	k.aliases = append(k.aliases, name) // in order, as the store walks
-	return nil
 }

@@ -28,11 +28,6 @@ func TestRecordsThatCannotBeRead(t *testing.T) {
 		"key with unknown member": func(tx *storage.Tx, k *Key) error {
 			return tx.Put(kindKey, keyPath(testAccount, k.ID), []byte(`{"v":1,"x":1}`))
 		},
-		"key with a bad policy": func(tx *storage.Tx, k *Key) error {
-			r := k.record()
-			r.Policy = "{}"
-			return tx.Put(kindKey, keyPath(testAccount, k.ID), mustJSON(r))
-		},
 		"key without material":   func(tx *storage.Tx, k *Key) error { return tx.Delete(kindMaterial, materialPath(testAccount, k.ID, 1)) },
 		"material without a key": func(tx *storage.Tx, k *Key) error { return tx.Delete(kindKey, keyPath(testAccount, k.ID)) },
 		"material cut short": func(tx *storage.Tx, k *Key) error {

@@ -109,11 +109,13 @@ func checkAliasSyntax(name string) error {
 		return fmt.Errorf("%w: it begins with %q and has %d to %d characters", ErrInvalidAliasName, aliasPrefix, len(aliasPrefix)+1, maxAliasName)
 	}
 	for _, c := range []byte(rest) {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '/', c == '_', c == '-':
-		default:
+		if !isAliasByte(c) {
 			return fmt.Errorf("%w: after %q it has only the characters a-z A-Z 0-9 / _ -", ErrInvalidAliasName, aliasPrefix)
 		}
 	}
 	return nil
+}
+
+func isAliasByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '/' || c == '_' || c == '-'
 }

@@ -1,9 +1,8 @@
 package keystore
 
 import (
-	"bytes"
+	"iter"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/kmsd/kmsd/crypto"
@@ -30,13 +29,22 @@ type Snapshot struct {
 	keys     cow.Map[crypto.KeyID, *Key]
 	aliases  cow.Map[aliasName, *Alias]
 	accounts cow.Map[string, account]
+	unusable cow.Sorted[string, struct{}] // :: keyOrder of keys whose policies do not compile
+
+	retirable   cow.Sorted[string, KeyedGrant] // :: retiringOrder → grant, of those that have a retiring principal
+	expiring    cow.Sorted[string, KeyedGrant] // :: expiryOrder → grant, of those that end by themselves
+	grantTokens *grantTokens                   // nil before the first grant
 }
 
-// account holds what an account's lists are made of, each in its order.
+// account holds what an account's lists are made of.
 type account struct {
-	keys    []crypto.KeyID
-	aliases []string
+	keys    cow.Sorted[string, crypto.KeyID] // :: keyOrder → id
+	aliases cow.Sorted[string, *Alias]       // :: name → alias
 }
+
+// keyOrder is the id as what keys are in order of, and keyOf the reverse.
+func keyOrder(id crypto.KeyID) string { return string(id[:]) }
+func keyOf(order string) crypto.KeyID { return crypto.KeyID([]byte(order)) }
 
 // Key returns the key of an id, of whatever account.
 func (s *Snapshot) Key(id crypto.KeyID) (*Key, bool) { return s.keys.Load(id) }
@@ -70,47 +78,46 @@ func (s *Snapshot) Len() int { return s.keys.Len() }
 // are more. The zero id comes before all.
 func (s *Snapshot) Keys(accountID string, after crypto.KeyID, limit int) (page []*Key, more bool) {
 	a, _ := s.accounts.Load(accountID)
-	ids, more := pageAfter(a.keys, after, limit, compareIDs)
-	for _, id := range ids {
+	for _, id := range a.keys.After(keyOrder(after)) {
+		if len(page) == limit {
+			return page, true
+		}
 		k, _ := s.keys.Load(id)
 		page = append(page, k)
 	}
-	return page, more
+	return page, false
 }
 
 // Aliases returns up to limit aliases of an account that come behind after in the order of their names, and whether
 // there are more. If of is not nil, only aliases of that key.
 func (s *Snapshot) Aliases(accountID string, of *Key, after string, limit int) (page []*Alias, more bool) {
-	a, _ := s.accounts.Load(accountID)
-	names := a.aliases
-	if of != nil {
-		names = of.aliases
+	if of == nil {
+		a, _ := s.accounts.Load(accountID)
+		return pageOf(a.aliases.After(after), limit)
 	}
-	names, more = pageAfter(names, after, limit, strings.Compare)
-	for _, name := range names {
-		al, _ := s.Alias(accountID, name)
-		page = append(page, al)
-	}
-	return page, more
+	return pageOf(func(yield func(string, *Alias) bool) {
+		for _, name := range of.Aliases() {
+			if a, ok := s.Alias(accountID, name); ok && name > after && !yield(name, a) {
+				return
+			}
+		}
+	}, limit)
 }
 
-func pageAfter[T any](sorted []T, after T, limit int, compare func(a, b T) int) (page []T, more bool) {
-	i, found := slices.BinarySearchFunc(sorted, after, compare)
-	if found {
-		i++
+// pageOf returns the first limit values of a sequence, and whether there are more.
+func pageOf[V any](seq iter.Seq2[string, V], limit int) (page []V, more bool) {
+	for _, v := range seq {
+		if len(page) == limit {
+			return page, true
+		}
+		page = append(page, v)
 	}
-	rest := sorted[i:]
-	if len(rest) > limit {
-		return rest[:limit], true
-	}
-	return rest, false
+	return page, false
 }
-
-func compareIDs(a, b crypto.KeyID) int { return bytes.Compare(a[:], b[:]) }
 
 // insert returns sorted with v in its place; sorted itself stays as it is.
-func insert[T any](sorted []T, v T, compare func(a, b T) int) []T {
-	i, found := slices.BinarySearchFunc(sorted, v, compare)
+func insert(sorted []string, v string) []string {
+	i, found := slices.BinarySearch(sorted, v)
 	if found {
 		return sorted
 	}
@@ -118,8 +125,8 @@ func insert[T any](sorted []T, v T, compare func(a, b T) int) []T {
 }
 
 // remove returns sorted without v; sorted itself stays as it is.
-func remove[T any](sorted []T, v T, compare func(a, b T) int) []T {
-	i, found := slices.BinarySearchFunc(sorted, v, compare)
+func remove(sorted []string, v string) []string {
+	i, found := slices.BinarySearch(sorted, v)
 	if !found {
 		return sorted
 	}
@@ -131,10 +138,15 @@ func (s *Snapshot) withKey(k *Key) *Snapshot {
 	next := *s
 	if _, ok := s.keys.Load(k.ID); !ok {
 		a, _ := s.accounts.Load(k.Account())
-		a.keys = insert(a.keys, k.ID, compareIDs)
+		a.keys = a.keys.With(keyOrder(k.ID), k.ID)
 		next.accounts = s.accounts.With(k.Account(), a)
 	}
 	next.keys = s.keys.With(k.ID, k)
+	if k.Policy.unusable != nil {
+		next.unusable = s.unusable.With(keyOrder(k.ID), struct{}{})
+	} else {
+		next.unusable = s.unusable.Without(keyOrder(k.ID))
+	}
 	return &next
 }
 
@@ -142,11 +154,11 @@ func (s *Snapshot) withKey(k *Key) *Snapshot {
 func (s *Snapshot) withAlias(accountID string, a *Alias) *Snapshot {
 	next := s.withoutAlias(accountID, a.Name)
 	acc, _ := next.accounts.Load(accountID)
-	acc.aliases = insert(acc.aliases, a.Name, strings.Compare)
+	acc.aliases = acc.aliases.With(a.Name, a)
 	next.accounts = next.accounts.With(accountID, acc)
 	next.aliases = next.aliases.With(aliasName{accountID, a.Name}, a)
 	k, _ := next.keys.Load(a.Target)
-	next.keys = next.keys.With(k.ID, k.with(func(k *Key) { k.aliases = insert(k.aliases, a.Name, strings.Compare) }))
+	next.keys = next.keys.With(k.ID, k.with(func(k *Key) { k.Resource.Aliases = insert(k.Resource.Aliases, a.Name) }))
 	return next
 }
 
@@ -158,10 +170,10 @@ func (s *Snapshot) withoutAlias(accountID, name string) *Snapshot {
 		return &next
 	}
 	acc, _ := s.accounts.Load(accountID)
-	acc.aliases = remove(acc.aliases, name, strings.Compare)
+	acc.aliases = acc.aliases.Without(name)
 	next.accounts = s.accounts.With(accountID, acc)
 	next.aliases = s.aliases.Without(aliasName{accountID, name})
 	k, _ := s.keys.Load(old.Target)
-	next.keys = s.keys.With(k.ID, k.with(func(k *Key) { k.aliases = remove(k.aliases, name, strings.Compare) }))
+	next.keys = s.keys.With(k.ID, k.with(func(k *Key) { k.Resource.Aliases = remove(k.Resource.Aliases, name) }))
 	return &next
 }
