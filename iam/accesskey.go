@@ -49,31 +49,32 @@ func newAccessKey(s *Snapshot) accessKey {
 // CreateAccessKey gives a user, or the root user for RootName, an access key. Each may have MaxAccessKeysPerUser,
 // active or not (ErrLimitExceeded). The grant must permit authz.IAMCreateAccessKey on the user's ARN.
 func (i *IAM) CreateAccessKey(g authz.Grant, account, name string) (AccessKey, error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	s := i.Snapshot()
-	p, err := s.target(g, authz.IAMCreateAccessKey, account, name)
+	var k accessKey
+	err := i.update("creating an access key", func(next *Snapshot, tx *storage.Tx) error {
+		p, err := next.target(g, authz.IAMCreateAccessKey, account, name)
+		if err != nil {
+			return err
+		}
+		if len(p.keys) >= MaxAccessKeysPerUser {
+			return fmt.Errorf("%w: %d access keys for a user", ErrLimitExceeded, MaxAccessKeysPerUser)
+		}
+		k = newAccessKey(next)
+		return next.putAccessKey(tx, p, append(slices.Clone(p.keys), k), k)
+	})
 	if err != nil {
 		return AccessKey{}, err
-	}
-	if len(p.keys) >= MaxAccessKeysPerUser {
-		return AccessKey{}, fmt.Errorf("%w: %d access keys for a user", ErrLimitExceeded, MaxAccessKeysPerUser)
-	}
-	k := newAccessKey(s)
-	next := p.clone()
-	next.keys = append(slices.Clone(p.keys), k)
-	if err := i.putAccessKey(s, p, next, k); err != nil {
-		return AccessKey{}, fmt.Errorf("creating an access key: %w", err)
 	}
 	return k.told(), nil
 }
 
-func (i *IAM) putAccessKey(s *Snapshot, p, next *principal, k accessKey) error {
+// putAccessKey gives p the access keys of a list and writes the one that is new in it.
+func (s *Snapshot) putAccessKey(tx *storage.Tx, p *principal, keys []accessKey, k accessKey) error {
+	changed := p.clone()
+	changed.keys = keys
+	s.setUser(p, changed)
 	record := encodeAccessKey(k)
 	defer clear(record)
-	return i.commit(s, p, next, func(tx *storage.Tx) error {
-		return tx.Put(kindAccessKey, join(p.Account, p.ID, k.id), record)
-	})
+	return tx.Put(kindAccessKey, join(p.Account, p.ID, k.id), record)
 }
 
 // UpdateAccessKey sets the status of an access key. It holds for every call that reads the snapshot after it
@@ -82,40 +83,29 @@ func (i *IAM) UpdateAccessKey(g authz.Grant, account, name, id string, status St
 	if status != Active && status != Inactive {
 		return invalid("Status", "must be Active or Inactive")
 	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	s := i.Snapshot()
-	p, at, err := s.targetKey(g, authz.IAMUpdateAccessKey, account, name, id)
-	if err != nil {
-		return err
-	}
-	next := p.clone()
-	next.keys = slices.Clone(p.keys)
-	next.keys[at].status = status
-	if err := i.putAccessKey(s, p, next, next.keys[at]); err != nil {
-		return fmt.Errorf("updating an access key: %w", err)
-	}
-	return nil
+	return i.update("updating an access key", func(next *Snapshot, tx *storage.Tx) error {
+		p, at, err := next.targetKey(g, authz.IAMUpdateAccessKey, account, name, id)
+		if err != nil {
+			return err
+		}
+		keys := slices.Clone(p.keys)
+		keys[at].status = status
+		return next.putAccessKey(tx, p, keys, keys[at])
+	})
 }
 
 // DeleteAccessKey removes an access key for good. The grant must permit authz.IAMDeleteAccessKey on the user's ARN.
 func (i *IAM) DeleteAccessKey(g authz.Grant, account, name, id string) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	s := i.Snapshot()
-	p, at, err := s.targetKey(g, authz.IAMDeleteAccessKey, account, name, id)
-	if err != nil {
-		return err
-	}
-	next := p.clone()
-	next.keys = slices.Delete(slices.Clone(p.keys), at, at+1)
-	err = i.commit(s, p, next, func(tx *storage.Tx) error {
+	return i.update("deleting an access key", func(next *Snapshot, tx *storage.Tx) error {
+		p, at, err := next.targetKey(g, authz.IAMDeleteAccessKey, account, name, id)
+		if err != nil {
+			return err
+		}
+		changed := p.clone()
+		changed.keys = slices.Delete(slices.Clone(p.keys), at, at+1)
+		next.setUser(p, changed)
 		return tx.Delete(kindAccessKey, join(account, p.ID, id))
 	})
-	if err != nil {
-		return fmt.Errorf("deleting an access key: %w", err)
-	}
-	return nil
 }
 
 func (s *Snapshot) targetKey(g authz.Grant, action authz.Action, account, name, id string) (*principal, int, error) {

@@ -51,14 +51,11 @@ func (c ClientCertificate) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.DER})
 }
 
-// parseCertificate reads a certificate that the authority has issued to the user of a name.
-func parseCertificate(der []byte, userName string, created time.Time) (ClientCertificate, error) {
+// parseCertificate reads a certificate that the authority has issued. The name in it is the one that its user had then.
+func parseCertificate(der []byte, created time.Time) (ClientCertificate, error) {
 	parsed, err := x509.ParseCertificate(der)
 	if err != nil {
 		return ClientCertificate{}, errors.New("the certificate does not parse")
-	}
-	if parsed.Subject.CommonName != userName {
-		return ClientCertificate{}, errors.New("the certificate is another user's")
 	}
 	return ClientCertificate{
 		Fingerprint: sha256.Sum256(der), Serial: parsed.SerialNumber.Text(16), DER: parsed.Raw,
@@ -84,31 +81,26 @@ func (i *IAM) CreateClientCertificate(g authz.Grant, account, name string, csr [
 	if err != nil {
 		return ClientCertificate{}, err
 	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	s := i.Snapshot()
-	p, err := s.target(g, authz.IAMCreateClientCertificate, account, name)
-	if err != nil {
-		return ClientCertificate{}, err
-	}
-	if p.isRoot() {
-		return ClientCertificate{}, noRoot()
-	}
-	if len(p.certificates) >= MaxCertificatesPerUser {
-		return ClientCertificate{}, fmt.Errorf("%w: %d client certificates for a user", ErrLimitExceeded, MaxCertificatesPerUser)
-	}
-	c, err := i.issueClient(p.User, public, validity)
-	if err != nil {
-		return ClientCertificate{}, fmt.Errorf("issuing a client certificate: %w", err)
-	}
-	next := p.clone()
-	next.certificates = append(slices.Clone(p.certificates), c)
-	record := certificateRecord{Version: recordVersion, Created: c.Created, Certificate: c.DER}
-	err = i.commit(s, p, next, func(tx *storage.Tx) error {
+	var c ClientCertificate
+	err = i.update("creating a client certificate", func(next *Snapshot, tx *storage.Tx) error {
+		p, err := next.notRoot(g, authz.IAMCreateClientCertificate, account, name)
+		if err != nil {
+			return err
+		}
+		if len(p.certificates) >= MaxCertificatesPerUser {
+			return fmt.Errorf("%w: %d client certificates for a user", ErrLimitExceeded, MaxCertificatesPerUser)
+		}
+		if c, err = i.issueClient(p.User, public, validity); err != nil {
+			return fmt.Errorf("issuing a client certificate: %w", err)
+		}
+		changed := p.clone()
+		changed.certificates = append(slices.Clone(p.certificates), c)
+		next.setUser(p, changed)
+		record := certificateRecord{Version: recordVersion, Created: c.Created, Certificate: c.DER}
 		return tx.Put(kindCertificate, join(account, p.ID, c.fingerprintHex()), encodeJSON(record))
 	})
 	if err != nil {
-		return ClientCertificate{}, fmt.Errorf("storing a client certificate: %w", err)
+		return ClientCertificate{}, err
 	}
 	return c, nil
 }
@@ -170,33 +162,27 @@ func (i *IAM) issueClient(u User, public any, validity time.Duration) (ClientCer
 	if err != nil {
 		return ClientCertificate{}, err
 	}
-	return parseCertificate(der, u.Name, created)
+	return parseCertificate(der, created)
 }
 
 // DeleteClientCertificate revokes a certificate: it is no credential for whoever reads the snapshot after it
 // returns, on connections that are open too. The grant must permit authz.IAMDeleteClientCertificate on the user's
 // ARN.
 func (i *IAM) DeleteClientCertificate(g authz.Grant, account, name string, fingerprint [32]byte) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	s := i.Snapshot()
-	p, err := s.target(g, authz.IAMDeleteClientCertificate, account, name)
-	if err != nil {
-		return err
-	}
-	at := slices.IndexFunc(p.certificates, func(c ClientCertificate) bool { return c.Fingerprint == fingerprint })
-	if at < 0 {
-		return fmt.Errorf("%w: the user has no such client certificate", ErrNoSuchEntity)
-	}
-	next := p.clone()
-	next.certificates = slices.Delete(slices.Clone(p.certificates), at, at+1)
-	err = i.commit(s, p, next, func(tx *storage.Tx) error {
+	return i.update("deleting a client certificate", func(next *Snapshot, tx *storage.Tx) error {
+		p, err := next.target(g, authz.IAMDeleteClientCertificate, account, name)
+		if err != nil {
+			return err
+		}
+		at := slices.IndexFunc(p.certificates, func(c ClientCertificate) bool { return c.Fingerprint == fingerprint })
+		if at < 0 {
+			return fmt.Errorf("%w: the user has no such client certificate", ErrNoSuchEntity)
+		}
+		changed := p.clone()
+		changed.certificates = slices.Delete(slices.Clone(p.certificates), at, at+1)
+		next.setUser(p, changed)
 		return tx.Delete(kindCertificate, join(account, p.ID, hex.EncodeToString(fingerprint[:])))
 	})
-	if err != nil {
-		return fmt.Errorf("deleting a client certificate: %w", err)
-	}
-	return nil
 }
 
 // ListClientCertificates returns a user's certificates in the order they were made, expired ones among them. The

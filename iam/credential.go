@@ -4,7 +4,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/kmsd/kmsd/authz"
 	"github.com/kmsd/kmsd/crypto"
 	"github.com/kmsd/kmsd/iam/sigv4"
 )
@@ -37,6 +36,7 @@ type Method uint8
 const (
 	ByAccessKey   Method = iota + 1 // SigV4 under a secret access key
 	ByCertificate                   // mutual TLS
+	BySession                       // SigV4 under temporary credentials, with their session token
 )
 
 func (m Method) String() string {
@@ -45,19 +45,23 @@ func (m Method) String() string {
 		return "ACCESS_KEY"
 	case ByCertificate:
 		return "CLIENT_CERTIFICATE"
+	case BySession:
+		return "SESSION_TOKEN"
 	}
 	return "NONE"
 }
 
 // Credential proves that a call is its principal's. Snapshots hand out pointers to it; it is immutable, safe for
-// concurrent use, and prints without its secret. Whoever accepts it asks Usable first.
+// concurrent use, and prints without its secret. Whoever accepts it asks Usable first; the principal with its policies
+// is what [Snapshot.Caller] answers.
 type Credential struct {
-	ID       string // the access key id, or the certificate's fingerprint in lower-case hex
-	Method   Method
-	Status   Status
-	UserName string        // empty for a root user
-	Caller   *authz.Caller // the principal, ready for authz; shared by its credentials
-	NotAfter time.Time     // zero: no end
+	ID          string // the access key id, or the certificate's fingerprint in lower-case hex
+	Method      Method
+	Status      Status
+	Account     string    // 12 digits
+	PrincipalID string    // unique id of the user or, of a session of a role, of the role; the account for a root user
+	UserName    string    // empty for a root user and a session of a role
+	NotAfter    time.Time // zero: no end
 
 	secret      crypto.Secret
 	fingerprint [32]byte

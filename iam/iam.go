@@ -1,17 +1,18 @@
-// Package iam knows who there is: accounts with their root users, IAM users, and the credentials and inline
-// policies of each.
+// Package iam knows who there is: accounts with their root users, IAM users, groups, roles and managed policies, and
+// the credentials and policies of each.
 //
-// It keeps them as sealed records in a store and serves them from an immutable Snapshot, compiled for authz. It
-// makes access keys and client certificates, and is the certificate authority behind the latter. It does not
-// decide who may do what (authz does, and every change asks for its Grant), does not speak TLS or gRPC, and does
-// not write the audit log.
+// It keeps them as sealed records in a store and serves them from an immutable Snapshot, from which it makes the
+// callers that authz decides about. It makes access keys and client certificates, and is the certificate authority
+// behind the latter. It does not decide who may do what (authz does, and every change asks for its Grant), does not
+// speak TLS or gRPC, and does not write the audit log.
 //
-// Names are AWS IAM's. An id (AIDA…, AKIA…) is random and never given twice, so a user made again under an old name
-// has none of the trust that the old one had.
+// Names are AWS IAM's. An id (AIDA…, AROA…, AGPA…, ANPA…, AKIA…) is random and never given twice, and it is ids that
+// refer to entities: one made again under an old name has none of the trust that the old one had.
 //
-// Trust: names, paths, policy documents and certificate requests are hostile. Records are sealed by storage, so
-// who writes the file cannot make one up; a record that does not load stops Open all the same. Who holds the
-// store's domain key holds every secret access key and the certificate authority.
+// Trust: names, paths, tags, policy documents and certificate requests are hostile. Records are sealed by storage, so
+// who writes the file cannot make one up; a record that does not load stops Open all the same, but for a policy
+// document that does not parse, which denies everything in its place. Who holds the store's domain key holds every
+// secret access key and the certificate authority.
 package iam
 
 import (
@@ -29,9 +30,20 @@ const (
 	MaxAccessKeysPerUser   = 2
 	MaxCertificatesPerUser = 5     // kmsd's own
 	MaxInlinePolicyChars   = 2048  // of all inline policies of a user together, white space not counted
+	MaxGroupPolicyChars    = 5120  // of all inline policies of a group together, likewise
+	MaxRolePolicyChars     = 10240 // of all inline policies of a role together, likewise
+	MaxManagedPolicyChars  = 6144  // of one version of a managed policy, likewise
+	MaxTrustPolicyChars    = 4096  // of the trust policy of a role, likewise
+	MaxAttachedPolicies    = 10    // managed policies of a user, group or role
+	MaxPolicyVersions      = 5     // of a managed policy
+	MaxGroupsPerUser       = 10
+	MaxTags                = 50    // of a user or role
 	DefaultMaxUsers        = 5000  // per account
-	MaxUsersPage           = 1000  // users that one call of Users returns
-	maxPolicyBytes         = 16384 // of one document, white space counted; kmsd's own
+	MaxGroups              = 300   // per account
+	MaxRoles               = 1000  // per account
+	MaxManagedPolicies     = 1500  // per account
+	MaxUsersPage           = 1000  // entities that one call of Users, Groups, Roles or Policies returns
+	maxPolicyBytes         = 32768 // of one document, white space counted; kmsd's own
 )
 
 // Config says what IAM works on. Store is required.
@@ -53,7 +65,8 @@ type IAM struct {
 
 // Open loads all principals from cfg.Store, on which Bootstrap has been run; otherwise the error matches
 // ErrNoSuchEntity. A record that does not load, belongs to nobody, or contradicts another is an error that names
-// it: nothing is skipped.
+// it: nothing is skipped. A policy document that does not parse, though, is replaced by one that denies everything
+// it is part of, and listed by [Snapshot.UnusablePolicies].
 func Open(cfg Config) (*IAM, error) {
 	if cfg.Store == nil {
 		return nil, errors.New("iam: Config.Store is nil")
@@ -89,21 +102,36 @@ func Open(cfg Config) (*IAM, error) {
 // Snapshot returns the state as of the last change that has returned, or a later one. It does not lock.
 func (i *IAM) Snapshot() *Snapshot { return i.snapshot.Load() }
 
-// commit writes a change durably and then publishes it: old gives way to next, either of which may be nil. The
-// caller holds i.mu and made both from s, the published snapshot.
-func (i *IAM) commit(s *Snapshot, old, next *principal, write func(*storage.Tx) error) error {
-	var generation uint64
+// errUnchanged is what the function of an update returns when there is nothing to change.
+var errUnchanged = errors.New("unchanged")
+
+// update makes one change: f checks it, makes it in next, a copy of the published snapshot that nobody else sees, and
+// writes its records to tx. When update returns nil, the change is durable and published. An error of f is returned as it
+// is and leaves everything as it was, and so does errUnchanged, for which update returns nil. what says in an error of
+// the store what was being done, such as "creating a user". f must not call update.
+func (i *IAM) update(what string, f func(next *Snapshot, tx *storage.Tx) error) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	published := i.Snapshot()
+	next := *published
+	var refused error
 	err := i.cfg.Store.Update(func(tx *storage.Tx) error {
-		if err := write(tx); err != nil {
-			return err
-		}
-		generation = tx.Generation()
-		return nil
+		next.generation = tx.Generation()
+		refused = f(&next, tx)
+		return refused
 	})
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(refused, errUnchanged):
+		return nil
+	case refused != nil:
+		return refused
+	case err != nil:
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	i.snapshot.Store(s.replace(old, next, generation))
+	if next.shared != published.shared {
+		next.epoch = next.generation
+	}
+	i.snapshot.Store(&next)
 	return nil
 }
 

@@ -17,6 +17,8 @@ const RootName = "<root_account>"
 
 const (
 	maxUserName   = 64
+	maxRoleName   = 64
+	maxGroupName  = 128
 	maxPolicyName = 128
 	maxPath       = 512
 	secretChars   = 40
@@ -25,6 +27,9 @@ const (
 var (
 	accountID   = regexp.MustCompile(`^[0-9]{12}$`)
 	userID      = regexp.MustCompile(`^AIDA[A-Z2-7]{17}$`)
+	groupID     = regexp.MustCompile(`^AGPA[A-Z2-7]{17}$`)
+	roleID      = regexp.MustCompile(`^AROA[A-Z2-7]{17}$`)
+	policyID    = regexp.MustCompile(`^ANPA[A-Z2-7]{17}$`)
 	accessKeyID = regexp.MustCompile(`^AKIA[A-Z2-7]{16}$`)
 	secretKey   = regexp.MustCompile(`^[A-Za-z0-9+/]{40}$`)
 	entityName  = regexp.MustCompile(`^[A-Za-z0-9_+=,.@-]+$`) // AWS's [\w+=,.@-]+ in ASCII
@@ -65,10 +70,28 @@ func rootARN(partition, account string) string {
 }
 
 func userARN(partition, account, path, name string) string {
-	return "arn:" + partition + ":iam::" + account + ":user" + path + name
+	return entityARN(partition, account, "user", path, name)
+}
+
+func entityARN(partition, account, kind, path, name string) string {
+	return "arn:" + partition + ":iam::" + account + ":" + kind + path + name
+}
+
+// parseEntityARN takes the ARN of a user, group, role or policy apart; whether there is one of exactly this ARN is for
+// the caller to see.
+func parseEntityARN(arn string) (account, kind, name string, ok bool) {
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) != 6 {
+		return "", "", "", false
+	}
+	kind, _, ok = strings.Cut(parts[5], "/")
+	return parts[4], kind, arn[strings.LastIndexByte(arn, '/')+1:], ok
 }
 
 func newUserID() string      { return "AIDA" + rand.Text()[:17] }
+func newRoleID() string      { return "AROA" + rand.Text()[:17] }
+func newGroupID() string     { return "AGPA" + rand.Text()[:17] }
+func newPolicyID() string    { return "ANPA" + rand.Text()[:17] }
 func newAccessKeyID() string { return "AKIA" + rand.Text()[:16] }
 
 // newSecretKey returns 240 random bits as 40 characters of base64, the form of AWS's secret access keys.

@@ -1,7 +1,6 @@
 package iam
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -14,166 +13,34 @@ import (
 type Account struct {
 	ID         string // 12 digits
 	Management bool   // the account that the store was made with
+	Suspended  bool   // closed: none of its credentials is accepted
 	Created    time.Time
-}
-
-// User is an IAM user or, with Name RootName, an account's root user.
-type User struct {
-	Account string    // 12 digits
-	ID      string    // AIDA and 17 of A-Z and 2-7, never given twice; the account's id for the root user
-	Name    string    // 1 to 64 characters; unique in the account without regard to case, found by its exact spelling only
-	Path    string    // begins and ends with a slash; "/" for the root user
-	ARN     string    // arn:PARTITION:iam::ACCOUNT:user/path/name, or …:root
-	Created time.Time // whole seconds, UTC
 }
 
 // Snapshot is all principals at one moment. It is immutable and safe for concurrent use; what its methods return
 // is not to be modified.
 type Snapshot struct {
-	generation   uint64
-	partition    string
-	region       string
-	management   string
-	accounts     cow.Map[string, *account]      // :: account id → account
-	principals   cow.Map[string, *principal]    // :: principal id → principal
+	generation uint64
+	epoch      uint64 // the generation since which shared is as it is
+	partition  string
+	region     string
+	management string
+
+	shared
+	directories  cow.Map[string, *directory]    // :: account id → names in it; awsAccount too
+	principals   cow.Map[string, *principal]    // :: user id, or account id of a root user → principal
+	roles        cow.Map[string, *role]         // :: role id → role
 	accessKeys   cow.Map[string, *Credential]   // :: access key id → credential
 	certificates cow.Map[[32]byte, *Credential] // :: fingerprint → credential
+	unusable     []UnusablePolicy
 }
 
-type account struct {
-	Account
-	root  *principal
-	users []*principal // in the order of their folded names
-}
-
-// principal is a user with all that hangs on it. It is immutable once published.
-type principal struct {
-	User
-	keys         []accessKey         // in the order of creation
-	policies     []policy            // in the order of their folded names
-	certificates []ClientCertificate // in the order of creation
-	credentials  []*Credential       // made from the above by compile
-}
-
-func (p *principal) isRoot() bool { return p.Name == RootName }
-
-// compile sorts p's lists and makes its credentials, all of which share one authz.Caller.
-func (p *principal) compile(region string) *principal {
-	p.sort()
-	caller := &authz.Caller{Kind: authz.User, Account: p.Account, ID: p.ID, ARN: p.ARN}
-	userName := p.Name
-	if p.isRoot() {
-		caller.Kind, userName = authz.Root, ""
-	}
-	for _, pol := range p.policies {
-		caller.Identity = append(caller.Identity, pol.compiled)
-	}
-	p.credentials = make([]*Credential, 0, len(p.keys)+len(p.certificates))
-	for _, k := range p.keys {
-		p.credentials = append(p.credentials, &Credential{
-			ID: k.id, Method: ByAccessKey, Status: k.status, UserName: userName, Caller: caller, secret: k.secret, region: region,
-		})
-	}
-	for _, c := range p.certificates {
-		p.credentials = append(p.credentials, &Credential{
-			ID: c.fingerprintHex(), Method: ByCertificate, Status: Active, UserName: userName, Caller: caller,
-			NotAfter: c.NotAfter, fingerprint: c.Fingerprint,
-		})
-	}
-	return p
-}
-
-// sort gives the lists of p an order that does not depend on whether they were just changed or have been loaded.
-func (p *principal) sort() {
-	slices.SortStableFunc(p.keys, func(a, b accessKey) int {
-		return cmp.Or(a.created.Compare(b.created), strings.Compare(a.id, b.id))
-	})
-	slices.SortStableFunc(p.policies, func(a, b policy) int { return strings.Compare(fold(a.name), fold(b.name)) })
-	slices.SortStableFunc(p.certificates, func(a, b ClientCertificate) int {
-		return cmp.Or(a.Created.Compare(b.Created), strings.Compare(string(a.Fingerprint[:]), string(b.Fingerprint[:])))
-	})
-}
-
-// clone returns a copy of p whose lists may be replaced.
-func (p *principal) clone() *principal {
-	next := *p
-	return &next
-}
-
-// replace returns s with next in the place of old, of which one may be nil.
-func (s *Snapshot) replace(old, next *principal, generation uint64) *Snapshot {
-	n := *s
-	n.generation = generation
-	if old != nil {
-		n.remove(old)
-	}
-	if next != nil {
-		n.add(next.compile(s.region))
-	}
-	return &n
-}
-
-// remove takes p out of n, which nobody else sees yet.
-func (s *Snapshot) remove(p *principal) {
-	for _, c := range p.credentials {
-		if c.Method == ByCertificate {
-			s.certificates = s.certificates.Without(c.fingerprint)
-		} else {
-			s.accessKeys = s.accessKeys.Without(c.ID)
-		}
-	}
-	s.principals = s.principals.Without(p.ID)
-	if p.isRoot() {
-		return // add puts the next one into its place; there is no account without
-	}
-	a, _ := s.accounts.Load(p.Account)
-	if at, ok := a.find(p.Name); ok {
-		next := *a
-		next.users = slices.Delete(slices.Clone(a.users), at, at+1)
-		s.accounts = s.accounts.With(a.ID, &next)
-	}
-}
-
-func (s *Snapshot) add(p *principal) {
-	for _, c := range p.credentials {
-		if c.Method == ByCertificate {
-			s.certificates = s.certificates.With(c.fingerprint, c)
-		} else {
-			s.accessKeys = s.accessKeys.With(c.ID, c)
-		}
-	}
-	s.principals = s.principals.With(p.ID, p)
-	a, _ := s.accounts.Load(p.Account)
-	next := *a
-	if p.isRoot() {
-		next.root = p
-	} else {
-		at, _ := a.find(p.Name)
-		next.users = slices.Insert(slices.Clone(a.users), at, p)
-	}
-	s.accounts = s.accounts.With(a.ID, &next)
-}
-
-// find returns where the user is, or would be, whose name is name without regard to case.
-func (a *account) find(name string) (int, bool) {
-	return slices.BinarySearchFunc(a.users, fold(name), func(p *principal, folded string) int {
-		return strings.Compare(fold(p.Name), folded)
-	})
-}
-
-// principal returns the user of exactly this name, or the root user for RootName.
-func (s *Snapshot) principal(accountID, name string) (*principal, bool) {
-	a, ok := s.accounts.Load(accountID)
-	if !ok {
-		return nil, false
-	}
-	if name == RootName {
-		return a.root, true
-	}
-	if at, ok := a.find(name); ok && a.users[at].Name == name {
-		return a.users[at], true
-	}
-	return nil, false
+// shared is what callers are made from besides the user or role itself. Its fields are such that two of them are equal
+// only if nothing has changed: a change begins a new epoch, and with it every caller is made again when it next calls.
+type shared struct {
+	accounts cow.Map[string, *Account]
+	groups   cow.Map[string, *group]   // :: group id → group
+	managed  cow.Map[string, *managed] // :: policy id → managed policy
 }
 
 // Generation returns the store's generation that s is as of; where only others have written since, the store's may
@@ -189,7 +56,7 @@ func (s *Snapshot) Account(id string) (Account, bool) {
 	if !ok {
 		return Account{}, false
 	}
-	return a.Account, true
+	return *a, true
 }
 
 // AccessKey returns the credential of an access key id, whether or not it is active: ask its Usable. It takes
@@ -202,78 +69,124 @@ func (s *Snapshot) Certificate(fingerprint [32]byte) (*Credential, bool) {
 	return s.certificates.Load(fingerprint)
 }
 
-// User returns the user of exactly this name; RootName is the account's root user.
-func (s *Snapshot) User(account, name string) (User, bool) {
-	if p, ok := s.principal(account, name); ok {
-		return p.User, true
-	}
-	return User{}, false
-}
-
-// UserByID returns the user, or root user, with a unique id.
-func (s *Snapshot) UserByID(id string) (User, bool) {
-	if p, ok := s.principals.Load(id); ok {
-		return p.User, true
-	}
-	return User{}, false
-}
-
-// Users returns up to limit users of an account, at most MaxUsersPage, in the order of their names without regard
-// to case, from the first one after the name after (empty: from the beginning), and whether there are more. The
-// root user is not among them. after need not be a user's name.
-func (s *Snapshot) Users(account, after string, limit int) (users []User, more bool) {
-	a, ok := s.accounts.Load(account)
-	if !ok || limit <= 0 {
-		return nil, false
-	}
-	at, found := a.find(after)
-	if found {
-		at++
-	}
-	rest := a.users[at:]
-	n := min(limit, MaxUsersPage, len(rest))
-	users = make([]User, 0, n)
-	for _, p := range rest[:n] {
-		users = append(users, p.User)
-	}
-	return users, n < len(rest)
-}
-
-// UserARN returns the ARN to authorize an operation on a named user with: the user's own if there is one of
-// exactly this name, and otherwise the one that a user of this name and path "/" would have. The name is not
-// checked.
-func (s *Snapshot) UserARN(account, name string) string {
-	if p, ok := s.principal(account, name); ok {
-		return p.ARN
-	}
-	return s.NewUserARN(account, "/", name)
-}
-
-// NewUserARN returns the ARN to authorize CreateUser with.
-func (s *Snapshot) NewUserARN(account, path, name string) string {
-	return userARN(s.partition, account, path, name)
-}
-
-// PrincipalID returns the unique id of the user with an ARN, for key policies that are bound to ids. Accounts and
-// root users are not users and have none.
+// PrincipalID returns the unique id of the user or role with an ARN, for policies of resources, which are bound to ids.
+// Accounts and root users are neither and have none.
 func (s *Snapshot) PrincipalID(arn string) (id string, ok bool) {
-	parts := strings.SplitN(arn, ":", 6)
-	if len(parts) != 6 || !strings.HasPrefix(parts[5], "user/") {
-		return "", false
-	}
-	name := arn[strings.LastIndexByte(arn, '/')+1:]
-	p, ok := s.principal(parts[4], name)
-	if !ok || p.isRoot() || p.ARN != arn {
-		return "", false
-	}
-	return p.ID, true
-}
-
-// ARN returns the ARN of the user, or root user, with a unique id.
-func (s *Snapshot) ARN(id string) (arn string, ok bool) {
-	p, ok := s.principals.Load(id)
+	account, kind, name, ok := parseEntityARN(arn)
 	if !ok {
 		return "", false
 	}
-	return p.ARN, true
+	switch kind {
+	case "user":
+		if p, ok := s.principal(account, name); ok && p.ARN == arn && !p.isRoot() {
+			return p.ID, true
+		}
+	case "role":
+		if r, ok := s.role(account, name); ok && r.ARN == arn {
+			return r.ID, true
+		}
+	}
+	return "", false
+}
+
+// ARN returns the ARN of the user, root user or role with a unique id.
+func (s *Snapshot) ARN(id string) (arn string, ok bool) {
+	if p, ok := s.principals.Load(id); ok {
+		return p.ARN, true
+	}
+	if r, ok := s.roles.Load(id); ok {
+		return r.ARN, true
+	}
+	return "", false
+}
+
+// directory is the names of one account's entities.
+type directory struct{ users, groups, roles, policies names }
+
+// names are ids in the order of the folded names of what they are the ids of. They are immutable.
+type names []named
+
+type named struct{ folded, id string }
+
+// find returns where the name is, or would be.
+func (l names) find(name string) (at int, ok bool) {
+	return slices.BinarySearchFunc(l, fold(name), func(n named, folded string) int { return strings.Compare(n.folded, folded) })
+}
+
+func (l names) id(name string) string {
+	if at, ok := l.find(name); ok {
+		return l[at].id
+	}
+	return ""
+}
+
+// after returns up to limit entries after a name, which need not be there, and whether there are more.
+func (l names) after(name string, limit int) (page names, more bool) {
+	at, found := l.find(name)
+	if found {
+		at++
+	}
+	rest := l[at:]
+	n := max(0, min(limit, MaxUsersPage, len(rest)))
+	return rest[:n], n < len(rest) && n > 0
+}
+
+// renamed returns l with the entity of an id under the name next and no longer under old, either of which may be "".
+func (l names) renamed(old, next, id string) names {
+	if old == next {
+		return l
+	}
+	l = slices.Clone(l)
+	if at, ok := l.find(old); old != "" && ok {
+		l = slices.Delete(l, at, at+1)
+	}
+	if next != "" {
+		at, _ := l.find(next)
+		l = slices.Insert(l, at, named{fold(next), id})
+	}
+	return l
+}
+
+// directory returns the names of an account, which may be none.
+func (s *Snapshot) directory(account string) *directory {
+	if d, ok := s.directories.Load(account); ok {
+		return d
+	}
+	return &directory{}
+}
+
+// enter makes in s, which nobody else sees yet, a change of the names in an account.
+func (s *Snapshot) enter(account string, list func(*directory) *names, old, next, id string) {
+	if old == next {
+		return
+	}
+	d := *s.directory(account)
+	l := list(&d)
+	*l = l.renamed(old, next, id)
+	s.directories = s.directories.With(account, &d)
+}
+
+// UnusablePolicy is a stored policy that does not parse: it denies every request of those it is attached to.
+type UnusablePolicy struct {
+	Account string
+	Owner   string // ARN of the user, group or role, or of the managed policy itself
+	Name    string // as in decisions
+	Kind    authz.PolicyKind
+	Err     error
+
+	owner string // id
+}
+
+// UnusablePolicies returns the policies that had to be replaced by one that denies everything. It is empty in a store
+// that is as it should be; otherwise somebody must be told.
+func (s *Snapshot) UnusablePolicies() []UnusablePolicy { return s.unusable }
+
+// noteUnusable takes the unusable policies of one entity, in the place of those that it had, into s, which nobody else
+// sees yet.
+func (s *Snapshot) noteUnusable(owner string, list []UnusablePolicy) {
+	if len(s.unusable)+len(list) == 0 {
+		return
+	}
+	rest := slices.DeleteFunc(slices.Clone(s.unusable), func(u UnusablePolicy) bool { return u.owner == owner })
+	s.unusable = append(rest, list...)
 }

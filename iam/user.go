@@ -1,78 +1,125 @@
 package iam
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/kmsd/kmsd/authz"
 	"github.com/kmsd/kmsd/storage"
 )
 
-// CreateUser makes a user without credentials and policies. An empty path means "/". The grant must permit
-// authz.IAMCreateUser on NewUserARN. The user is durable when it returns nil; the error matches ErrValidation,
-// ErrEntityExists (also for a name that differs in case only) or ErrLimitExceeded.
-func (i *IAM) CreateUser(g authz.Grant, account, name, path string) (User, error) {
-	if path == "" {
-		path = "/"
+// NewUser is what CreateUser makes.
+type NewUser struct {
+	Name                string
+	Path                string      // empty means "/"
+	PermissionsBoundary string      // ARN of a managed policy; empty for none
+	Tags                []Tag       // up to MaxTags
+	Tagging             authz.Grant // must permit authz.IAMTagUser on NewUserARN if there are tags
+}
+
+// CreateUser makes a user without credentials and policies. The grant must permit authz.IAMCreateUser on NewUserARN. The
+// user is durable when it returns nil; the error matches ErrValidation, ErrEntityExists (also for a name that differs in case
+// only), ErrNoSuchEntity (the boundary) or ErrLimitExceeded.
+func (i *IAM) CreateUser(g authz.Grant, account string, n NewUser) (User, error) {
+	if n.Path == "" {
+		n.Path = "/"
 	}
-	if err := checkName("UserName", name, maxUserName); err != nil {
+	tags, err := newTags(n.Tags)
+	err = errors.Join(checkName("UserName", n.Name, maxUserName), checkPath(n.Path), err)
+	if err != nil {
 		return User{}, err
 	}
-	if err := checkPath(path); err != nil {
-		return User{}, err
-	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	s := i.Snapshot()
-	if !g.Permits(authz.IAMCreateUser, s.NewUserARN(account, path, name)) {
-		return User{}, ErrNotPermitted
-	}
-	a, ok := s.accounts.Load(account)
-	if !ok {
-		return User{}, fmt.Errorf("%w: there is no such account", ErrNoSuchEntity)
-	}
-	if _, exists := a.find(name); exists {
-		return User{}, fmt.Errorf("%w: a user of this name", ErrEntityExists)
-	}
-	if len(a.users) >= i.cfg.MaxUsers {
-		return User{}, fmt.Errorf("%w: %d users in an account", ErrLimitExceeded, i.cfg.MaxUsers)
-	}
-	p := &principal{User: User{
-		Account: account, ID: newUserID(), Name: name, Path: path, ARN: s.NewUserARN(account, path, name), Created: present(),
-	}}
-	err := i.commit(s, nil, p, func(tx *storage.Tx) error {
-		return tx.Put(kindUser, join(account, p.ID), encodeUser(p.User))
+	var made User
+	err = i.update("creating a user", func(next *Snapshot, tx *storage.Tx) error {
+		arn := next.NewUserARN(account, n.Path, n.Name)
+		if !g.Permits(authz.IAMCreateUser, arn) || len(tags) > 0 && !n.Tagging.Permits(authz.IAMTagUser, arn) {
+			return ErrNotPermitted
+		}
+		if err := next.mayAdd(account, "user", n.Name, next.directory(account).users, i.cfg.MaxUsers); err != nil {
+			return err
+		}
+		p := &principal{userState: userState{
+			User: User{Account: account, ID: newUserID(), Name: n.Name, Path: n.Path, ARN: arn, Created: present()},
+			tags: tags,
+		}}
+		if p.boundary, p.PermissionsBoundary, err = next.boundaryID(account, n.PermissionsBoundary); err != nil {
+			return err
+		}
+		made = p.User
+		return next.putUser(tx, nil, p)
 	})
 	if err != nil {
-		return User{}, fmt.Errorf("creating a user: %w", err)
+		return User{}, err
 	}
-	return p.User, nil
+	return made, nil
 }
 
-func encodeUser(u User) []byte {
-	return encodeJSON(userRecord{Version: recordVersion, ID: u.ID, Name: u.Name, Path: u.Path, Created: u.Created})
-}
-
-// DeleteUser removes a user, who must have no access keys, certificates and policies left (ErrDeleteConflict). The
-// grant must permit authz.IAMDeleteUser on the user's ARN. The user's id is never given again.
-func (i *IAM) DeleteUser(g authz.Grant, account, name string) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	s := i.Snapshot()
-	p, err := s.target(g, authz.IAMDeleteUser, account, name)
-	if err != nil {
-		return err
+// mayAdd checks that an account exists, and that a name is free in it and its limit not reached.
+func (s *Snapshot) mayAdd(account, what, name string, list names, limit int) error {
+	if _, ok := s.accounts.Load(account); !ok {
+		return fmt.Errorf("%w: there is no such account", ErrNoSuchEntity)
 	}
-	if p.isRoot() {
-		return noRoot()
+	if _, taken := list.find(name); taken {
+		return fmt.Errorf("%w: a %s of this name", ErrEntityExists, what)
 	}
-	if len(p.keys)+len(p.policies)+len(p.certificates) > 0 {
-		return ErrDeleteConflict
-	}
-	err = i.commit(s, p, nil, func(tx *storage.Tx) error { return tx.Delete(kindUser, join(account, p.ID)) })
-	if err != nil {
-		return fmt.Errorf("deleting a user: %w", err)
+	if len(list) >= limit {
+		return fmt.Errorf("%w: %d %ss in an account", ErrLimitExceeded, limit, what)
 	}
 	return nil
+}
+
+// putUser is setUser with the user's record.
+func (s *Snapshot) putUser(tx *storage.Tx, old, next *principal) error {
+	if next == nil {
+		s.setUser(old, nil)
+		return tx.Delete(kindUser, join(old.Account, old.ID))
+	}
+	s.setUser(old, next)
+	if next.isRoot() {
+		return nil
+	}
+	return tx.Put(kindUser, join(next.Account, next.ID), next.record())
+}
+
+// DeleteUser removes a user, who must have no access keys, certificates, policies and groups left (ErrDeleteConflict). The
+// grant must permit authz.IAMDeleteUser on the user's ARN. The user's id is never given again.
+func (i *IAM) DeleteUser(g authz.Grant, account, name string) error {
+	return i.update("deleting a user", func(next *Snapshot, tx *storage.Tx) error {
+		p, err := next.notRoot(g, authz.IAMDeleteUser, account, name)
+		if err != nil {
+			return err
+		}
+		if err := has("user", []left{
+			{"access keys", len(p.keys)},
+			{"client certificates", len(p.certificates)},
+			{"inline policies", len(p.inline)},
+			{"attached policies", len(p.attached)},
+			{"groups", len(p.groups)},
+		}); err != nil {
+			return err
+		}
+		return next.putUser(tx, p, nil)
+	})
+}
+
+// left is something that keeps an entity from being deleted if n is not zero.
+type left struct {
+	what string
+	n    int
+}
+
+// has returns ErrDeleteConflict with what is left, or nil if there is nothing.
+func has(entity string, list []left) error {
+	text := ""
+	for _, l := range list {
+		if l.n > 0 {
+			text += ", " + l.what
+		}
+	}
+	if text == "" {
+		return nil
+	}
+	return fmt.Errorf("%w: the %s still has %s", ErrDeleteConflict, entity, text[2:])
 }
 
 // target returns the principal that an operation is about, if the grant permits the action on it.
@@ -88,6 +135,18 @@ func (s *Snapshot) target(g authz.Grant, action authz.Action, account, name stri
 	p, ok := s.principal(account, name)
 	if !ok {
 		return nil, fmt.Errorf("%w: there is no user of this name", ErrNoSuchEntity)
+	}
+	return p, nil
+}
+
+// notRoot is target for operations that a root user has no part in.
+func (s *Snapshot) notRoot(g authz.Grant, action authz.Action, account, name string) (*principal, error) {
+	p, err := s.target(g, action, account, name)
+	if err == nil && p.isRoot() {
+		err = noRoot()
+	}
+	if err != nil {
+		return nil, err
 	}
 	return p, nil
 }
