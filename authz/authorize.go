@@ -89,7 +89,7 @@ func (c *Caller) complete() bool {
 // answer decides, and denies what took too long. A Deny that was found in time stays one.
 func (q *request) answer() Decision {
 	d := q.decide()
-	if q.target.exhausted() && !d.Reason.explicit() {
+	if q.target.exhausted() && !d.Reason.Explicit() {
 		return Decision{Reason: TooComplex}
 	}
 	return d
@@ -97,11 +97,8 @@ func (q *request) answer() Decision {
 
 // decide answers in the order of the text: what forbids, then what must permit, then what allows.
 func (q *request) decide() Decision {
-	web := q.caller.Kind == WebIdentity
 	switch {
-	case web && (q.resource.Kind != Role || q.action != STSAssumeRoleWithWebIdentity && q.action != STSTagSession):
-		return Decision{Reason: Unauthenticated}
-	case q.action == STSGetCallerIdentity:
+	case q.action == STSGetCallerIdentity && q.caller.Kind != WebIdentity:
 		return Decision{Verdict: Allow, Reason: AlwaysAllowed}
 	case q.cross && !q.action.CrossAccount():
 		return Decision{Reason: NotCrossAccount}
@@ -115,16 +112,41 @@ func (q *request) decide() Decision {
 	if d := q.guarded(); d.Reason != NoReason {
 		return d
 	}
+	return q.allowed()
+}
+
+// allowed decides what nothing forbids.
+func (q *request) allowed() Decision {
 	trusting := q.resource.Kind == Key || q.resource.Kind == Role
+	exists := q.resource.Policy != nil
 	switch {
-	case trusting && q.resource.Policy == nil && (q.cross || web):
-		return Decision{Reason: NoResourceAllow, Layer: ResourceLayer}
-	case !trusting || q.resource.Policy == nil:
-		return q.byIdentity(ByIdentity, ByRoot)
-	case q.action == KMSRetireGrant:
+	case q.caller.Kind == WebIdentity:
+		return q.byWebIdentity()
+	case q.action == STSAssumeRole && q.caller.Kind == Root:
+		return Decision{Reason: RootCannotAssumeRole}
+	case q.action == KMSRetireGrant && (exists || q.context.KeyGrant != nil):
 		return q.retires()
+	case trusting && exists:
+		return q.byTrust()
+	case q.cross:
+		return Decision{Reason: NoResourceAllow, Layer: ResourceLayer}
 	}
-	return q.byTrust()
+	return q.byIdentity(ByIdentity, ByRoot)
+}
+
+// byWebIdentity decides about one who is of no account: it may assume a role whose trust policy names its provider, and
+// nothing else.
+func (q *request) byWebIdentity() Decision {
+	p := q.policy
+	if p != nil && q.resource.Kind == Role && (q.action == STSAssumeRoleWithWebIdentity || q.action == STSTagSession) {
+		w := p.allowsFor(q)
+		if n, level := w.closest(); n != 0 {
+			return Decision{
+				Verdict: Allow, Reason: ByResourcePolicy, Layer: ResourceLayer, Level: level, Policy: p.name, Statement: n,
+			}
+		}
+	}
+	return Decision{Reason: NoResourceAllow, Layer: ResourceLayer}
 }
 
 // unusable finds a policy that applies and must not be evaluated.
@@ -252,9 +274,6 @@ func (q *request) first(effect Verdict, list []*Policy) (*Policy, int) {
 
 // byTrust decides about a key or a role that exists, once nothing forbids it.
 func (q *request) byTrust() Decision {
-	if q.action == STSAssumeRole && q.caller.Kind == Root {
-		return Decision{Reason: RootCannotAssumeRole}
-	}
 	p := q.policy
 	w := p.allowsFor(q)
 	n, level := w.closest()
@@ -269,7 +288,8 @@ func (q *request) byTrust() Decision {
 			Verdict: Allow, Reason: ByResourcePolicy, Layer: ResourceLayer, Level: level, Policy: p.name, Statement: n,
 		}
 	case !q.cross && level == RoleLevel:
-		d = Decision{Reason: limit, Layer: limit.layer(), Level: level}
+		d = q.limited()
+		d.Level = level
 	case level != NoLevel:
 		d = q.byBoth(n, level)
 	case q.resource.Kind == Key && !q.cross && !p.Delegates(q.caller.Account, q.action):
@@ -309,8 +329,8 @@ func (q *request) byIdentity(byStatement, byRoot Reason) Decision {
 	if !q.identity() {
 		return Decision{Reason: NoIdentityAllow, Layer: IdentityLayer}
 	}
-	if limit := q.limits(); limit != NoReason {
-		return Decision{Reason: limit, Layer: limit.layer()}
+	if q.limits() != NoReason {
+		return q.limited()
 	}
 	d := Decision{Verdict: Allow, Reason: byRoot, Layer: IdentityLayer}
 	if q.caller.Kind != Root {
@@ -349,6 +369,15 @@ func (q *request) limits() Reason {
 	return q.limit
 }
 
+// limited is the denial for the reason that limits has returned.
+func (q *request) limited() Decision {
+	d := Decision{Reason: q.limit, Layer: q.limit.layer()}
+	if q.limit == NoBoundaryAllow {
+		d.Policy = q.caller.Boundary.name
+	}
+	return d
+}
+
 // byResource completes a denial that tells something about the resource's policy: what the answer would be if the
 // resource did not exist, which [Message] gives instead to who would be denied then.
 func (q *request) byResource(d Decision) Decision {
@@ -373,7 +402,7 @@ func (q *request) byResource(d Decision) Decision {
 		d.Identity, d.absent = ImplicitDeny, NoIdentityAllow
 	case absent.Verdict == Allow:
 		d.Identity = Allowed
-	case absent.Reason.explicit():
+	case absent.Reason.Explicit():
 		d.Identity, d.absent = ExplicitDeny, absent.Reason
 	default:
 		d.Identity, d.absent = ImplicitDeny, absent.Reason

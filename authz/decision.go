@@ -158,9 +158,6 @@ func (r Reason) String() string {
 // Explicit reports whether a statement forbids it, and not only that none allows it.
 func (r Reason) Explicit() bool { return r >= ExplicitSCP && r <= ExplicitSession }
 
-// explicit reports whether a statement denied.
-func (r Reason) explicit() bool { return r >= ExplicitSCP && r <= ExplicitSession }
-
 // layer returns the layer whose statement denied, or that lacks one that allows; NoLayer for other reasons.
 func (r Reason) layer() Layer {
 	switch r {
@@ -204,8 +201,8 @@ type Decision struct {
 	Identity Outcome
 	absent   Reason
 
-	// Policy is the name of the policy whose statement decided, or that is unusable, and Statement the number of
-	// the statement in it, from 1; "" and 0 if no statement did. Where two policies were needed, they are those of
+	// Policy is the name of the policy whose statement decided, or that is unusable, or of the permissions boundary that
+	// does not allow, and Statement the number of the statement in it, from 1; "" and 0 if no statement did. Where two policies were needed, they are those of
 	// the caller's own.
 	Policy    string
 	Statement int
@@ -258,7 +255,7 @@ func Message(c *Caller, a Action, r *Resource, d Decision, sameAccount bool) str
 		reason, d.Layer = d.absent, NoLayer
 	}
 	switch {
-	case reason.explicit():
+	case reason.Explicit():
 		return msg + " with an explicit deny in " + reason.layer().withArticle()
 	case reason == NoResourceAllow && d.Layer == GrantLayer:
 		return msg + " because no grant allows the " + a.String() + " action"

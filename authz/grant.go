@@ -144,23 +144,26 @@ func (p *Pairs) within(q *Pairs) bool {
 	return true
 }
 
-// retires decides about the retirement of a grant of a key that exists: its retiring principal may, its grantee if it
-// has that operation, and who may by its own policies in the account that made it.
+// retires decides about the retirement of a grant: its retiring principal may, its grantee if it has that operation, and
+// who may by its own policies in the account that made it. A role is limited here as it is where it uses a grant (D14).
 func (q *request) retires() Decision {
 	g, c := q.context.KeyGrant, q.caller
 	if g == nil {
 		return q.byResource(Decision{Reason: NoResourceAllow, Layer: GrantLayer})
 	}
+	allow := Decision{Verdict: Allow, Reason: ByGrant, Layer: GrantLayer, GrantID: g.ID}
 	for _, p := range [...]*Principal{&g.Retiring, &g.Grantee} {
 		if p == &g.Grantee && !slices.Contains(g.Actions, KMSRetireGrant) {
 			continue
 		}
 		if level := p.level(c); level != NoLevel && q.current(g) && q.levelHolds(level) {
-			return Decision{Verdict: Allow, Reason: ByGrant, Layer: GrantLayer, Level: level, GrantID: g.ID}
+			allow.Level = level
+			return allow
 		}
 	}
-	if g.Issuer == c.Account {
-		return q.byIdentity(ByIdentity, ByRoot)
+	if g.Issuer == c.Account && q.levelHolds(AccountLevel) {
+		allow.Level = AccountLevel
+		return allow
 	}
 	return q.byResource(Decision{Reason: NoResourceAllow, Layer: GrantLayer})
 }

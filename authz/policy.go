@@ -48,7 +48,7 @@ type Policy struct {
 	size  int
 
 	version string // the language's: "2012-10-17" or "2008-10-17"
-	stmts []statement
+	stmts   []statement
 
 	// For each action, where the statements that name it stand in order: those of one effect are next to each
 	// other, in the document's order. Statements whose exact ARNs are in byARN and that have no other pattern are
