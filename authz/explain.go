@@ -62,13 +62,21 @@ type NearestMiss struct {
 	Layer     Layer
 	Policy    *Policy
 	Statement int    // counted from 1
-	Element   string // "Action", "Principal", "Resource", or "Condition.OPERATOR.KEY"
+	Element   string // "Action", "Principal", "Resource", each perhaps with "Not" before it, or "Condition.OPERATOR.KEY"
 	Needed    string // what the element asks for: its values, with a comma between them
 }
 
 // Explain decides as [Authorize] does, and says how each statement came out. It allocates, and takes longer than
-// Authorize, but bounded time; it gives no permission. x may be nil.
+// Authorize, but bounded time; it gives no permission. x may be nil. Of a request that is wrong in itself it says
+// nothing but the Decision.
 func Explain(c *Caller, a Action, r *Resource, x *Context) *Explanation {
-	_, d := Authorize(c, a, r, x)
-	return &Explanation{Decision: d}
+	q, reason := newRequest(c, a, r, x)
+	if reason != NoReason {
+		return &Explanation{Decision: Decision{Reason: reason}}
+	}
+	e := &Explanation{CrossAccount: q.cross}
+	t := newTracer(&q, e)
+	e.Decision = q.answer()
+	t.trace()
+	return e
 }
