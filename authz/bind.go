@@ -2,8 +2,9 @@ package authz
 
 import "slices"
 
-// Principals returns the ARNs of the users and roles that a key policy names, each once, in the document's order:
-// those that [Policy.Bind] asks for. Accounts, "*", unique ids and role sessions are not among them.
+// Principals returns the ARNs of the users and roles that a key or trust policy names, each once, in the document's
+// order: those that [Policy.Bind] asks for. Accounts, "*", unique ids, role sessions and OpenID Connect providers are
+// not among them.
 func (p *Policy) Principals() []string {
 	var list []string
 	seen := make(map[string]struct{})
@@ -24,7 +25,7 @@ func (p *Policy) Principals() []string {
 // may belong to somebody else by then. Where it answers false, or something that is no unique id, the error is a
 // *[SyntaxError] that names the principal and matches [ErrMalformedPolicy].
 //
-// p does not change. Bind of a policy that names no user or role, or of an identity policy, returns its equal.
+// p does not change. Bind of a policy that names no user or role, or that has no principals, returns its equal.
 func (p *Policy) Bind(resolve func(arn string) (id string, ok bool)) (*Policy, error) {
 	ids := make(map[string]string) // :: ARN → unique id
 	for _, arn := range p.Principals() {

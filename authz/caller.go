@@ -14,7 +14,8 @@ const (
 )
 
 // A Caller is an authenticated principal with the policies that apply to it. Authorize does not change it, and it
-// may be shared once it is filled in.
+// may be shared once it is filled in. One without an ID, or without an Account unless it is a WebIdentity, which has
+// none, is denied everything, and so is a RoleSession or WebIdentity without an ARN, or a RoleSession without a RoleARN.
 type Caller struct {
 	Kind    CallerKind
 	Account string // 12 digits; "" for a WebIdentity
