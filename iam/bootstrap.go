@@ -7,8 +7,8 @@ import (
 	"github.com/kmsd/kmsd/storage"
 )
 
-// Bootstrap makes, in a transaction on a store that holds no account: the management account with its root user,
-// the root user's access key, and the certificate authority. The account's id is 12 digits; if it is empty, a
+// Bootstrap makes, in a transaction on a store that holds no account: the organization, the management account with its
+// root user, the root user's access key, and the certificate authority. The account's id is 12 digits; if it is empty, a
 // random one is made, which Snapshot.ManagementAccount tells. The access key's secret is told here and never
 // again; it is of use only once the transaction has been committed. On a store that has an account the error
 // matches ErrEntityExists.
@@ -35,6 +35,7 @@ func Bootstrap(tx *storage.Tx, id string) (AccessKey, error) {
 		tx.Put(kindAccount, id, encodeJSON(account)),
 		tx.Put(kindAccessKey, join(id, id, key.id), encodeAccessKey(key)),
 		tx.Put(kindAuthority, authorityPath, authority),
+		foundOrganization(tx, account),
 	)
 	if err != nil {
 		return AccessKey{}, fmt.Errorf("putting the management account: %w", err)

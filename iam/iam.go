@@ -83,6 +83,9 @@ func Open(cfg Config) (*IAM, error) {
 	if !scopeWord.MatchString(cfg.Partition) || !scopeWord.MatchString(cfg.Region) || cfg.MaxUsers < 0 {
 		return nil, errors.New("iam: partition and region must be 1 to 32 of a-z, 0-9 and -, and MaxUsers not negative")
 	}
+	if err := ensureOrganization(cfg.Store); err != nil {
+		return nil, fmt.Errorf("founding the organization: %w", err)
+	}
 	i := &IAM{cfg: cfg}
 	err := cfg.Store.View(func(tx *storage.Tx) error {
 		s, err := loadSnapshot(tx, cfg)

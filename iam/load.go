@@ -49,7 +49,11 @@ func loadSnapshot(tx *storage.Tx, cfg Config) (*Snapshot, error) {
 	if l.management == "" {
 		return nil, fmt.Errorf("%w: the store has no management account", ErrNoSuchEntity)
 	}
-	return l.snapshot(tx.Generation())
+	s, err := l.snapshot(tx.Generation())
+	if err != nil {
+		return nil, err
+	}
+	return s, loadOrganization(tx, s)
 }
 
 type loadKind struct {

@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +42,8 @@ type shared struct {
 	accounts cow.Map[string, *Account]
 	groups   cow.Map[string, *group]   // :: group id → group
 	managed  cow.Map[string, *managed] // :: policy id → managed policy
+
+	organization *organization
 }
 
 // Generation returns the store's generation that s is as of; where only others have written since, the store's may
@@ -118,6 +121,14 @@ func (l names) id(name string) string {
 		return l[at].id
 	}
 	return ""
+}
+
+// free checks that nobody but the entity of an id has a name.
+func (l names) free(what, name, id string) error {
+	if at, taken := l.find(name); taken && l[at].id != id {
+		return fmt.Errorf("%w: a %s of this name", ErrEntityExists, what)
+	}
+	return nil
 }
 
 // after returns up to limit entries after a name, which need not be there, and whether there are more.
