@@ -1,6 +1,6 @@
 // Package client calls kmsd from Go.
 //
-// New makes a [Client] out of [Credentials]: it signs or presents a certificate, speaks TLS 1.3 to a server that the credentials' CA vouches for,
+// New makes a [Client] out of [Credentials]: it signs or presents a certificate, or assumes a role and keeps the role's temporary credentials fresh, speaks TLS 1.3 to a server that the credentials' CA vouches for,
 // sets a deadline on every call, repeats what may be repeated, checks the checksums of both directions, and turns answers that are errors into an
 // [Error] with AWS's name of it. A Client is an envelope.KMS, so that files and streams are encrypted with package envelope under its keys.
 //
@@ -12,8 +12,10 @@
 package client
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,6 +27,7 @@ import (
 	"github.com/kmsd/kmsd/client/envelope"
 	iamv1 "github.com/kmsd/kmsd/proto/kmsd/iam/v1"
 	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
+	organizationsv1 "github.com/kmsd/kmsd/proto/kmsd/organizations/v1"
 	stsv1 "github.com/kmsd/kmsd/proto/kmsd/sts/v1"
 )
 
@@ -36,9 +39,11 @@ const MaxConnections = 64
 
 // Config is what a Client is made of.
 type Config struct {
-	// Credentials say where kmsd is, how it is known, and who calls. Required. The Client keeps the secret access key:
-	// do not wipe it while the Client is in use.
+	// Credentials say where kmsd is, how it is known, and who calls. Required, unless Provider is given. The Client keeps the secret
+	// access key: do not wipe it while the Client is in use. With a Role the Client assumes it, as AssumeRole says.
 	Credentials Credentials
+	// Provider, instead of Credentials, gives temporary credentials. The Client does not close it.
+	Provider *CredentialsProvider
 	// Endpoint is "host:port" of kmsd; "" means that of Credentials. Signatures are bound to it.
 	Endpoint string
 	// Timeout is how long a call may take, all attempts together. A context may say less, not more. 0 means DefaultTimeout.
@@ -51,23 +56,38 @@ type Config struct {
 
 // Client calls one kmsd. It is safe for concurrent use.
 type Client struct {
-	conns  []*grpc.ClientConn
-	crypto kmsv1.CryptoServiceClient
-	keys   kmsv1.KeyServiceClient
-	iam    iamv1.IAMServiceClient
-	sts    stsv1.STSServiceClient
+	conns         []*grpc.ClientConn
+	crypto        kmsv1.CryptoServiceClient
+	keys          kmsv1.KeyServiceClient
+	iam           iamv1.IAMServiceClient
+	sts           stsv1.STSServiceClient
+	organizations organizationsv1.OrganizationsServiceClient
+	owned         *CredentialsProvider // that New made; nil if none
 }
 
 var _ envelope.KMS = (*Client)(nil)
 
 // New makes a Client. It opens no connection: the first call does. Close it after use.
 func New(cfg Config) (*Client, error) {
+	if cfg.Provider != nil {
+		if !cfg.Credentials.isZero() {
+			return nil, errors.New("making a client: both credentials and a provider of them: give one")
+		}
+		cfg.Credentials = cfg.Provider.at
+	}
 	if cfg.Endpoint != "" {
 		cfg.Credentials.Endpoint = cfg.Endpoint
 	}
-	if err := cfg.Credentials.check(); err != nil {
-		return nil, fmt.Errorf("making a client: %w", err)
+	if cfg.Provider == nil {
+		if err := cfg.Credentials.check(); err != nil {
+			return nil, fmt.Errorf("making a client: %w", err)
+		}
 	}
+	return newClient(cfg)
+}
+
+// newClient makes a Client of a configuration whose credentials are checked; they may be those of nobody.
+func newClient(cfg Config) (*Client, error) {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = DefaultTimeout
 	}
@@ -80,11 +100,20 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Timeout < 0 || cfg.Connections < 0 || cfg.Connections > MaxConnections {
 		return nil, fmt.Errorf("making a client: a timeout of %v and %d connections, want a positive timeout and 1 to %d connections", cfg.Timeout, cfg.Connections, MaxConnections)
 	}
+	c := &Client{}
+	if cfg.Credentials.Role != nil {
+		p, err := assume(cfg)
+		if err != nil {
+			return nil, fmt.Errorf("making a client: %w", err)
+		}
+		c.owned, cfg.Provider = p, p
+		cfg.Credentials = p.at
+	}
 	options, err := dialOptions(cfg)
 	if err != nil {
+		c.Close() // nothing was opened
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
-	c := &Client{}
 	for range cfg.Connections {
 		conn, err := grpc.NewClient("dns:///"+cfg.Credentials.Endpoint, options...)
 		if err != nil {
@@ -98,6 +127,7 @@ func New(cfg Config) (*Client, error) {
 	c.keys = repeatableKeys{kmsv1.NewKeyServiceClient(cc)}
 	c.iam = iamv1.NewIAMServiceClient(cc)
 	c.sts = stsv1.NewSTSServiceClient(cc)
+	c.organizations = organizationsv1.NewOrganizationsServiceClient(cc)
 	return c, nil
 }
 
@@ -112,15 +142,19 @@ func dialOptions(cfg Config) ([]grpc.DialOption, error) {
 		grpc.WithUserAgent(cfg.UserAgent),
 		grpc.WithDisableServiceConfig(), // of DNS
 		grpc.WithDefaultServiceConfig(serviceConfig(cfg.Timeout)),
-		grpc.WithUnaryInterceptor(repeater{cfg.Timeout}.intercept),
+		grpc.WithUnaryInterceptor(repeater{cfg.Timeout, cfg.Provider}.intercept),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: time.Minute, Timeout: 10 * time.Second}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
 			MinConnectTimeout: 5 * time.Second,
 		}),
 	}
-	if cfg.Credentials.AccessKeyID != "" {
-		options = append(options, grpc.WithPerRPCCredentials(newSigner(cfg.Credentials)))
+	switch {
+	case cfg.Provider != nil:
+		options = append(options, grpc.WithPerRPCCredentials(newSigner(cfg.Provider.credentials, cfg.Credentials.Endpoint)))
+	case cfg.Credentials.AccessKeyID != "":
+		always := func(context.Context) (*Credentials, error) { return &cfg.Credentials, nil }
+		options = append(options, grpc.WithPerRPCCredentials(newSigner(always, cfg.Credentials.Endpoint)))
 	}
 	return options, nil
 }
@@ -146,6 +180,9 @@ func (c Credentials) TLS() (*tls.Config, error) {
 
 // Close ends all connections; calls under way fail. A second Close does nothing.
 func (c *Client) Close() error {
+	if c.owned != nil {
+		c.owned.Close() // likewise says nothing of interest
+	}
 	for _, conn := range c.conns {
 		conn.Close() // only says that it was closed before
 	}
@@ -165,6 +202,9 @@ func (c *Client) IAM() iamv1.IAMServiceClient { return c.iam }
 
 // STS calls the STSService.
 func (c *Client) STS() stsv1.STSServiceClient { return c.sts }
+
+// Organizations calls the OrganizationsService.
+func (c *Client) Organizations() organizationsv1.OrganizationsServiceClient { return c.organizations }
 
 // Conn is the connection beneath, for services that have no method here, such as grpc.health.v1. It belongs to the Client.
 func (c *Client) Conn() grpc.ClientConnInterface { return c.spread() }

@@ -104,11 +104,15 @@ func TestEveryChangeHasANonceOfItsOwn(t *testing.T) {
 	}
 }
 
+func always(c Credentials) func(context.Context) (*Credentials, error) {
+	return func(context.Context) (*Credentials, error) { return &c, nil }
+}
+
 // TestSignaturesAreOfTheirSecond: what reads shares a signature within a second, and no longer.
 func TestSignaturesAreOfTheirSecond(t *testing.T) {
 	byKey, _ := byKeyAndByCertificate(t)
 	synctest.Test(t, func(t *testing.T) {
-		s := newSigner(byKey)
+		s := newSigner(always(byKey), byKey.Endpoint)
 		sign := func(method string) string {
 			md, err := s.GetRequestMetadata(grpccredentials.NewContextWithRequestInfo(t.Context(), grpccredentials.RequestInfo{Method: method}))
 			if err != nil {
@@ -152,13 +156,52 @@ func TestMethodsThatChangeNothing(t *testing.T) {
 /kmsd.kms.v1.KeyService/ListKeyRotations
 /kmsd.kms.v1.KeyService/ListAliases
 /kmsd.kms.v1.KeyService/GetKeyPolicy
+/kmsd.kms.v1.KeyService/ListResourceTags
+/kmsd.kms.v1.KeyService/ListGrants
+/kmsd.kms.v1.KeyService/ListRetirableGrants
 /kmsd.iam.v1.IAMService/GetUser
 /kmsd.iam.v1.IAMService/ListUsers
+/kmsd.iam.v1.IAMService/ListUserTags
 /kmsd.iam.v1.IAMService/ListAccessKeys
+/kmsd.iam.v1.IAMService/GetAccessKeyLastUsed
 /kmsd.iam.v1.IAMService/ListClientCertificates
 /kmsd.iam.v1.IAMService/GetUserPolicy
 /kmsd.iam.v1.IAMService/ListUserPolicies
-/kmsd.sts.v1.STSService/GetCallerIdentity`
+/kmsd.iam.v1.IAMService/ListAttachedUserPolicies
+/kmsd.iam.v1.IAMService/GetGroup
+/kmsd.iam.v1.IAMService/ListGroups
+/kmsd.iam.v1.IAMService/ListGroupsForUser
+/kmsd.iam.v1.IAMService/GetGroupPolicy
+/kmsd.iam.v1.IAMService/ListGroupPolicies
+/kmsd.iam.v1.IAMService/ListAttachedGroupPolicies
+/kmsd.iam.v1.IAMService/GetPolicy
+/kmsd.iam.v1.IAMService/ListPolicies
+/kmsd.iam.v1.IAMService/GetPolicyVersion
+/kmsd.iam.v1.IAMService/ListPolicyVersions
+/kmsd.iam.v1.IAMService/ListEntitiesForPolicy
+/kmsd.iam.v1.IAMService/GetRole
+/kmsd.iam.v1.IAMService/ListRoles
+/kmsd.iam.v1.IAMService/ListRoleTags
+/kmsd.iam.v1.IAMService/GetRolePolicy
+/kmsd.iam.v1.IAMService/ListRolePolicies
+/kmsd.iam.v1.IAMService/ListAttachedRolePolicies
+/kmsd.iam.v1.IAMService/ListMFADevices
+/kmsd.iam.v1.IAMService/GetOpenIDConnectProvider
+/kmsd.iam.v1.IAMService/ListOpenIDConnectProviders
+/kmsd.sts.v1.STSService/GetCallerIdentity
+/kmsd.organizations.v1.OrganizationsService/DescribeOrganization
+/kmsd.organizations.v1.OrganizationsService/DescribeAccount
+/kmsd.organizations.v1.OrganizationsService/ListAccounts
+/kmsd.organizations.v1.OrganizationsService/ListRoots
+/kmsd.organizations.v1.OrganizationsService/DescribeOrganizationalUnit
+/kmsd.organizations.v1.OrganizationsService/ListOrganizationalUnitsForParent
+/kmsd.organizations.v1.OrganizationsService/ListAccountsForParent
+/kmsd.organizations.v1.OrganizationsService/ListChildren
+/kmsd.organizations.v1.OrganizationsService/ListParents
+/kmsd.organizations.v1.OrganizationsService/DescribePolicy
+/kmsd.organizations.v1.OrganizationsService/ListPolicies
+/kmsd.organizations.v1.OrganizationsService/ListPoliciesForTarget
+/kmsd.organizations.v1.OrganizationsService/ListTargetsForPolicy`
 	if got := strings.Join(reading(), "\n"); got != want {
 		t.Errorf("reading() =\n%s\nwant\n%s", got, want)
 	}
@@ -297,15 +340,27 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	c := s.client(t, nil)
 	encrypt(t, c, "plaintext")
 	secret := []byte(testSecret)
-	sgn := newSigner(s.credentials())
+	sgn := newSigner(always(s.credentials()), s.endpoint)
 	leaktest.Check(t, secret, s.credentials(), c, sgn, Config{Credentials: s.credentials()})
 	_, key := s.ca.client(t)
 	leaktest.Check(t, key, Credentials{Key: crypto.NewSecret(bytes.Clone(key))})
+	token := []byte("token-of-a-session-hunter2")
+	temporary := s.credentials()
+	temporary.SessionToken, temporary.Expiration = crypto.NewSecret(bytes.Clone(token)), time.Now().Add(time.Hour)
+	p := NewCredentialsProvider(temporary, func(context.Context) (Credentials, error) { return temporary, nil })
+	defer p.Close()
+	if _, err := p.Retrieve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	role := Credentials{Role: &Role{ARN: testRole, Source: &temporary}}
+	for _, hidden := range [][]byte{token, secret} {
+		leaktest.Check(t, hidden, temporary, p, p.current.Load(), role, Config{Provider: p}, Config{Credentials: role})
+	}
 }
 
 func BenchmarkSign(b *testing.B) {
 	byKey, _ := byKeyAndByCertificate(b)
-	s := newSigner(byKey)
+	s := newSigner(always(byKey), byKey.Endpoint)
 	for name, method := range map[string]string{"reads": kmsv1.CryptoService_Encrypt_FullMethodName, "changes": kmsv1.KeyService_EnableKey_FullMethodName} {
 		b.Run(name, func(b *testing.B) {
 			ctx := grpccredentials.NewContextWithRequestInfo(b.Context(), grpccredentials.RequestInfo{Method: method})

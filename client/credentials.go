@@ -10,9 +10,11 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/kmsd/kmsd/crypto"
 )
@@ -46,25 +48,42 @@ var (
 	errKeyPair = fmt.Errorf("%w: client_certificate and client_key are not a certificate and its key in PEM", ErrCredentials)
 )
 
-// Credentials say where kmsd is, by which CA it is known, and who calls: by an access key, or else by a client certificate. They
+// MaxSessionToken is the size of the largest session token, in bytes.
+const MaxSessionToken = 4096
+
+// Credentials say where kmsd is, by which CA it is known, and who calls: by an access key, by a client certificate, or as a role that is assumed. They
 // are what a credentials file holds. They do not print their secrets.
 type Credentials struct {
 	Endpoint        string        // "host:port"
 	Region          string        // 1 to 64 of a-z, 0-9 and hyphen; signatures are scoped to it
 	AccessKeyID     string        // 16 to 128 of A-Z and 0-9; "" with a certificate
 	SecretAccessKey crypto.Secret // 1 to 128 printable characters, no space
+	SessionToken    crypto.Secret // with the access key of temporary credentials, 1 to MaxSessionToken printable characters
+	Expiration      time.Time     // of temporary credentials; zero if they do not end, or that is not known
 	Certificate     []byte        // PEM, the client's own first; nil with an access key
 	Key             crypto.Secret // PEM, the certificate's private key
 	CA              []byte        // PEM, one or more certificates
+	Role            *Role         // nil with an access key or a certificate
 }
 
-// LoadEnvironment reads the credentials that the environment names. It returns ErrNoCredentials if it names none.
+func (c Credentials) isZero() bool {
+	return c.Endpoint == "" && c.Region == "" && c.AccessKeyID == "" && c.SecretAccessKey.IsZero() && c.SessionToken.IsZero() && c.Expiration.IsZero() &&
+		len(c.Certificate) == 0 && c.Key.IsZero() && len(c.CA) == 0 && c.Role == nil
+}
+
+// place is where kmsd is, without credentials.
+func (c Credentials) place() Credentials {
+	return Credentials{Endpoint: c.Endpoint, Region: c.Region, CA: c.CA}
+}
+
+// LoadEnvironment reads the credentials that the environment names, as Load does without names of profiles. It returns ErrNoCredentials
+// if it names none.
 func LoadEnvironment() (Credentials, error) {
 	path := os.Getenv(EnvCredentials)
 	if path == "" {
 		return Credentials{}, ErrNoCredentials
 	}
-	c, err := LoadFile(path)
+	c, err := Load(path, nil)
 	if err != nil {
 		return Credentials{}, err
 	}
@@ -78,7 +97,8 @@ func LoadEnvironment() (Credentials, error) {
 }
 
 // LoadFile reads a credentials file. It must be a regular file of at most MaxFileSize bytes that only its owner can read and write; otherwise
-// the error matches ErrFileMode. A file that does not parse gives an error that matches ErrCredentials.
+// the error matches ErrFileMode. A file that does not parse gives an error that matches ErrCredentials. The path of a web identity token is
+// relative to the folder of the file. Of a role's source it reads only the name.
 func LoadFile(path string) (c Credentials, err error) {
 	// Not to wait for a writer if path is a pipe.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -104,33 +124,67 @@ func LoadFile(path string) (c Credentials, err error) {
 	if c, err = ParseCredentials(b); err != nil {
 		return Credentials{}, fmt.Errorf("reading %s: %w", path, err)
 	}
+	if c.Role != nil && c.Role.WebIdentityTokenFile != "" && !filepath.IsAbs(c.Role.WebIdentityTokenFile) {
+		c.Role.WebIdentityTokenFile = filepath.Join(filepath.Dir(path), c.Role.WebIdentityTokenFile)
+	}
 	return c, nil
 }
 
 // Marshal returns the content of a credentials file, which ParseCredentials reads. Keep it secret, write it with FileMode, and
-// clear it after use. The error matches ErrCredentials if c is not valid.
+// clear it after use. A role's Source and what no file can say of it are left out. The error matches ErrCredentials if c is not valid.
 func (c Credentials) Marshal() ([]byte, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
 	// Room for everything, so that growing leaves no copies of the secrets behind.
-	b := make([]byte, 0, 1024+2*(len(c.Certificate)+c.Key.Len()+len(c.CA)))
+	b := make([]byte, 0, 1024+2*(len(c.Certificate)+c.Key.Len()+len(c.CA)+c.SessionToken.Len()))
 	b = append(b, "# Credentials for kmsd. Whoever can read this file can do what their owner can.\n"...)
-	b = appendText(b, "endpoint", []byte(c.Endpoint))
-	if c.Region != "" {
-		b = appendText(b, "region", []byte(c.Region))
-	}
-	if c.AccessKeyID != "" {
+	b = appendGiven(b, "endpoint", c.Endpoint)
+	b = appendGiven(b, "region", c.Region)
+	switch {
+	case c.Role != nil:
+		b = c.Role.append(b)
+	case c.AccessKeyID != "":
 		b = appendText(b, "access_key_id", []byte(c.AccessKeyID))
 		b = appendText(b, "secret_access_key", c.SecretAccessKey.Expose())
-	} else {
+		if !c.SessionToken.IsZero() {
+			b = appendText(b, "session_token", c.SessionToken.Expose())
+		}
+		if !c.Expiration.IsZero() {
+			b = appendText(b, "expiration", []byte(c.Expiration.UTC().Format(time.RFC3339Nano)))
+		}
+	default:
 		b = appendBlock(b, "client_certificate", c.Certificate)
 		b = appendBlock(b, "client_key", c.Key.Expose())
+	}
+	if len(c.CA) == 0 {
+		return b, nil
 	}
 	return appendBlock(b, "ca", c.CA), nil
 }
 
-// appendText appends a double-quoted scalar of printable ASCII.
+func (r *Role) append(b []byte) []byte {
+	b = appendGiven(b, "role_arn", r.ARN)
+	b = appendGiven(b, "source_profile", r.SourceProfile)
+	b = appendGiven(b, "web_identity_token_file", r.WebIdentityTokenFile)
+	b = appendGiven(b, "role_session_name", r.SessionName)
+	if r.Duration != 0 {
+		b = fmt.Appendf(b, "duration_seconds: %d\n", r.Duration/time.Second)
+	}
+	b = appendGiven(b, "external_id", r.ExternalID)
+	b = appendGiven(b, "mfa_serial", r.MFASerial)
+	return appendGiven(b, "source_identity", r.SourceIdentity)
+}
+
+// appendGiven appends a text unless it is empty.
+func appendGiven(b []byte, name, value string) []byte {
+	if value == "" {
+		return b
+	}
+	return appendText(b, name, []byte(value))
+}
+
+// appendText appends a double-quoted scalar of UTF-8 without control characters.
 func appendText(b []byte, name string, value []byte) []byte {
 	b = append(append(b, name...), `: "`...)
 	for _, ch := range value {
@@ -159,10 +213,13 @@ func invalid(format string, args ...any) error {
 
 // check says what is wrong with c, in words that hold no value of it.
 func (c Credentials) check() error {
+	if c.Role != nil {
+		return c.checkRole()
+	}
 	if err := checkEndpoint(c.Endpoint); err != nil {
 		return err
 	}
-	byKey := c.AccessKeyID != "" || !c.SecretAccessKey.IsZero()
+	byKey := c.AccessKeyID != "" || !c.SecretAccessKey.IsZero() || !c.SessionToken.IsZero() || !c.Expiration.IsZero()
 	byCertificate := len(c.Certificate) > 0 || !c.Key.IsZero()
 	switch {
 	case byKey && byCertificate:
@@ -171,12 +228,15 @@ func (c Credentials) check() error {
 		return invalid("access_key_id must have 16 to 128 of A-Z and 0-9")
 	case byKey && (c.SecretAccessKey.Len() == 0 || c.SecretAccessKey.Len() > 128 || bytes.ContainsFunc(c.SecretAccessKey.Expose(), notPrintable)):
 		return invalid("secret_access_key must have 1 to 128 printable characters")
-	case byKey && c.Region == "":
-		return invalid("region is missing")
-	case c.Region != "" && (len(c.Region) > 64 || !only(c.Region, scopeByte)):
-		return invalid("region must have 1 to 64 of a-z, 0-9 and -")
+	case c.SessionToken.Len() > MaxSessionToken || bytes.ContainsFunc(c.SessionToken.Expose(), notPrintable):
+		return invalid("session_token must have 1 to %d printable characters", MaxSessionToken)
+	case !c.Expiration.IsZero() && (c.Expiration.Year() < 1970 || c.Expiration.Year() > 9999):
+		return invalid("expiration must be a time such as 2026-11-23T15:04:05Z")
 	case !byKey && !byCertificate:
-		return invalid("neither access_key_id and secret_access_key, nor client_certificate and client_key")
+		return invalid("neither access_key_id and secret_access_key, nor client_certificate and client_key, nor role_arn")
+	}
+	if err := checkRegion(c.Region); err != nil && (byKey || c.Region != "") {
+		return err
 	}
 	if !allPEM(c.CA, "CERTIFICATE") {
 		return errCA
@@ -188,6 +248,30 @@ func (c Credentials) check() error {
 		if _, err := tls.X509KeyPair(c.Certificate, c.Key.Expose()); err != nil {
 			return errKeyPair
 		}
+	}
+	return nil
+}
+
+// checkPlace is check for credentials that only say where kmsd is.
+func (c Credentials) checkPlace() error {
+	if err := checkEndpoint(c.Endpoint); err != nil {
+		return err
+	}
+	if err := checkRegion(c.Region); err != nil {
+		return err
+	}
+	if !allPEM(c.CA, "CERTIFICATE") {
+		return errCA
+	}
+	return nil
+}
+
+func checkRegion(region string) error {
+	switch {
+	case region == "":
+		return invalid("region is missing")
+	case len(region) > 64 || !only(region, scopeByte):
+		return invalid("region must have 1 to 64 of a-z, 0-9 and -")
 	}
 	return nil
 }

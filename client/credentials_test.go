@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/kmsd/kmsd/crypto"
 )
@@ -16,7 +17,17 @@ import (
 // sameCredentials compares all that credentials hold.
 func sameCredentials(a, b Credentials) bool {
 	return a.Endpoint == b.Endpoint && a.Region == b.Region && a.AccessKeyID == b.AccessKeyID && bytes.Equal(a.SecretAccessKey.Expose(), b.SecretAccessKey.Expose()) &&
-		bytes.Equal(a.Certificate, b.Certificate) && bytes.Equal(a.Key.Expose(), b.Key.Expose()) && bytes.Equal(a.CA, b.CA)
+		bytes.Equal(a.Certificate, b.Certificate) && bytes.Equal(a.Key.Expose(), b.Key.Expose()) && bytes.Equal(a.CA, b.CA) &&
+		bytes.Equal(a.SessionToken.Expose(), b.SessionToken.Expose()) && a.Expiration.Equal(b.Expiration) && sameRole(a.Role, b.Role)
+}
+
+// sameRole compares what a file says of roles.
+func sameRole(a, b *Role) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.ARN == b.ARN && a.SessionName == b.SessionName && a.Duration == b.Duration && a.ExternalID == b.ExternalID && a.SourceIdentity == b.SourceIdentity &&
+		a.MFASerial == b.MFASerial && a.WebIdentityTokenFile == b.WebIdentityTokenFile && a.SourceProfile == b.SourceProfile
 }
 
 // byKeyAndByCertificate are good credentials of both kinds.
@@ -44,7 +55,18 @@ func TestCredentialsThereAndBack(t *testing.T) {
 	odd.SecretAccessKey = crypto.NewSecret([]byte(`"\#:{}[]&*!|>'%@~`))
 	noRegion := byCertificate
 	noRegion.Region = ""
-	for name, want := range map[string]Credentials{"access key": byKey, "certificate": byCertificate, "odd secret": odd, "no region": noRegion} {
+	temporary := byKey
+	temporary.SessionToken = crypto.NewSecret([]byte("AQ" + strings.Repeat("x_-", 1300)))
+	temporary.Expiration = time.Date(2026, 11, 23, 15, 4, 5, 0, time.UTC)
+	role := Credentials{Role: &Role{
+		ARN: testRole, SourceProfile: "./root \"1\" é.yaml", SessionName: "night@batch", Duration: 15 * time.Minute, ExternalID: "a:b/c", MFASerial: "arn:aws:iam::111122223333:mfa/phone",
+		SourceIdentity: "alice",
+	}}
+	web := byKey.place()
+	web.Role = &Role{ARN: testRole, WebIdentityTokenFile: "/var/run/secrets/token"}
+	for name, want := range map[string]Credentials{
+		"access key": byKey, "certificate": byCertificate, "odd secret": odd, "no region": noRegion, "temporary": temporary, "role": role, "web identity": web,
+	} {
 		b := mustMarshal(t, want)
 		got, err := ParseCredentials(b)
 		if err != nil || !sameCredentials(got, want) {
@@ -83,6 +105,19 @@ func TestParseCredentialsRefuses(t *testing.T) {
 		{"nothing", "", "not one YAML mapping"},
 		{"a list", "- a\n", "not one YAML mapping"},
 		{"two documents", good + "---\n" + good, "not one YAML mapping"},
+		{"a token without a key", withLines(cert, "session_token: "+canary), "both an access key and a client certificate"},
+		{"a token with a space", withLines(good, `session_token: "`+canary+` "`), "session_token must have"},
+		{"a long token", withLines(good, `session_token: "`+strings.Repeat("x", MaxSessionToken+1)+`"`), "session_token must have"},
+		{"an end that is no time", withLines(good, "expiration: "+canary), "expiration must be a time such as"},
+		{"a role and a key", withLines(good, "role_arn: "+testRole, "source_profile: x"), "both a role and other credentials"},
+		{"a role of nobody", "role_arn: " + testRole + "\n", "role_arn needs source_profile or web_identity_token_file"},
+		{"a source without a role", "source_profile: x\n", "role_arn must be the ARN of a role"},
+		{"a user as a role", "role_arn: arn:aws:iam::111122223333:user/a\nsource_profile: x\n", "role_arn must be the ARN of a role"},
+		{"a short session", "role_arn: " + testRole + "\nsource_profile: x\nduration_seconds: 899\n", "duration_seconds must be 900 to 43200"},
+		{"a session of no number", "role_arn: " + testRole + "\nsource_profile: x\nduration_seconds: 1h\n", "duration_seconds must be 900 to 43200"},
+		{"a web identity with a source", "role_arn: " + testRole + "\nsource_profile: x\nweb_identity_token_file: y\n", "with web_identity_token_file there is no source_profile"},
+		{"a web identity of nowhere", "role_arn: " + testRole + "\nweb_identity_token_file: y\n", "endpoint must be host:port"},
+		{"a region as a number", withLines(good, "region: 1"), "the value must be a text; quote it"},
 		{"an unknown name", withLines(good, "password: "+canary), "column 1: unknown name: known are endpoint, region"},
 		{"a name twice", good + "region: local\n", "column 1: the name is there twice"},
 		{"a number", withLines(good, "secret_access_key: 12345678901234567890"), "the value must be a text; quote it if it looks like a number"},
@@ -223,6 +258,8 @@ func FuzzParseCredentials(f *testing.F) {
 	byKey, byCertificate := byKeyAndByCertificate(f)
 	f.Add(mustMarshal(f, byKey))
 	f.Add(mustMarshal(f, byCertificate))
+	f.Add([]byte("role_arn: " + testRole + "\nsource_profile: root\nduration_seconds: 900\n"))
+	f.Add(append(mustMarshal(f, byKey), "session_token: abc\nexpiration: \"2026-11-23T15:04:05Z\"\n"...))
 	for _, s := range []string{"", "a", "- a", "a: b: c", "a: &x [*x]", "? a\n: b", "a: |\n b\n c", "a: |-\n", "---\n...\n", "endpoint: !!binary eA==", "<<: {a: b}", "{a: b", "a: >\n x", "\"\\x41\": b"} {
 		f.Add([]byte(s))
 	}

@@ -42,11 +42,12 @@ func (c checkedCrypto) Encrypt(ctx context.Context, r *kmsv1.EncryptRequest, opt
 		r = kmsv1.EncryptRequest_builder{
 			KeyId: r.GetKeyId(), Plaintext: r.GetPlaintext(), EncryptionContext: r.GetEncryptionContext(),
 			EncryptionAlgorithm: r.GetEncryptionAlgorithm(), PlaintextCrc32C: proto.Uint32(crypto.CRC32C(r.GetPlaintext())),
+			GrantTokens: r.GetGrantTokens(), DryRun: r.GetDryRun(),
 		}.Build()
 	}
 	out, err := c.CryptoServiceClient.Encrypt(ctx, r, opts...)
-	if err != nil {
-		return nil, err
+	if err != nil || r.GetDryRun() && out.GetDryRun() {
+		return out, err
 	}
 	if err := checked(out.GetVerifiedPlaintextCrc32C(), sum{out.HasCiphertextBlobCrc32C(), out.GetCiphertextBlobCrc32C(), out.GetCiphertextBlob()}); err != nil {
 		return nil, err
@@ -59,11 +60,12 @@ func (c checkedCrypto) Decrypt(ctx context.Context, r *kmsv1.DecryptRequest, opt
 		r = kmsv1.DecryptRequest_builder{
 			CiphertextBlob: r.GetCiphertextBlob(), EncryptionContext: r.GetEncryptionContext(), KeyId: r.GetKeyId(),
 			EncryptionAlgorithm: r.GetEncryptionAlgorithm(), CiphertextBlobCrc32C: proto.Uint32(crypto.CRC32C(r.GetCiphertextBlob())),
+			GrantTokens: r.GetGrantTokens(), DryRun: r.GetDryRun(), DryRunModifiers: r.GetDryRunModifiers(),
 		}.Build()
 	}
 	out, err := c.CryptoServiceClient.Decrypt(ctx, r, opts...)
-	if err != nil {
-		return nil, err
+	if err != nil || r.GetDryRun() && out.GetDryRun() {
+		return out, err
 	}
 	if err := checked(out.GetVerifiedCiphertextBlobCrc32C(), sum{out.HasPlaintextCrc32C(), out.GetPlaintextCrc32C(), out.GetPlaintext()}); err != nil {
 		clear(out.GetPlaintext())
@@ -79,11 +81,12 @@ func (c checkedCrypto) ReEncrypt(ctx context.Context, r *kmsv1.ReEncryptRequest,
 			DestinationKeyId: r.GetDestinationKeyId(), DestinationEncryptionContext: r.GetDestinationEncryptionContext(),
 			SourceEncryptionAlgorithm: r.GetSourceEncryptionAlgorithm(), DestinationEncryptionAlgorithm: r.GetDestinationEncryptionAlgorithm(),
 			CiphertextBlobCrc32C: proto.Uint32(crypto.CRC32C(r.GetCiphertextBlob())),
+			GrantTokens:          r.GetGrantTokens(), DryRun: r.GetDryRun(), DryRunModifiers: r.GetDryRunModifiers(),
 		}.Build()
 	}
 	out, err := c.CryptoServiceClient.ReEncrypt(ctx, r, opts...)
-	if err != nil {
-		return nil, err
+	if err != nil || r.GetDryRun() && out.GetDryRun() {
+		return out, err
 	}
 	if err := checked(out.GetVerifiedCiphertextBlobCrc32C(), sum{out.HasCiphertextBlobCrc32C(), out.GetCiphertextBlobCrc32C(), out.GetCiphertextBlob()}); err != nil {
 		return nil, err
@@ -93,8 +96,8 @@ func (c checkedCrypto) ReEncrypt(ctx context.Context, r *kmsv1.ReEncryptRequest,
 
 func (c checkedCrypto) GenerateDataKey(ctx context.Context, r *kmsv1.GenerateDataKeyRequest, opts ...grpc.CallOption) (*kmsv1.GenerateDataKeyResponse, error) {
 	out, err := c.CryptoServiceClient.GenerateDataKey(ctx, r, opts...)
-	if err != nil {
-		return nil, err
+	if err != nil || r.GetDryRun() && out.GetDryRun() {
+		return out, err
 	}
 	if err := checked(true,
 		sum{out.HasCiphertextBlobCrc32C(), out.GetCiphertextBlobCrc32C(), out.GetCiphertextBlob()},
@@ -107,8 +110,8 @@ func (c checkedCrypto) GenerateDataKey(ctx context.Context, r *kmsv1.GenerateDat
 
 func (c checkedCrypto) GenerateDataKeyWithoutPlaintext(ctx context.Context, r *kmsv1.GenerateDataKeyWithoutPlaintextRequest, opts ...grpc.CallOption) (*kmsv1.GenerateDataKeyWithoutPlaintextResponse, error) {
 	out, err := c.CryptoServiceClient.GenerateDataKeyWithoutPlaintext(ctx, r, opts...)
-	if err != nil {
-		return nil, err
+	if err != nil || r.GetDryRun() && out.GetDryRun() {
+		return out, err
 	}
 	if err := checked(true, sum{out.HasCiphertextBlobCrc32C(), out.GetCiphertextBlobCrc32C(), out.GetCiphertextBlob()}); err != nil {
 		return nil, err

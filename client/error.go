@@ -14,7 +14,8 @@ import (
 // ErrIntegrity means that an answer's checksum is wrong or missing: it was altered on the way, and is not returned. The call may be made again.
 var ErrIntegrity = errors.New("the checksum of the answer does not match")
 
-// Error is how a call failed. Calls of a Client return it as *Error, to be found by errors.As. It matches context.Canceled and
+// Error is how a call failed. Calls of a Client return it as *Error, to be found by errors.As; one that failed because credentials could not be
+// renewed returns why, which is or wraps the Error of the call that opens a session, or what was wrong with a file. It matches context.Canceled and
 // context.DeadlineExceeded if that is what happened, and status.Code reads it.
 type Error struct {
 	// Code is gRPC's class of the error.

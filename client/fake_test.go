@@ -11,10 +11,12 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,14 +25,17 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/kmsd/kmsd/crypto"
 	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
+	stsv1 "github.com/kmsd/kmsd/proto/kmsd/sts/v1"
 )
 
 const (
 	testKeyID  = "AKIAIOSFODNN7EXAMPLE"
 	testSecret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+	testRole   = "arn:aws:iam::111122223333:role/night"
 	testARN    = "arn:aws:kms:local:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 )
 
@@ -100,6 +105,7 @@ type fakeServer struct {
 	endpoint string
 	ca       *authority
 	grpc     *grpc.Server
+	sessions sessions
 
 	mu     sync.Mutex
 	calls  []seen
@@ -130,6 +136,7 @@ func newFakeServer(t testing.TB) *fakeServer {
 	)
 	kmsv1.RegisterCryptoServiceServer(s.grpc, turner{})
 	kmsv1.RegisterKeyServiceServer(s.grpc, keyRing{})
+	stsv1.RegisterSTSServiceServer(s.grpc, &s.sessions)
 	served := make(chan error, 1)
 	go func() { served <- s.grpc.Serve(l) }()
 	t.Cleanup(func() {
@@ -268,4 +275,30 @@ func (keyRing) RotateKeyOnDemand(context.Context, *kmsv1.RotateKeyOnDemandReques
 
 func (keyRing) EnableKey(context.Context, *kmsv1.EnableKeyRequest) (*kmsv1.EnableKeyResponse, error) {
 	return kmsv1.EnableKeyResponse_builder{}.Build(), nil
+}
+
+// sessions opens sessions of every role, numbered: ASIA…1, ASIA…2 and so on, good for an hour.
+type sessions struct {
+	stsv1.UnimplementedSTSServiceServer
+	n atomic.Int64
+}
+
+func (s *sessions) next() *stsv1.Credentials {
+	n := s.n.Add(1)
+	return stsv1.Credentials_builder{
+		AccessKeyId: fmt.Sprintf("ASIAIOSFODNN7EXA%04d", n), SecretAccessKey: fmt.Sprintf("secret-of-%d", n), SessionToken: fmt.Sprintf("token-of-%d", n),
+		Expiration: timestamppb.New(time.Now().Add(time.Hour)),
+	}.Build()
+}
+
+func (s *sessions) AssumeRole(context.Context, *stsv1.AssumeRoleRequest) (*stsv1.AssumeRoleResponse, error) {
+	return stsv1.AssumeRoleResponse_builder{Credentials: s.next()}.Build(), nil
+}
+
+func (s *sessions) AssumeRoleWithWebIdentity(context.Context, *stsv1.AssumeRoleWithWebIdentityRequest) (*stsv1.AssumeRoleWithWebIdentityResponse, error) {
+	return stsv1.AssumeRoleWithWebIdentityResponse_builder{Credentials: s.next()}.Build(), nil
+}
+
+func (s *sessions) GetCallerIdentity(context.Context, *stsv1.GetCallerIdentityRequest) (*stsv1.GetCallerIdentityResponse, error) {
+	return &stsv1.GetCallerIdentityResponse{}, nil
 }

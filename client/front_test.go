@@ -13,6 +13,7 @@ import (
 	"github.com/kmsd/kmsd/internal/kmstest"
 	iamv1 "github.com/kmsd/kmsd/proto/kmsd/iam/v1"
 	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
+	organizationsv1 "github.com/kmsd/kmsd/proto/kmsd/organizations/v1"
 	stsv1 "github.com/kmsd/kmsd/proto/kmsd/sts/v1"
 	"github.com/kmsd/kmsd/server"
 )
@@ -25,6 +26,7 @@ func TestKmsdTakesTheSignatureOfEveryMethod(t *testing.T) {
 	for _, file := range []protoreflect.FileDescriptor{
 		kmsv1.File_kmsd_kms_v1_crypto_service_proto, kmsv1.File_kmsd_kms_v1_key_service_proto,
 		iamv1.File_kmsd_iam_v1_iam_service_proto, stsv1.File_kmsd_sts_v1_sts_service_proto,
+		organizationsv1.File_kmsd_organizations_v1_organizations_service_proto,
 	} {
 		for i := range file.Services().Len() {
 			methods := file.Services().Get(i).Methods()

@@ -3,6 +3,8 @@ package client
 import (
 	"bytes"
 	"errors"
+	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -83,11 +85,14 @@ func (c *Credentials) read(file *ast.File) error {
 		}
 		seen[key.Value] = true
 		value, ok := text(pair.Value)
+		if number, isNumber := pair.Value.(*ast.IntegerNode); isNumber && key.Value == "duration_seconds" {
+			value, ok = number.GetToken().Value, true
+		}
 		if !ok {
 			return invalidAt(key.GetToken(), "the value must be a text; quote it if it looks like a number")
 		}
-		if !c.set(key.Value, value) {
-			return invalidAt(key.GetToken(), "unknown name: known are endpoint, region, access_key_id, secret_access_key, client_certificate, client_key and ca")
+		if err := c.set(key.Value, value); err != nil {
+			return invalidAt(key.GetToken(), err.Error())
 		}
 	}
 	return nil
@@ -105,7 +110,10 @@ func text(n ast.Node) (string, bool) {
 	return "", false
 }
 
-func (c *Credentials) set(name, value string) bool {
+var errUnknownName = errors.New("unknown name: known are endpoint, region, access_key_id, secret_access_key, session_token, expiration, client_certificate, client_key, ca, " +
+	"role_arn, source_profile, web_identity_token_file, role_session_name, duration_seconds, external_id, mfa_serial and source_identity")
+
+func (c *Credentials) set(name, value string) error {
 	switch name {
 	case "endpoint":
 		c.Endpoint = value
@@ -115,6 +123,14 @@ func (c *Credentials) set(name, value string) bool {
 		c.AccessKeyID = value
 	case "secret_access_key":
 		c.SecretAccessKey = crypto.NewSecret([]byte(value))
+	case "session_token":
+		c.SessionToken = crypto.NewSecret([]byte(value))
+	case "expiration":
+		at, err := time.Parse(time.RFC3339Nano, value)
+		if err != nil || at.IsZero() {
+			return errors.New("expiration must be a time such as 2026-11-23T15:04:05Z")
+		}
+		c.Expiration = at.UTC()
 	case "client_certificate":
 		c.Certificate = []byte(value)
 	case "client_key":
@@ -122,7 +138,40 @@ func (c *Credentials) set(name, value string) bool {
 	case "ca":
 		c.CA = []byte(value)
 	default:
-		return false
+		return c.setRole(name, value)
 	}
-	return true
+	return nil
+}
+
+func (c *Credentials) setRole(name, value string) error {
+	r := Role{}
+	if c.Role != nil {
+		r = *c.Role
+	}
+	switch name {
+	case "role_arn":
+		r.ARN = value
+	case "source_profile":
+		r.SourceProfile = value
+	case "web_identity_token_file":
+		r.WebIdentityTokenFile = value
+	case "role_session_name":
+		r.SessionName = value
+	case "duration_seconds":
+		n, err := strconv.ParseUint(value, 10, 16)
+		if err != nil || n == 0 {
+			return errors.New("duration_seconds must be 900 to 43200")
+		}
+		r.Duration = time.Duration(n) * time.Second
+	case "external_id":
+		r.ExternalID = value
+	case "mfa_serial":
+		r.MFASerial = value
+	case "source_identity":
+		r.SourceIdentity = value
+	default:
+		return errUnknownName
+	}
+	c.Role = &r
+	return nil
 }

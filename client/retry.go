@@ -67,9 +67,32 @@ func serviceConfig(timeout time.Duration) string {
 }
 
 // repeater makes an Error of every status, and repeats calls that the server asks to repeat later: it has not done those.
-type repeater struct{ timeout time.Duration }
+type repeater struct {
+	timeout  time.Duration
+	provider *CredentialsProvider // nil with credentials that stay
+}
 
+// intercept makes a call with credentials that are good. If kmsd refuses them all the same, it makes it once more with others: kmsd has
+// done nothing.
 func (r repeater) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if r.provider == nil {
+		return r.repeat(ctx, method, req, reply, cc, invoke, opts...)
+	}
+	used, err := r.provider.retrieve(ctx)
+	if err != nil {
+		return err
+	}
+	err = r.repeat(ctx, method, req, reply, cc, invoke, opts...)
+	if !Is(err, "ExpiredTokenException") && !Is(err, "UnrecognizedClientException") || !r.provider.refused(used) {
+		return err
+	}
+	if _, err := r.provider.retrieve(ctx); err != nil {
+		return err
+	}
+	return r.repeat(ctx, method, req, reply, cc, invoke, opts...)
+}
+
+func (r repeater) repeat(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	began := time.Now()
 	err := invoke(ctx, method, req, reply, cc, opts...)
 	if err == nil {

@@ -252,6 +252,12 @@ func TestRequestsKeepAllTheirFields(t *testing.T) {
 			case f.IsMap():
 				v := m.Mutable(f).Map()
 				v.Set(protoreflect.ValueOfString("k").MapKey(), protoreflect.ValueOfString(string(f.Name())))
+			case f.IsList() && f.Enum() != nil:
+				m.Mutable(f).List().Append(protoreflect.ValueOfEnum(1))
+			case f.IsList() && f.Kind().String() == "string":
+				m.Mutable(f).List().Append(protoreflect.ValueOfString(string(f.Name())))
+			case f.Kind().String() == "bool":
+				m.Set(f, protoreflect.ValueOfBool(true))
 			case f.Kind().String() == "bytes":
 				m.Set(f, protoreflect.ValueOfBytes([]byte(f.Name())))
 			case f.Kind().String() == "string":

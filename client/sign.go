@@ -21,46 +21,54 @@ const (
 	hashHeader      = "X-Amz-Content-Sha256"
 	dateHeader      = "X-Amz-Date"
 	nonceHeader     = "X-Kmsd-Nonce"
+	tokenHeader     = "X-Amz-Security-Token"
 )
 
-// signer signs calls with SigV4 over method, host, date and nonce. A call that changes nothing is signed once a second and
-// method, and without a nonce: the server takes such a signature again. Every attempt of any other call is signed by itself.
+// signer signs calls with SigV4 over method, host, date, nonce and the token of a session. A call that changes nothing is signed once a
+// second and method, and without a nonce: the server takes such a signature again. Every attempt of any other call is signed by itself.
 type signer struct {
-	sign   func(method, nonce string, at time.Time) (map[string]string, error) // a closure, so that the secret does not print
-	recent map[string]*atomic.Pointer[signature]                               // :: reading method → its last signature
+	v4       *v4.Signer
+	retrieve func(context.Context) (*Credentials, error) // the credentials that are good now; they do not change
+	endpoint string
+	recent   map[string]*atomic.Pointer[signature] // :: reading method → its last signature
 }
 
 var _ credentials.PerRPCCredentials = (*signer)(nil)
 
-// signature is the metadata of a call signed in one second. It does not change.
+// signature is the metadata of a call signed in one second by one access key. It does not change.
 type signature struct {
 	second   int64
+	keyID    string
 	metadata map[string]string
 }
 
-func newSigner(c Credentials) *signer {
-	s := &signer{recent: map[string]*atomic.Pointer[signature]{}}
+func newSigner(retrieve func(context.Context) (*Credentials, error), endpoint string) *signer {
+	s := &signer{v4: v4.NewSigner(), retrieve: retrieve, endpoint: endpoint, recent: map[string]*atomic.Pointer[signature]{}}
 	for _, name := range reading() {
 		s.recent[name] = new(atomic.Pointer[signature])
 	}
-	v4Signer := v4.NewSigner()
-	s.sign = func(method, nonce string, at time.Time) (map[string]string, error) {
-		r := &http.Request{Method: http.MethodPost, URL: &url.URL{Scheme: "https", Host: c.Endpoint, Path: method}, Header: http.Header{}}
-		r.Header.Set(hashHeader, unsignedPayload)
-		if nonce != "" {
-			r.Header.Set(nonceHeader, nonce)
-		}
-		key := aws.Credentials{AccessKeyID: c.AccessKeyID, SecretAccessKey: string(c.SecretAccessKey.Expose())}
-		if err := v4Signer.SignHTTP(context.Background(), key, r, unsignedPayload, service, c.Region, at); err != nil {
-			return nil, fmt.Errorf("signing the call: %w", err)
-		}
-		md := map[string]string{"authorization": r.Header.Get("Authorization"), "x-amz-date": r.Header.Get(dateHeader), "x-amz-content-sha256": unsignedPayload}
-		if nonce != "" {
-			md["x-kmsd-nonce"] = nonce
-		}
-		return md, nil
-	}
 	return s
+}
+
+// sign signs one call.
+func (s *signer) sign(c *Credentials, method, nonce string, at time.Time) (map[string]string, error) {
+	r := &http.Request{Method: http.MethodPost, URL: &url.URL{Scheme: "https", Host: s.endpoint, Path: method}, Header: http.Header{}}
+	r.Header.Set(hashHeader, unsignedPayload)
+	if nonce != "" {
+		r.Header.Set(nonceHeader, nonce)
+	}
+	key := aws.Credentials{AccessKeyID: c.AccessKeyID, SecretAccessKey: string(c.SecretAccessKey.Expose()), SessionToken: string(c.SessionToken.Expose())}
+	if err := s.v4.SignHTTP(context.Background(), key, r, unsignedPayload, service, c.Region, at); err != nil {
+		return nil, fmt.Errorf("signing the call: %w", err)
+	}
+	md := map[string]string{"authorization": r.Header.Get("Authorization"), "x-amz-date": r.Header.Get(dateHeader), "x-amz-content-sha256": unsignedPayload}
+	if nonce != "" {
+		md["x-kmsd-nonce"] = nonce
+	}
+	if key.SessionToken != "" {
+		md["x-amz-security-token"] = r.Header.Get(tokenHeader)
+	}
+	return md, nil
 }
 
 // GetRequestMetadata returns the headers that sign a call. gRPC asks for each attempt.
@@ -69,20 +77,24 @@ func (s *signer) GetRequestMetadata(ctx context.Context, _ ...string) (map[strin
 	if !ok {
 		return nil, errors.New("signing the call: its method is not known")
 	}
-	now := time.Now()
-	slot, reads := s.recent[info.Method]
-	if !reads {
-		return s.sign(info.Method, rand.Text(), now)
-	}
-	second := now.Unix()
-	if last := slot.Load(); last != nil && last.second == second {
-		return last.metadata, nil // gRPC only reads it
-	}
-	md, err := s.sign(info.Method, "", now)
+	c, err := s.retrieve(ctx)
 	if err != nil {
 		return nil, err
 	}
-	slot.Store(&signature{second, md})
+	now := time.Now()
+	slot, reads := s.recent[info.Method]
+	if !reads {
+		return s.sign(c, info.Method, rand.Text(), now)
+	}
+	second := now.Unix()
+	if last := slot.Load(); last != nil && last.second == second && last.keyID == c.AccessKeyID {
+		return last.metadata, nil // gRPC only reads it
+	}
+	md, err := s.sign(c, info.Method, "", now)
+	if err != nil {
+		return nil, err
+	}
+	slot.Store(&signature{second, c.AccessKeyID, md})
 	return md, nil
 }
 
