@@ -17,8 +17,8 @@ func TestActionNames(t *testing.T) {
 			}
 		}
 	}
-	if n != 37 {
-		t.Errorf("Actions yields %d actions, want 37", n)
+	if last := int(authz.AuthzExplainDecision); n != last {
+		t.Errorf("Actions yields %d actions, want %d", n, last)
 	}
 	for range authz.Actions() {
 		break
@@ -28,7 +28,7 @@ func TestActionNames(t *testing.T) {
 			t.Errorf("ActionByName(%q) = %v, want none", name, a)
 		}
 	}
-	for _, a := range []authz.Action{0, 38, 65535} {
+	for _, a := range []authz.Action{0, authz.AuthzExplainDecision + 1, 65535} {
 		if a.String() != "unknown action" || a.CrossAccount() {
 			t.Errorf("Action(%d) = %v, cross-account %v, want an unknown one", a, a, a.CrossAccount())
 		}
@@ -55,14 +55,19 @@ func TestTheZeroValueDenies(t *testing.T) {
 		{"no caller", func(c **authz.Caller, _ *authz.Action, _ **authz.Resource) { *c = nil }, authz.InvalidRequest},
 		{"no resource", func(_ **authz.Caller, _ *authz.Action, r **authz.Resource) { *r = nil }, authz.InvalidRequest},
 		{"no action", func(_ **authz.Caller, a *authz.Action, _ **authz.Resource) { *a = 0 }, authz.InvalidRequest},
-		{"an action past the last", func(_ **authz.Caller, a *authz.Action, _ **authz.Resource) { *a = 38 }, authz.InvalidRequest},
+		{"an action past the last", func(_ **authz.Caller, a *authz.Action, _ **authz.Resource) { *a = authz.AuthzExplainDecision + 1 }, authz.InvalidRequest},
 		{"a caller of no kind", func(c **authz.Caller, _ *authz.Action, _ **authz.Resource) { (*c).Kind = 0 }, authz.Unauthenticated},
-		{"a caller of a kind to come", func(c **authz.Caller, _ *authz.Action, _ **authz.Resource) { (*c).Kind = 3 }, authz.Unauthenticated},
+		{"a caller of a kind to come", func(c **authz.Caller, _ *authz.Action, _ **authz.Resource) { (*c).Kind = authz.WebIdentity + 1 }, authz.Unauthenticated},
+		{"a web identity with an account", func(c **authz.Caller, _ *authz.Action, _ **authz.Resource) { (*c).Kind = authz.WebIdentity }, authz.Unauthenticated},
+		{"a session of no role", func(c **authz.Caller, _ *authz.Action, _ **authz.Resource) { (*c).Kind = authz.RoleSession }, authz.Unauthenticated},
+		{"a session without an ARN", func(c **authz.Caller, _ *authz.Action, _ **authz.Resource) {
+			(*c).Kind, (*c).RoleARN, (*c).ARN = authz.RoleSession, "arn:aws:iam::111122223333:role/r", ""
+		}, authz.Unauthenticated},
 		{"a caller of no account", func(c **authz.Caller, _ *authz.Action, _ **authz.Resource) { (*c).Account = "" }, authz.Unauthenticated},
 		{"a caller without an id", func(c **authz.Caller, _ *authz.Action, _ **authz.Resource) { (*c).ID = "" }, authz.Unauthenticated},
 		{"a key action on nothing", func(_ **authz.Caller, _ *authz.Action, r **authz.Resource) { *r = &authz.Resource{} }, authz.InvalidRequest},
 		{"a key action on an alias", func(_ **authz.Caller, _ *authz.Action, r **authz.Resource) { (*r).Kind, (*r).Policy = authz.Alias, nil }, authz.InvalidRequest},
-		{"a resource of a kind to come", func(_ **authz.Caller, _ *authz.Action, r **authz.Resource) { (*r).Kind = 4 }, authz.InvalidRequest},
+		{"a resource of a kind to come", func(_ **authz.Caller, _ *authz.Action, r **authz.Resource) { (*r).Kind = authz.OrganizationEntity + 1 }, authz.InvalidRequest},
 		{"an alias with a policy", func(_ **authz.Caller, a *authz.Action, r **authz.Resource) {
 			*a, (*r).Kind = authz.KMSCreateAlias, authz.Alias
 		}, authz.InvalidRequest},
@@ -86,6 +91,24 @@ func TestTheZeroValueDenies(t *testing.T) {
 		{"a key policy that is not bound", func(_ **authz.Caller, _ *authz.Action, r **authz.Resource) {
 			(*r).Policy = mustParse(t, authz.KeyPolicy, onlyAlice)
 		}, authz.PolicyUnusable},
+		{"a boundary that did not load", func(c **authz.Caller, _ *authz.Action, _ **authz.Resource) {
+			(*c).Boundary = authz.Unusable(authz.IdentityPolicy, "x")
+		}, authz.PolicyUnusable},
+		{"a session policy that did not load", func(c **authz.Caller, _ *authz.Action, _ **authz.Resource) {
+			(*c).Session = []*authz.Policy{all[0], authz.Unusable(authz.SessionPolicy, "x")}
+		}, authz.PolicyUnusable},
+		{"an identity policy for a service control policy", func(c **authz.Caller, _ *authz.Action, _ **authz.Resource) {
+			(*c).Membership = &authz.Membership{SCPs: [][]*authz.Policy{all}}
+		}, authz.PolicyUnusable},
+		{"a resource control policy that is nil", func(_ **authz.Caller, _ *authz.Action, r **authz.Resource) {
+			(*r).Membership = &authz.Membership{RCPs: [][]*authz.Policy{{nil}}}
+		}, authz.PolicyUnusable},
+		{"a level without a policy", func(c **authz.Caller, _ *authz.Action, _ **authz.Resource) {
+			(*c).Membership = &authz.Membership{SCPs: [][]*authz.Policy{{}}}
+		}, authz.NoSCPAllow},
+		{"no session policy in a list of them", func(c **authz.Caller, _ *authz.Action, _ **authz.Resource) {
+			(*c).Session = []*authz.Policy{}
+		}, authz.NoSessionAllow},
 		{"an identity policy for a key policy", func(_ **authz.Caller, _ *authz.Action, r **authz.Resource) {
 			(*r).Policy = all[0]
 		}, authz.PolicyUnusable},
@@ -155,7 +178,7 @@ func TestDecisionsNameTheStatement(t *testing.T) {
 
 func TestNamesOfDecisions(t *testing.T) {
 	seen := map[string]bool{}
-	for r := authz.NoReason; r <= authz.ByRoot; r++ {
+	for r := authz.NoReason; r <= authz.ByGrant; r++ {
 		if s := r.String(); s == "" || seen[s] {
 			t.Errorf("Reason(%d) = %q, want a name of its own", r, s)
 		} else {
@@ -165,10 +188,10 @@ func TestNamesOfDecisions(t *testing.T) {
 	got := []string{
 		authz.Reason(200).String(), authz.Allow.String(), authz.Deny.String(), authz.Verdict(7).String(),
 		authz.NoLevel.String(), authz.DirectLevel.String(), authz.RoleLevel.String(), authz.AccountLevel.String(),
-		authz.NoLayer.String(), authz.ResourceLayer.String(), authz.IdentityLayer.String(),
-		authz.IdentityPolicy.String(), authz.KeyPolicy.String(), authz.PolicyKind(9).String(),
+		authz.NoLayer.String(), authz.ResourceLayer.String(), authz.IdentityLayer.String(), authz.GrantLayer.String(),
+		authz.Layer(99).String(), (authz.ByGrant + 1).String(), authz.IdentityPolicy.String(), authz.KeyPolicy.String(), authz.PolicyKind(9).String(),
 	}
-	want := "Unknown ALLOW DENY DENY  DIRECT ROLE ACCOUNT  resource-based policy identity-based policy identity policy key policy policy kind 9"
+	want := "Unknown ALLOW DENY DENY  DIRECT ROLE ACCOUNT  resource-based policy identity-based policy grant  Unknown identity policy key policy policy kind 9"
 	if s := strings.Join(got, " "); s != want {
 		t.Errorf("names are %q, want %q", s, want)
 	}
