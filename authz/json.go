@@ -18,7 +18,9 @@ const (
 	objectNode nodeKind = iota + 1
 	arrayNode
 	stringNode
-	otherNode // a number, a boolean or null
+	numberNode
+	boolNode
+	nullNode
 )
 
 func (k nodeKind) String() string {
@@ -29,8 +31,12 @@ func (k nodeKind) String() string {
 		return "a list"
 	case stringNode:
 		return "a string"
+	case numberNode:
+		return "a number"
+	case boolNode:
+		return "a boolean"
 	}
-	return "a number, boolean or null"
+	return "null"
 }
 
 // A node is one JSON value and where it stands in the document.
@@ -38,7 +44,7 @@ type node struct {
 	kind    nodeKind
 	from    int      // its first byte
 	to      int      // the byte after its last
-	text    string   // of a string, decoded
+	text    string   // of a string, decoded; of a number or a boolean, as it is written
 	members []member // of an object, in the document's order, no name twice
 	items   []node   // of an array
 }
@@ -309,15 +315,19 @@ func hexValue(b byte) rune {
 	return rune(lower(b)-'a') + 10
 }
 
-// literal reads true, false, null or a number. Its value is not kept: no element that is supported has one.
+// literal reads true, false, null or a number.
 func (w *walker) literal() (node, error) {
 	from := w.pos
 	for w.pos < len(w.doc) && (isAlphanumeric(w.doc[w.pos]) || strings.IndexByte("+-.", w.doc[w.pos]) >= 0) {
 		w.pos++
 	}
 	switch s := w.doc[from:w.pos]; {
-	case s == "true", s == "false", s == "null", isNumber(s):
-		return node{kind: otherNode, from: from, to: w.pos}, nil
+	case s == "true", s == "false":
+		return node{kind: boolNode, from: from, to: w.pos, text: s}, nil
+	case s == "null":
+		return node{kind: nullNode, from: from, to: w.pos}, nil
+	case isNumber(s):
+		return node{kind: numberNode, from: from, to: w.pos, text: s}, nil
 	case s == "":
 		return node{}, w.fault(from, "a value should be here")
 	default:

@@ -58,5 +58,43 @@ func (p *Pairs) All(yield func(name, value string) bool) {
 	}
 }
 
-// foldName returns a name in lower case, as condition keys are compared: ASCII letters, and U+00C0 to U+00DE but U+00D7, are folded.
-func foldName(s string) string { return strings.ToLower(s) }
+// foldName returns a name in lower case, as condition keys are compared: ASCII letters, and U+00C0 to U+00DE but
+// U+00D7, are folded, and nothing else: a Kelvin sign is no k.
+func foldName(s string) string {
+	for i := range len(s) {
+		if foldByte(s, i) == s[i] {
+			continue
+		}
+		b := []byte(s)
+		for ; i < len(b); i++ {
+			b[i] = foldByte(s, i)
+		}
+		return string(b)
+	}
+	return s
+}
+
+// foldByte returns byte i of s in lower case.
+func foldByte(s string, i int) byte {
+	b := s[i]
+	switch {
+	case 'A' <= b && b <= 'Z':
+		return b + 'a' - 'A'
+	case b >= 0x80 && b <= 0x9e && b != 0x97 && i > 0 && s[i-1] == 0xc3: // U+00C0 to U+00DE in UTF-8
+		return b + 0x20
+	}
+	return b
+}
+
+// hasFoldedPrefix reports whether s begins with the text, without regard to case.
+func hasFoldedPrefix(s, text string) bool {
+	if len(s) < len(text) {
+		return false
+	}
+	for i := range len(text) {
+		if foldByte(s, i) != foldByte(text, i) {
+			return false
+		}
+	}
+	return true
+}

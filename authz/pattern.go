@@ -27,20 +27,23 @@ const (
 	exactPattern                         // no wildcard
 	prefixPattern                        // text, then "*"
 	partsPattern                         // six parts
-	tokenPattern                         // fewer or more than six parts
+	chunksPattern                        // of any text: chunks, with anything between them
+	tokenPattern                         // of an ARN, fewer or more than six parts; and with variables
 )
 
-// A pattern is a compiled value of Resource or NotResource.
+// A pattern is a compiled value of Resource or NotResource, or of a condition.
 //
 // A "*" that ends a part of an ARN may run over the colons behind it, and everything may in the last part: that is
 // what tokens say. Where the ARN asked for has exactly five colons, as every ARN of kmsd has, a pattern with five
 // colons cannot make use of it, so that parts are matched one by one, which is what ops do. What ops match the
 // tokens match too; where they do not, the tokens are asked if the ARN is of another kind.
 type pattern struct {
-	kind   patternKind
-	text   string  // of a prefixPattern, what is before the star
-	ops    []op    // of a partsPattern
-	tokens []token // of a partsPattern and a tokenPattern
+	kind      patternKind
+	text      string     // of a prefixPattern, what is before the star
+	ops       []op       // of a partsPattern
+	chunks    []string   // of a chunksPattern
+	tokens    []token    // of a partsPattern, a chunksPattern and a tokenPattern
+	variables []variable // that tokens have
 }
 
 type opKind uint8
@@ -61,11 +64,13 @@ type op struct {
 type tokenKind uint8
 
 const (
-	literalToken tokenKind = iota
-	anyCharacter           // "?" after the fifth colon
-	anyButColon            // "?" before it
-	starToken              // "*" that crosses colons
-	starNoColon            // "*" that does not
+	literalToken    tokenKind = iota
+	anyCharacter              // "?" after the fifth colon
+	anyButColon               // "?" before it
+	starToken                 // "*" that crosses colons
+	starNoColon               // "*" that does not
+	variableToken             // the variable of number b
+	variableNoColon           // the same, whose value must have no colon
 )
 
 type token struct {
@@ -73,22 +78,97 @@ type token struct {
 	b    byte
 }
 
+// compilePattern compiles a value of Resource without variables.
 func compilePattern(s string) pattern {
+	p, _ := compileResource(s, lexer{})
+	return p
+}
+
+// compileResource compiles a value of Resource that [checkResourcePattern] has checked. The last result is what is
+// wrong with its variables, "" if nothing.
+func compileResource(s string, l lexer) (pattern, string) {
+	l.wildcards, l.arn, l.ends, l.late = true, true, true, true
+	return l.compile(s)
+}
+
+// compileText compiles a value that is compared with any text, as a glob or as it is.
+func compileText(s string, glob bool, l lexer) (pattern, string) {
+	l.wildcards = glob
+	return l.compile(s)
+}
+
+// compileARN compiles a glob for each part of an ARN.
+func compileARN(s string, l lexer) (pattern, string) {
+	const form = "is not an ARN of six parts, and so matches nothing; write arn:partition:service:region:account:resource"
+	l.wildcards, l.arn = true, true
+	p, wrong := l.compile(s)
+	if wrong != "" {
+		return pattern{}, wrong
+	}
+	colons := strings.Count(s, ":")
+	if len(p.variables) > 0 {
+		colons = 0
+		for _, t := range p.tokens {
+			if t == (token{literalToken, ':'}) {
+				colons++
+			}
+		}
+	}
+	if !strings.HasPrefix(s, "arn:") || colons < arnParts-1 {
+		return pattern{}, form
+	}
+	return p, ""
+}
+
+// compile chooses the cheapest way to match what the lexer makes of s.
+func (l *lexer) compile(s string) (pattern, string) {
+	if l.meaning && hasVariable(s) {
+		return l.compileVariables(s)
+	}
+	at := -1
+	if l.wildcards {
+		at = strings.IndexAny(s, "*?")
+	}
 	switch {
-	case s == "*":
-		return pattern{kind: anyPattern, text: s}
-	case !strings.ContainsAny(s, "*?"):
-		return pattern{kind: exactPattern, text: s}
+	case at < 0 && l.fold:
+		return pattern{kind: exactPattern, text: foldName(s)}, ""
+	case at < 0:
+		return pattern{kind: exactPattern, text: s}, ""
+	case s == "*" && (!l.arn || l.ends):
+		return pattern{kind: anyPattern, text: s}, ""
+	case at == len(s)-1 && s[at] == '*' && (!l.arn || l.ends || strings.Count(s, ":") >= arnParts-1):
+		return pattern{kind: prefixPattern, text: s[:at]}, ""
 	}
-	if at := strings.IndexAny(s, "*?"); at == len(s)-1 && s[at] == '*' {
-		return pattern{kind: prefixPattern, text: s[:at]}
-	}
-	p := pattern{kind: tokenPattern, text: s, tokens: compileTokens(s)}
+	tokens, wrong := l.tokens(s)
+	p := pattern{kind: tokenPattern, text: s, tokens: tokens}
 	var parts [arnParts]string
-	if splitARN(s, &parts) {
+	switch {
+	case !l.arn:
+		p.kind, p.chunks = chunksPattern, strings.Split(s, "*")
+	case splitARN(s, &parts):
 		p.kind, p.ops = partsPattern, compileOps(&parts)
 	}
-	return p
+	return p, wrong
+}
+
+// compileVariables compiles what has variables, or the characters that are written as such.
+func (l *lexer) compileVariables(s string) (pattern, string) {
+	tokens, wrong := l.tokens(s)
+	if wrong != "" {
+		return pattern{}, wrong
+	}
+	n := 0
+	for n < len(tokens) && tokens[n].kind == literalToken {
+		n++
+	}
+	text := make([]byte, n)
+	for i := range text {
+		text[i] = tokens[i].b
+	}
+	if n == len(tokens) {
+		return pattern{kind: exactPattern, text: string(text)}, ""
+	}
+	return pattern{kind: tokenPattern, text: string(text), tokens: tokens, variables: l.variables}, ""
 }
 
 func compileOps(parts *[arnParts]string) []op {
@@ -120,30 +200,6 @@ func compileOps(parts *[arnParts]string) []op {
 	return ops
 }
 
-func compileTokens(s string) []token {
-	tokens := make([]token, 0, len(s))
-	colons := 0
-	for i := range len(s) {
-		last := i+1 == len(s) || s[i+1] == ':'
-		switch b := s[i]; {
-		case b == '*' && (colons >= arnParts-1 || last):
-			tokens = append(tokens, token{kind: starToken})
-		case b == '*':
-			tokens = append(tokens, token{kind: starNoColon})
-		case b == '?' && colons >= arnParts-1:
-			tokens = append(tokens, token{kind: anyCharacter})
-		case b == '?':
-			tokens = append(tokens, token{kind: anyButColon})
-		default:
-			if b == ':' {
-				colons++
-			}
-			tokens = append(tokens, token{literalToken, b})
-		}
-	}
-	return tokens
-}
-
 // A target is the ARN that is asked for, and what is left of the matching steps that a decision may take.
 type target struct {
 	arn    string // "" stands for no resource, which only "*" covers
@@ -170,13 +226,14 @@ func (t *target) exhausted() bool { return t.budget < 0 }
 func (t *target) plain() bool {
 	if t.form == unknownForm {
 		t.form = otherForm
-		if strings.Count(t.arn, ":") == arnParts-1 && onlyBytes(t.arn, func(b byte) bool { return b < utf8.RuneSelf }) {
+		if strings.Count(t.arn, ":") == arnParts-1 && isASCII(t.arn) {
 			t.form = plainForm
 		}
 	}
 	return t.form == plainForm
 }
 
+// matches reports whether a pattern without variables covers the target.
 func (t *target) matches(p *pattern) bool {
 	t.budget--
 	switch p.kind {
@@ -187,18 +244,56 @@ func (t *target) matches(p *pattern) bool {
 	case prefixPattern:
 		return strings.HasPrefix(t.arn, p.text)
 	case partsPattern:
-		if t.opsMatch(p.ops) {
+		if t.opsMatch(p.ops, t.arn) {
 			return true
 		}
 		if t.form == plainForm || t.plain() {
 			return false
 		}
 	}
-	return t.tokensMatch(p.tokens, t.arn)
+	return t.tokensMatch(p, t.arn, nil)
 }
 
-func (t *target) opsMatch(ops []op) bool {
-	s := t.arn
+// textMatches reports whether a pattern of a condition matches a text.
+func (q *request) textMatches(p *pattern, s string) bool {
+	t := &q.target
+	t.budget--
+	switch p.kind {
+	case anyPattern:
+		return true
+	case exactPattern:
+		return p.text == s
+	case prefixPattern:
+		return strings.HasPrefix(s, p.text)
+	case partsPattern:
+		if t.opsMatch(p.ops, s) {
+			return true
+		}
+		if isASCII(s) {
+			return false
+		}
+	case chunksPattern:
+		if isASCII(s) {
+			return t.chunksMatch(p.chunks, s)
+		}
+	case tokenPattern:
+		if !strings.HasPrefix(s, p.text) && len(p.variables) > 0 {
+			return false
+		}
+	}
+	return t.tokensMatch(p, s, q)
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *target) opsMatch(ops []op, s string) bool {
 	for i := range ops {
 		switch o := &ops[i]; o.kind {
 		case literalOp:
@@ -289,8 +384,10 @@ func width(s string, i int) int {
 
 // tokensMatch goes back to the last star, and when that one cannot be extended because a colon stands in its way,
 // to the last star that crosses colons. No earlier one need be tried: a star that crosses can take all that an
-// earlier one could, and between two that do not cross there is either no colon or just one way to meet it.
-func (t *target) tokensMatch(tokens []token, s string) bool {
+// earlier one could, and between two that do not cross there is either no colon or just one way to meet it. A variable
+// is a literal that the request brings along; q may be nil if there is none.
+func (t *target) tokensMatch(p *pattern, s string, q *request) bool {
+	tokens := p.tokens
 	i, j := 0, 0
 	star, from := -1, 0          // the last star, and where it ends
 	crossing, crossFrom := -1, 0 // the last that crosses colons
@@ -316,6 +413,12 @@ func (t *target) tokensMatch(tokens []token, s string) bool {
 				i += width(s, i)
 				j++
 				continue
+			case k.kind >= variableToken:
+				if n, ok := p.variableAt(k, s[i:], q); ok {
+					i += n
+					j++
+					continue
+				}
 			}
 		}
 		switch {
@@ -334,16 +437,66 @@ func (t *target) tokensMatch(tokens []token, s string) bool {
 		}
 		i, j = from, star+1
 	}
-	for j < len(tokens) && (tokens[j].kind == starToken || tokens[j].kind == starNoColon) {
-		j++
+	for ; j < len(tokens); j++ {
+		switch k := tokens[j]; {
+		case k.kind == starToken, k.kind == starNoColon:
+		case k.kind >= variableToken:
+			if _, ok := p.variableAt(k, "", q); !ok {
+				return false
+			}
+		default:
+			return false
+		}
 	}
-	return j == len(tokens)
+	return true
 }
 
-// covers reports whether Resource, or NotResource, takes in what is asked for.
+// variableAt reports whether s begins with what a variable stands for, and how long that is.
+func (p *pattern) variableAt(k token, s string, q *request) (int, bool) {
+	n, ok := p.variables[k.b].prefixIs(q, s, false)
+	if ok && k.kind == variableNoColon && strings.IndexByte(s[:n], ':') >= 0 {
+		return 0, false
+	}
+	return n, ok
+}
+
+// foldedMatches reports whether s is what the tokens say, without regard to case. They have no wildcards.
+func (q *request) foldedMatches(p *pattern, s string) bool {
+	i := 0
+	for _, k := range p.tokens {
+		q.target.budget--
+		if k.kind != literalToken {
+			n, ok := p.variables[k.b].prefixIs(q, s[i:], true)
+			if !ok {
+				return false
+			}
+			i += n
+			continue
+		}
+		if i == len(s) || foldByte(s, i) != k.b {
+			return false
+		}
+		i++
+	}
+	return i == len(s)
+}
+
+// covers reports whether Resource, or NotResource, takes in what is asked for. A variable for which the request has
+// several values counts against the caller.
 func (s *statement) covers(q *request) bool {
 	for i := range s.patterns {
-		if q.target.matches(&s.patterns[i]) {
+		p := &s.patterns[i]
+		covered := false
+		switch {
+		case len(p.variables) == 0:
+			covered = q.target.matches(p)
+		case q.ambiguous(p.variables):
+			covered = (s.effect == Deny) != s.notResource
+		default:
+			q.target.budget--
+			covered = strings.HasPrefix(q.target.arn, p.text) && q.target.tokensMatch(p, q.target.arn, q)
+		}
+		if covered {
 			return !s.notResource
 		}
 	}
