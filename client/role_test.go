@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -166,6 +167,10 @@ func TestExpiredCredentialsAreRenewedOnce(t *testing.T) {
 			c := s.client(t, func(cfg *Config) { cfg.Credentials, cfg.Provider = Credentials{}, p })
 			if err := random(t.Context(), c); (err == nil) != tt.ok || err != nil && !Is(err, tt.reason) {
 				t.Errorf("GenerateRandom = %v, want success %v", err, tt.ok)
+			}
+			calls := s.seen()
+			if last, want := keyIDOf(calls[len(calls)-1]), fmt.Sprintf("ASIAIOSFODNN7EXA%04d", tt.opened); last != want {
+				t.Errorf("the last call is signed by %s, want %s", last, want)
 			}
 			if n := s.sessions.n.Load(); n != tt.opened {
 				t.Errorf("%d sessions were opened, want %d", n, tt.opened)
