@@ -33,7 +33,7 @@ const (
 	MaxGroupPolicyChars    = 5120  // of all inline policies of a group together, likewise
 	MaxRolePolicyChars     = 10240 // of all inline policies of a role together, likewise
 	MaxManagedPolicyChars  = 6144  // of one version of a managed policy, likewise
-	MaxTrustPolicyChars    = 4096  // of the trust policy of a role, likewise
+	MaxTrustPolicyChars    = 2048  // of the trust policy of a role, likewise
 	MaxAttachedPolicies    = 10    // managed policies of a user, group or role
 	MaxPolicyVersions      = 5     // of a managed policy
 	MaxGroupsPerUser       = 10

@@ -1,7 +1,7 @@
 package iam
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 
 	"github.com/kmsd/kmsd/authz"
@@ -21,12 +21,9 @@ type NewUser struct {
 // user is durable when it returns nil; the error matches ErrValidation, ErrEntityExists (also for a name that differs in case
 // only), ErrNoSuchEntity (the boundary) or ErrLimitExceeded.
 func (i *IAM) CreateUser(g authz.Grant, account string, n NewUser) (User, error) {
-	if n.Path == "" {
-		n.Path = "/"
-	}
+	n.Path = or(n.Path, "/")
 	tags, err := newTags(n.Tags)
-	err = errors.Join(checkName("UserName", n.Name, maxUserName), checkPath(n.Path), err)
-	if err != nil {
+	if err = cmp.Or(checkName("UserName", n.Name, maxUserName), checkPath(n.Path), err); err != nil {
 		return User{}, err
 	}
 	var made User

@@ -5,22 +5,22 @@ import (
 	"github.com/kmsd/kmsd/storage"
 )
 
-// PutUserPolicy gives a user an inline policy, in the place of the one of the same name. Names are as of users, up
+// PutUserPolicy gives a user an inline policy, in the place of the one of the same name, and returns it as compiled. Names are as of users, up
 // to 128 characters; a name that differs from that of another policy of the user in case only is ErrEntityExists.
 // All inline policies of a user together may have MaxInlinePolicyChars, white space between the tokens not counted
 // (ErrLimitExceeded). A document that authz does not parse gives authz's error, which matches ErrMalformedPolicy.
 // The grant must permit authz.IAMPutUserPolicy on the user's ARN.
-func (i *IAM) PutUserPolicy(g authz.Grant, account, userName, policyName, document string) error {
+func (i *IAM) PutUserPolicy(g authz.Grant, account, userName, policyName, document string) (*authz.Policy, error) {
 	if err := checkName("PolicyName", policyName, maxPolicyName); err != nil {
-		return err
+		return nil, err
 	}
-	return i.update("putting a user policy", func(next *Snapshot, tx *storage.Tx) error {
+	var pol policy
+	err := i.update("putting a user policy", func(next *Snapshot, tx *storage.Tx) error {
 		p, err := next.notRoot(g, authz.IAMPutUserPolicy, account, userName)
 		if err != nil {
 			return err
 		}
-		pol, err := newPolicy(policyName, policyName, document)
-		if err != nil {
+		if pol, err = newPolicy(policyName, policyName, document); err != nil {
 			return err
 		}
 		changed := p.clone()
@@ -30,6 +30,10 @@ func (i *IAM) PutUserPolicy(g authz.Grant, account, userName, policyName, docume
 		next.setUser(p, changed)
 		return tx.Put(kindUserPolicy, join(account, p.ID, fold(policyName)), pol.record())
 	})
+	if err != nil {
+		return nil, err
+	}
+	return pol.compiled, nil
 }
 
 // DeleteUserPolicy removes an inline policy by its exact name. The grant must permit authz.IAMDeleteUserPolicy on
