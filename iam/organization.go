@@ -257,10 +257,14 @@ func (s *Snapshot) OrganizationResource(arn string) authz.Resource {
 	return r
 }
 
-// orgTarget returns a copy of the organization for an operation to change, if the grant permits it on the ARN.
+// orgTarget returns a copy of the organization for an operation to change, if the grant permits it on the ARN. A member
+// account may permit its principals what has no resource, such as CreateAccount, so who it is that asks counts, too.
 func (s *Snapshot) orgTarget(g authz.Grant, action authz.Action, arn string) (*organization, error) {
 	if !g.Permits(action, arn) {
 		return nil, ErrNotPermitted
+	}
+	if account, _ := g.Caller(); account != s.management {
+		return nil, ErrOrganizationsNotInUse
 	}
 	next := *s.organization
 	return &next, nil

@@ -26,7 +26,7 @@ var (
 	ErrDuplicatePolicyAttachment = errors.New("the policy is attached to the target already")                // [DuplicatePolicyAttachmentException]
 	ErrPolicyNotAttached         = errors.New("the policy is not attached to the target")                    // [PolicyNotAttachedException]
 	ErrTargetNotFound            = errors.New("there is no root, organizational unit or account of this id") // [TargetNotFoundException]
-	ErrOrganizationsNotInUse     = errors.New("the caller's account does not manage the organization")       // [AWSOrganizationsNotInUseException] for the server, which checks it
+	ErrOrganizationsNotInUse     = errors.New("the caller's account does not manage the organization")       // [AWSOrganizationsNotInUseException]
 	ErrConstraintViolation       = errors.New("the request violates a constraint")                           // [ConstraintViolationException] every *ConstraintViolationError matches it
 )
 

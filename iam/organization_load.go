@@ -174,11 +174,18 @@ func (l *organizationLoader) complete() error {
 		{id: RCPFullAWSAccessID, name: "RCPFullAWSAccess", description: "Allows access to every resource", kind: authz.ResourceControlPolicy, document: authz.RCPFullAWSAccess},
 	} {
 		p.managed = true
-		p.compiled = ownPolicy(p.kind, p.id, p.document)
-		l.policies[p.id] = &p
+		made, err := newOrgPolicy(p)
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", p.id, err)
+		}
+		l.policies[p.id] = made
 	}
 	for n, document := range [2]string{closedSCP, closedRCP} {
-		l.o.closed[n] = []*authz.Policy{ownPolicy(orgPolicyTypes[n], closedName, document)}
+		p, err := authz.Parse(orgPolicyTypes[n], []byte(document))
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", closedName, err)
+		}
+		l.o.closed[n] = []*authz.Policy{p.Named(closedName)}
 	}
 	l.o.units = cow.CollectSorted(maps.All(l.units))
 	l.o.accounts = cow.CollectSorted(maps.All(l.accounts))
@@ -186,15 +193,6 @@ func (l *organizationLoader) complete() error {
 	l.o.policies = cow.CollectSorted(maps.All(l.policies))
 	l.o.endEra()
 	return l.o.checkTree()
-}
-
-// ownPolicy compiles a policy that is written here.
-func ownPolicy(kind authz.PolicyKind, name, document string) *authz.Policy {
-	p, err := authz.Parse(kind, []byte(document))
-	if err != nil {
-		return authz.Unusable(kind, name)
-	}
-	return p.Named(name)
 }
 
 // joinAccounts checks that the accounts of s are those of the organization, and suspends those that are closed.
