@@ -106,7 +106,7 @@ func TestClientCertificate(t *testing.T) {
 				}
 			}
 			cred, ok := w.Snapshot().Certificate(c.Fingerprint)
-			if !ok || cred.Caller.ID != u.ID || cred.Method != ByCertificate || cred.Secret().Len() != 0 || cred.UserName != u.Name {
+			if !ok || cred.PrincipalID != u.ID || cred.Account != u.Account || cred.Method != ByCertificate || cred.Secret().Len() != 0 || cred.UserName != u.Name {
 				t.Errorf("Certificate(…) = %+v, %v", cred, ok)
 			}
 			if err := errors.Join(cred.Usable(time.Now()), cred.Usable(c.NotAfter)); err != nil {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/kmsd/kmsd/authz"
 	"github.com/kmsd/kmsd/crypto"
 	"github.com/kmsd/kmsd/internal/leaktest"
@@ -25,7 +26,14 @@ func TestBootstrap(t *testing.T) {
 		t.Fatalf("the root user's access key %q is not there, or malformed", w.root.ID)
 	}
 	want := authz.Caller{Kind: authz.Root, Account: testAccount, ID: testAccount, ARN: "arn:aws:iam::111122223333:root"}
-	if diff := cmp.Diff(want, *c.Caller); diff != "" {
+	caller, err := s.Caller(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want.Membership = caller.Membership; !want.Membership.Management {
+		t.Errorf("the management account's root user is of %+v", want.Membership)
+	}
+	if diff := cmp.Diff(want, *caller, cmpopts.IgnoreUnexported(authz.Pairs{}), cmpopts.IgnoreFields(authz.Caller{}, "Membership")); diff != "" {
 		t.Errorf("root caller (-want +got):\n%s", diff)
 	}
 	if c.UserName != "" || c.Usable(present()) != nil || !c.Secret().Equal(w.root.Secret) {
@@ -34,7 +42,7 @@ func TestBootstrap(t *testing.T) {
 	if s.ManagementAccount() != testAccount {
 		t.Errorf("ManagementAccount() = %q, want %q", s.ManagementAccount(), testAccount)
 	}
-	err := w.store.Update(func(tx *storage.Tx) error { _, err := Bootstrap(tx, ""); return err })
+	err = w.store.Update(func(tx *storage.Tx) error { _, err := Bootstrap(tx, ""); return err })
 	if !errors.Is(err, ErrEntityExists) {
 		t.Errorf("a second Bootstrap = %v, want %v", err, ErrEntityExists)
 	}
@@ -128,8 +136,8 @@ func (w *world) randomStep(r *rand.Rand, name string, csr []byte) (what string, 
 	case 4:
 		return "put policy", w.putPolicy(name, []string{"one", "two", "Three"}[r.IntN(3)], testPolicy)
 	case 5:
-		if len(p.policies) > 0 {
-			return "delete policy", w.DeleteUserPolicy(w.on(authz.IAMDeleteUserPolicy, name), testAccount, name, p.policies[0].name)
+		if len(p.inline) > 0 {
+			return "delete policy", w.DeleteUserPolicy(w.on(authz.IAMDeleteUserPolicy, name), testAccount, name, p.inline[0].name)
 		}
 	case 6:
 		_, err := w.CreateClientCertificate(w.on(authz.IAMCreateClientCertificate, name), testAccount, name, csr, 0)
@@ -157,7 +165,7 @@ func (w *world) strip(p *principal) {
 	for _, k := range p.keys {
 		errs = append(errs, w.DeleteAccessKey(w.on(authz.IAMDeleteAccessKey, p.Name), testAccount, p.Name, k.id))
 	}
-	for _, q := range p.policies {
+	for _, q := range p.inline {
 		errs = append(errs, w.DeleteUserPolicy(w.on(authz.IAMDeleteUserPolicy, p.Name), testAccount, p.Name, q.name))
 	}
 	for _, c := range p.certificates {
@@ -194,11 +202,14 @@ func TestOperationsNeedTheirGrant(t *testing.T) {
 	csr := newCSR(t, ecdsaKey(t))
 	s := w.Snapshot()
 	ops := map[authz.Action]func(g authz.Grant) error{
-		authz.IAMCreateAccessKey:  func(g authz.Grant) error { _, err := w.CreateAccessKey(g, testAccount, "ann"); return err },
-		authz.IAMListAccessKeys:   func(g authz.Grant) error { _, err := s.ListAccessKeys(g, testAccount, "ann"); return err },
-		authz.IAMUpdateAccessKey:  func(g authz.Grant) error { return w.UpdateAccessKey(g, testAccount, "ann", k.ID, Inactive) },
-		authz.IAMDeleteAccessKey:  func(g authz.Grant) error { return w.DeleteAccessKey(g, testAccount, "ann", k.ID) },
-		authz.IAMPutUserPolicy:    func(g authz.Grant) error { return w.PutUserPolicy(g, testAccount, "ann", "p", testPolicy) },
+		authz.IAMCreateAccessKey: func(g authz.Grant) error { _, err := w.CreateAccessKey(g, testAccount, "ann"); return err },
+		authz.IAMListAccessKeys:  func(g authz.Grant) error { _, err := s.ListAccessKeys(g, testAccount, "ann"); return err },
+		authz.IAMUpdateAccessKey: func(g authz.Grant) error { return w.UpdateAccessKey(g, testAccount, "ann", k.ID, Inactive) },
+		authz.IAMDeleteAccessKey: func(g authz.Grant) error { return w.DeleteAccessKey(g, testAccount, "ann", k.ID) },
+		authz.IAMPutUserPolicy: func(g authz.Grant) error {
+			_, err := w.PutUserPolicy(g, testAccount, "ann", "p", testPolicy)
+			return err
+		},
 		authz.IAMGetUserPolicy:    func(g authz.Grant) error { _, err := s.UserPolicy(g, testAccount, "ann", "p"); return err },
 		authz.IAMListUserPolicies: func(g authz.Grant) error { _, err := s.ListUserPolicies(g, testAccount, "ann"); return err },
 		authz.IAMDeleteUserPolicy: func(g authz.Grant) error { return w.DeleteUserPolicy(g, testAccount, "ann", "p") },
@@ -209,7 +220,7 @@ func TestOperationsNeedTheirGrant(t *testing.T) {
 		authz.IAMListClientCertificates:  func(g authz.Grant) error { _, err := s.ListClientCertificates(g, testAccount, "ann"); return err },
 		authz.IAMDeleteClientCertificate: func(g authz.Grant) error { return w.DeleteClientCertificate(g, testAccount, "ann", [32]byte{}) },
 		authz.IAMDeleteUser:              func(g authz.Grant) error { return w.DeleteUser(g, testAccount, "ann") },
-		authz.IAMCreateUser:              func(g authz.Grant) error { _, err := w.CreateUser(g, testAccount, "ann", "/"); return err },
+		authz.IAMCreateUser:              func(g authz.Grant) error { _, err := w.CreateUser(g, testAccount, NewUser{Name: "ann"}); return err },
 	}
 	before := dump(t, w.Snapshot())
 	for action, op := range ops {

@@ -23,6 +23,7 @@ type loader struct {
 	roles      map[string]*role      // :: role id → role
 	managed    map[string]*managed   // :: policy id → managed policy
 	keyIDs     map[string]bool
+	prints     map[[32]byte]bool        // fingerprints of certificates
 	parsed     map[string]*authz.Policy // :: label and document → identity policy; many users have the same few
 }
 
@@ -30,7 +31,7 @@ type loader struct {
 func loadSnapshot(tx *storage.Tx, cfg Config) (*Snapshot, error) {
 	l := &loader{
 		cfg: cfg, accounts: map[string]*Account{}, principals: map[string]*principal{}, groups: map[string]*group{},
-		roles: map[string]*role{}, managed: map[string]*managed{}, keyIDs: map[string]bool{}, parsed: map[string]*authz.Policy{},
+		roles: map[string]*role{}, managed: map[string]*managed{}, keyIDs: map[string]bool{}, prints: map[[32]byte]bool{}, parsed: map[string]*authz.Policy{},
 	}
 	for _, m := range awsPolicies(cfg.Partition) {
 		l.managed[m.ID] = m
@@ -332,6 +333,10 @@ func (l *loader) certificate(path string, value []byte) error {
 	if c.fingerprintHex() != fingerprint || p.isRoot() {
 		return errors.New("the fingerprint is not the path's, or the principal is a root user")
 	}
+	if l.prints[c.Fingerprint] {
+		return errors.New("the certificate is another user's too")
+	}
+	l.prints[c.Fingerprint] = true
 	p.certificates = append(p.certificates, c)
 	return nil
 }

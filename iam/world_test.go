@@ -1,11 +1,9 @@
 package iam
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -92,7 +90,11 @@ func (w *world) grant(a authz.Action, arn string) authz.Grant {
 	if !ok {
 		w.t.Fatal("the root user's access key is not there")
 	}
-	g, d := authz.Authorize(root.Caller, a, &authz.Resource{Kind: authz.IAMEntity, Account: testAccount, ARN: arn}, nil)
+	caller, err := w.Snapshot().Caller(root)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	g, d := authz.Authorize(caller, a, &authz.Resource{Kind: authz.IAMEntity, Account: testAccount, ARN: arn}, nil)
 	if !g.Permits(a, arn) {
 		w.t.Fatalf("Authorize(%v, %q) = %+v", a, arn, d)
 	}
@@ -111,7 +113,7 @@ func (w *world) createUser(name, path string) (User, error) {
 	if asked == "" {
 		asked = "/"
 	}
-	return w.CreateUser(w.grant(authz.IAMCreateUser, w.Snapshot().NewUserARN(testAccount, asked, name)), testAccount, name, path)
+	return w.CreateUser(w.grant(authz.IAMCreateUser, w.Snapshot().NewUserARN(testAccount, asked, name)), testAccount, NewUser{Name: name, Path: path})
 }
 
 func (w *world) mustUser(name string) User {
@@ -139,66 +141,13 @@ func (w *world) mustKey(name string) AccessKey {
 
 func (w *world) putPolicy(user, name, document string) error {
 	w.t.Helper()
-	return w.PutUserPolicy(w.on(authz.IAMPutUserPolicy, user), testAccount, user, name, document)
+	_, err := w.PutUserPolicy(w.on(authz.IAMPutUserPolicy, user), testAccount, user, name, document)
+	return err
 }
 
 func (w *world) deleteUser(name string) error {
 	w.t.Helper()
 	return w.DeleteUser(w.on(authz.IAMDeleteUser, name), testAccount, name)
-}
-
-// dump tells all of a snapshot, secrets as hashes, and fails if its indexes disagree.
-func dump(t testing.TB, s *Snapshot) []string {
-	t.Helper()
-	lines := []string{"management " + s.management}
-	keys, certificates := 0, 0
-	for _, p := range s.principals.All() {
-		lines = append(lines, fmt.Sprintf("principal %+v", p.User))
-		for n, k := range p.keys {
-			lines = append(lines, fmt.Sprintf("key %s %d %s %v %v %x", p.ID, n, k.id, k.status, k.created, sha256.Sum256(k.secret.Expose())))
-		}
-		for n, q := range p.policies {
-			lines = append(lines, fmt.Sprintf("policy %s %d %s %v %q", p.ID, n, q.name, q.updated, q.document))
-		}
-		for n, c := range p.certificates {
-			lines = append(lines, fmt.Sprintf("certificate %s %d %+v", p.ID, n, c))
-		}
-		for n, c := range p.credentials {
-			held, _ := s.AccessKey(c.ID)
-			if c.Method == ByCertificate {
-				held, _ = s.Certificate(c.fingerprint)
-				certificates++
-			} else {
-				keys++
-			}
-			if held != c {
-				t.Errorf("credential %s of %s is not in the index", c.ID, p.Name)
-			}
-			var identity []string
-			for _, q := range c.Caller.Identity {
-				identity = append(identity, string(q.Document()))
-			}
-			lines = append(lines, fmt.Sprintf("credential %s %d %v %v %v %q %v %v %v %v %q %x", p.ID, n, c.ID, c.Method, c.Status,
-				c.UserName, c.Caller.Kind, c.Caller.ARN, c.Caller.ID, c.NotAfter, identity, sha256.Sum256(c.secret.Expose())))
-		}
-		if got, ok := s.principal(p.Account, p.Name); !ok || got != p {
-			t.Errorf("principal %s is not found by its name", p.Name)
-		}
-	}
-	if keys != s.accessKeys.Len() || certificates != s.certificates.Len() {
-		t.Errorf("indexes hold %d access keys and %d certificates, want %d and %d", s.accessKeys.Len(), s.certificates.Len(), keys, certificates)
-	}
-	for id, a := range s.accounts.All() {
-		lines = append(lines, fmt.Sprintf("account %s %+v", id, a.Account))
-		for n, p := range a.users {
-			if held, ok := s.principals.Load(p.ID); !ok || held != p {
-				t.Errorf("user %s is not found by its id", p.Name)
-			}
-			lines = append(lines, fmt.Sprintf("user %s %d %s", id, n, p.ID))
-		}
-	}
-	slices.Sort(lines)
-	return lines
 }
 
 // fill puts n users with an access key and a policy each into the store of w, in one transaction.
@@ -208,7 +157,7 @@ func (w *world) fill(n int) {
 		for i := range n {
 			u := User{Account: testAccount, ID: newUserID(), Name: fmt.Sprintf("user-%05d", i), Path: "/", Created: present()}
 			err := errors.Join(
-				tx.Put(kindUser, join(testAccount, u.ID), encodeUser(u)),
+				tx.Put(kindUser, join(testAccount, u.ID), (&principal{userState: userState{User: u}}).record()),
 				tx.Put(kindAccessKey, join(testAccount, u.ID, newAccessKeyID()), encodeAccessKey(newAccessKey(&Snapshot{}))),
 				tx.Put(kindUserPolicy, join(testAccount, u.ID, "p"),
 					encodeJSON(policyRecord{Version: recordVersion, Name: "p", Document: testPolicy, Updated: present()})),
