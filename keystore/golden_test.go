@@ -1,0 +1,156 @@
+package keystore
+
+import (
+	"encoding/base64"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/kmsd/kmsd/authz"
+	"github.com/kmsd/kmsd/storage"
+)
+
+// Records that were written before keys had tags and grants load, and are written again byte for byte.
+func TestRecordsWithoutTagsLoad(t *testing.T) {
+	lines, err := os.ReadFile("testdata/records-without-tags.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t)
+	records := map[string]string{} // :: path → value, of keys
+	err = f.store.Update(func(tx *storage.Tx) error {
+		for line := range strings.Lines(string(lines)) {
+			part := strings.SplitN(strings.TrimSpace(line), " ", 3)
+			value := []byte(part[2])
+			if text, ok := strings.CutPrefix(part[2], "base64:"); ok {
+				if value, err = base64.StdEncoding.DecodeString(text); err != nil {
+					return err
+				}
+			}
+			if storage.Kind(part[0]) == kindKey {
+				records[part[1]] = part[2]
+			}
+			if err := tx.Put(storage.Kind(part[0]), part[1], value); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.reopen()
+	if f.Snapshot().Len() != len(records) || len(records) != 2 {
+		t.Fatalf("%d keys of %d records, want 2", f.Snapshot().Len(), len(records))
+	}
+	k, ok := f.Snapshot().Resolve(Ref{Account: testAccount, Alias: "alias/a"})
+	if !ok || k.State != Disabled || len(k.Versions()) != 2 || len(k.Tags()) != 0 || k.Resource.Grants.Len() != 0 || k.Description != "of the first release" {
+		t.Errorf("the key of alias/a = %+v", k)
+	}
+	keys, _ := f.Snapshot().Keys(testAccount, k.ID, 10)
+	for _, k := range append(keys, k) {
+		path := keyPath(testAccount, k.ID)
+		if got := string(mustJSON(k.record())); got != records[path] {
+			t.Errorf("record of %s is\n%s, want\n%s", path, got, records[path])
+		}
+	}
+}
+
+// Grants are written as docs/formats/key-records.md says.
+func TestGrantRecord(t *testing.T) {
+	want, err := os.ReadFile("testdata/grant.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := decodeGrant(want, strings.Repeat("0", 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := mustJSON(recordOf(g)); string(got) != string(want) {
+		t.Errorf("record is\n%s, want\n%s", got, want)
+	}
+	if len(g.Actions) != len(authz.GrantOperations()) {
+		t.Errorf("the record has %d of %d operations; write the missing ones into it", len(g.Actions), len(authz.GrantOperations()))
+	}
+}
+
+func FuzzDecodeGrant(f *testing.F) {
+	golden, err := os.ReadFile("testdata/grant.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(golden))
+	f.Add(`{"v":1,"grantee":{"text":"","level":"DIRECT","account":"111122223333","id":"A"},"issuer":"","issued_by":"","created":"0001-01-01T00:00:00Z","operations":["Encrypt"]}`)
+	f.Fuzz(func(t *testing.T, s string) {
+		g, err := decodeGrant([]byte(s), "x")
+		if err != nil {
+			if g != nil || !errors.Is(err, ErrCorrupt) {
+				t.Errorf("decodeGrant(%q) = %v, %v, want ErrCorrupt alone", s, g, err)
+			}
+			return
+		}
+		printed := mustJSON(recordOf(g))
+		again, err := decodeGrant(printed, "x")
+		if err != nil || string(mustJSON(recordOf(again))) != string(printed) {
+			t.Errorf("decodeGrant(%q) does not read what it is printed as, %s: %v", s, printed, err)
+		}
+	})
+}
+
+func FuzzParseGrantToken(f *testing.F) {
+	fix := newFixture(f)
+	k := fix.mustCreate()
+	_, token, err := fix.CreateGrant(fix.toCreateGrant(k), k.ID, wanted(nil))
+	if err != nil {
+		f.Fatal(err)
+	}
+	s := fix.Snapshot()
+	f.Add("")
+	f.Add(strings.Repeat("A", grantTokenText))
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, text := range []string{text, token[:len(token)-min(len(text), len(token))] + text} {
+			if key, id, err := s.ParseGrantToken(text); text != token && (!errors.Is(err, ErrInvalidGrantToken) || !key.IsZero() || id != "") {
+				t.Errorf("ParseGrantToken(%q) = %v, %q, %v, want ErrInvalidGrantToken and nothing", text, key, id, err)
+			}
+		}
+	})
+}
+
+func TestPolicyThatDoesNotCompile(t *testing.T) {
+	f := newFixture(t)
+	k, other := f.mustCreate(), f.mustCreate()
+	damaged := k.record()
+	damaged.Policy = `{"Version":"2012-10-17","Statement":[{"Effect":"Perhaps"}]}`
+	if err := f.store.Update(func(tx *storage.Tx) error { return tx.Put(kindKey, keyPath(testAccount, k.ID), mustJSON(damaged)) }); err != nil {
+		t.Fatal(err)
+	}
+	f.reopen()
+	list := f.Snapshot().UnusablePolicies()
+	if len(list) != 1 || list[0].Key.ID != k.ID || !errors.Is(list[0].Cause, authz.ErrMalformedPolicy) {
+		t.Fatalf("UnusablePolicies = %+v, want that of %v", list, k.ID)
+	}
+	broken := f.now(k)
+	for a := range authz.Actions() {
+		if _, d := authz.Authorize(f.root, a, &broken.Resource, &authz.Context{}); d.Verdict == authz.Allow && a != authz.STSGetCallerIdentity {
+			t.Errorf("%v is allowed on a key without a usable policy", a)
+		}
+	}
+	f.onKey(authz.KMSEncrypt, f.now(other))
+	if broken.Policy.Document() != damaged.Policy {
+		t.Errorf("the document is %q, want it as it is stored", broken.Policy.Document())
+	}
+	must[*Key](t)(f.Disable(f.onKey(authz.KMSDisableKey, k), k.ID)) // the permission is of before: the record is written again
+	f.reopen()
+	if got := f.now(k); got.State != Disabled || got.Policy.Document() != damaged.Policy {
+		t.Errorf("after another change the key is %v with the policy %q", got.State, got.Policy.Document())
+	}
+	must[*Key](t)(f.PutPolicy(f.onKey(authz.KMSPutKeyPolicy, k), k.ID, k.Policy))
+	for range 2 {
+		if list := f.Snapshot().UnusablePolicies(); len(list) != 0 {
+			t.Errorf("UnusablePolicies = %+v after another was put, want none", list)
+		}
+		f.onKey(authz.KMSEncrypt, f.now(k))
+		f.reopen()
+	}
+}
