@@ -253,6 +253,7 @@ func TestConstraintsOfGrants(t *testing.T) {
 		{"the subset", subset, authz.KMSEncrypt, encryption("App", "a", "Dept", "IT"), true},
 		{"more than the subset", subset, authz.KMSEncrypt, encryption("App", "a", "Dept", "IT", "dept", "x", "A", "", "Z", ""), true},
 		{"names that collide without the one", subset, authz.KMSEncrypt, encryption("App", "a", "dept", "IT", "DEPT", "IT"), false},
+		{"another value than the subset's", subset, authz.KMSEncrypt, encryption("App", "b", "Dept", "IT"), false},
 		{"less than the subset", subset, authz.KMSEncrypt, encryption("Dept", "IT", "dept", "IT"), false},
 		{"an operation that it does not have", ends, authz.KMSDescribeKey, at(noon.Add(-1)), false},
 		{"before its end", ends, authz.KMSDecrypt, at(noon.Add(-1)), true},

@@ -180,22 +180,6 @@ func parsePrincipal(s string) (principal, string) {
 	return principal{}, "is not a principal; " + principalForms
 }
 
-// parseFederated reads one value of Principal's "Federated": the ARN of an OpenID Connect provider. The second result
-// is what is wrong with it, "" if nothing.
-func parseFederated(s string) (principal, string) {
-	const wrong = "is not an OpenID Connect provider; write its ARN, arn:aws:iam::ACCOUNT:oidc-provider/HOST"
-	var parts [arnParts]string
-	if !splitARN(s, &parts) || parts[0] != "arn" || !isPartition(parts[1]) || parts[2] != "iam" || parts[3] != "" || !isAccount(parts[4]) {
-		return principal{}, wrong
-	}
-	kind, provider, _ := strings.Cut(parts[5], "/")
-	if kind != "oidc-provider" || provider == "" || len(provider) > maxProvider ||
-		!onlyBytes(provider, func(b byte) bool { return isAlphanumeric(b) || strings.IndexByte("-._~/:%", b) >= 0 }) {
-		return principal{}, wrong
-	}
-	return principal{kind: federatedPrincipal, text: s, id: s}, ""
-}
-
 // accountOf returns the account in an ARN, or "" if it is none.
 func accountOf(arn string) string {
 	var parts [arnParts]string
@@ -207,7 +191,6 @@ func accountOf(arn string) string {
 
 const (
 	maxUserName = 64
-	maxProvider = 255 // AWS's bound for the URL of a provider
 	maxRoleName = 64
 	maxPath     = 512
 )
