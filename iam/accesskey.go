@@ -30,6 +30,7 @@ type accessKey struct {
 	secret  crypto.Secret
 	status  Status
 	created time.Time
+	used    *lastUse // shared by all that is made of the key
 }
 
 // told returns k for its owner, with a copy of the secret.
@@ -39,7 +40,7 @@ func (k accessKey) told() AccessKey {
 
 func newAccessKey(s *Snapshot) accessKey {
 	for {
-		k := accessKey{id: newAccessKeyID(), secret: newSecretKey(), status: Active, created: present()}
+		k := accessKey{id: newAccessKeyID(), secret: newSecretKey(), status: Active, created: present(), used: &lastUse{}}
 		if _, taken := s.AccessKey(k.id); !taken {
 			return k
 		}
@@ -104,6 +105,9 @@ func (i *IAM) DeleteAccessKey(g authz.Grant, account, name, id string) error {
 		changed := p.clone()
 		changed.keys = slices.Delete(slices.Clone(p.keys), at, at+1)
 		next.setUser(p, changed)
+		if err := forgetLastUse(tx, join(account, p.ID, id)); err != nil {
+			return err
+		}
 		return tx.Delete(kindAccessKey, join(account, p.ID, id))
 	})
 }

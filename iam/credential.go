@@ -66,6 +66,8 @@ type Credential struct {
 	secret      crypto.Secret
 	fingerprint [32]byte
 	region      string
+	used        *lastUse                            // of an access key; nil for others
+	session     *session                            // of BySession
 	signing     [2]atomic.Pointer[sigv4.SigningKey] // one of a day of an odd date, one of an even date
 }
 

@@ -16,12 +16,14 @@
 package iam
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/kmsd/kmsd/iam/oidc"
 	"github.com/kmsd/kmsd/storage"
 )
 
@@ -52,6 +54,12 @@ type Config struct {
 	Partition string // of ARNs; empty means "aws"
 	Region    string // of credential scopes; empty means "local"
 	MaxUsers  int    // per account; zero means DefaultMaxUsers
+
+	// OIDCHosts are the hosts from which the keys of OpenID Connect providers may be fetched, each a DNS name or an address in
+	// lower case, with ":port" unless it is 443; empty means none, so that keys have to be put. OIDCRoots are the authorities
+	// that their certificates are checked against; nil means the system's.
+	OIDCHosts []string
+	OIDCRoots *x509.CertPool
 }
 
 // IAM is the principals of one store. Make it with Open. It is safe for concurrent use; it is the only writer of
@@ -61,6 +69,11 @@ type IAM struct {
 	ca       *authority
 	snapshot atomic.Pointer[Snapshot]
 	mu       sync.Mutex // serialises changes; readers do not take it
+
+	ring     atomic.Pointer[tokenRing] // of session tokens; replaced under mu
+	opened   sessionCache
+	throttle mfaThrottle
+	keySets  *oidc.Fetcher
 }
 
 // Open loads all principals from cfg.Store, on which Bootstrap has been run; otherwise the error matches
@@ -86,14 +99,18 @@ func Open(cfg Config) (*IAM, error) {
 	if err := ensureOrganization(cfg.Store); err != nil {
 		return nil, fmt.Errorf("founding the organization: %w", err)
 	}
-	i := &IAM{cfg: cfg}
+	i := &IAM{cfg: cfg, keySets: oidc.NewFetcher(cfg.OIDCHosts, cfg.OIDCRoots)}
 	err := cfg.Store.View(func(tx *storage.Tx) error {
 		s, err := loadSnapshot(tx, cfg)
 		if err != nil {
 			return err
 		}
 		i.snapshot.Store(s)
-		i.ca, err = loadAuthority(tx)
+		if i.ca, err = loadAuthority(tx); err != nil {
+			return err
+		}
+		ring, err := loadTokenRing(tx)
+		i.ring.Store(ring)
 		return err
 	})
 	if err != nil {

@@ -23,6 +23,8 @@ type loader struct {
 	roles      map[string]*role      // :: role id → role
 	managed    map[string]*managed   // :: policy id → managed policy
 	keyIDs     map[string]bool
+	devices    devices
+	providers  providers
 	prints     map[[32]byte]bool        // fingerprints of certificates
 	parsed     map[string]*authz.Policy // :: label and document → identity policy; many users have the same few
 }
@@ -75,7 +77,10 @@ func (l *loader) kinds() []loadKind {
 		{kindUserPolicy, l.userPolicy},
 		{kindRolePolicy, l.rolePolicy},
 		{kindAccessKey, l.accessKey},
+		{kindLastUsed, l.lastUse},
 		{kindCertificate, l.certificate},
+		{kindDevice, l.device},
+		{kindProvider, l.provider},
 	}
 }
 
@@ -402,6 +407,8 @@ func (l *loader) snapshot(generation uint64) (*Snapshot, error) {
 		},
 		principals: cow.Collect(maps.All(l.principals)),
 		roles:      cow.Collect(maps.All(l.roles)),
+		devices:    l.devices,
+		providers:  l.providers,
 	}
 	accessKeys, certificates := map[string]*Credential{}, map[[32]byte]*Credential{}
 	for _, p := range l.principals {

@@ -53,7 +53,7 @@ func (p *principal) complete(region string) {
 	for _, k := range p.keys {
 		p.credentials = append(p.credentials, &Credential{
 			ID: k.id, Method: ByAccessKey, Status: k.status, Account: p.Account, PrincipalID: p.ID, UserName: userName,
-			secret: k.secret, region: region,
+			secret: k.secret, region: region, used: k.used,
 		})
 	}
 	for _, c := range p.certificates {

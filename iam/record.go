@@ -26,6 +26,7 @@ const (
 	kindGroupPolicy   storage.Kind = "group-policy"           // account id / group id / name in lower case
 	kindRolePolicy    storage.Kind = "role-policy"            // account id / role id / name in lower case
 	kindAccessKey     storage.Kind = "access-key"             // account id / principal id / access key id
+	kindLastUsed      storage.Kind = "access-key-last-used"   // account id / principal id / access key id
 	kindCertificate   storage.Kind = "client-certificate"     // account id / user id / fingerprint in hex
 	kindAuthority     storage.Kind = "certificate-authority"
 	kindServer        storage.Kind = "server-certificate"
@@ -281,6 +282,7 @@ func decodeAccessKey(data []byte) (accessKey, error) {
 		status:  status,
 		created: time.Unix(int64(seconds), 0).UTC(),
 		secret:  crypto.NewSecret(bytes.Clone(secret)),
+		used:    &lastUse{},
 	}, nil
 }
 

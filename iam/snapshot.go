@@ -33,6 +33,8 @@ type Snapshot struct {
 	roles        cow.Map[string, *role]         // :: role id → role
 	accessKeys   cow.Map[string, *Credential]   // :: access key id → credential
 	certificates cow.Map[[32]byte, *Credential] // :: fingerprint → credential
+	devices      devices
+	providers    providers
 	unusable     []UnusablePolicy
 }
 
