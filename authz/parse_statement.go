@@ -168,10 +168,10 @@ func (r *reader) readResource(n *node, s *statement) error {
 	s.notResource, s.source.notResource = negated, negated
 	for i := range list {
 		v := list[i].text
-		if wrong := checkResourcePattern(v); wrong != "" {
-			return r.fault(&list[i], "%s %s", quote(v), wrong)
-		}
 		p, wrong := compileResource(v, lexer{meaning: r.variables})
+		if wrong == "" {
+			wrong = checkResourcePattern(v)
+		}
 		if wrong != "" {
 			return r.fault(&list[i], "%s %s", quote(v), wrong)
 		}

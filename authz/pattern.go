@@ -84,8 +84,8 @@ func compilePattern(s string) pattern {
 	return p
 }
 
-// compileResource compiles a value of Resource that [checkResourcePattern] has checked. The last result is what is
-// wrong with its variables, "" if nothing.
+// compileResource compiles a value of Resource, which [checkResourcePattern] checks. The last result is what is wrong
+// with its variables, "" if nothing.
 func compileResource(s string, l lexer) (pattern, string) {
 	l.wildcards, l.arn, l.ends, l.late = true, true, true, true
 	return l.compile(s)

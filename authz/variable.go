@@ -91,7 +91,7 @@ func (l *lexer) variable(s string, crosses bool) (int, token, string) {
 		v.fallback, v.hasFallback = text[:at], true
 		size += len(" '") + at + len("'}")
 	}
-	if name == "" || strings.ContainsAny(name, " \t\r\n") {
+	if name == "" || strings.ContainsAny(name, " \t\r\n${") {
 		return 0, token{}, form
 	}
 	var wrong string
