@@ -168,6 +168,7 @@ func (i *IAM) UpdateOrgPolicy(g authz.Grant, r UpdateOrgPolicy) (made OrgPolicy,
 		o.policies = o.policies.With(p.id, p)
 		if p.document != old.document {
 			o.endEra()
+			next.noteUnusable(p.id, nil)
 		}
 		next.organization = o
 		made = next.showOrgPolicy(p)
@@ -238,6 +239,7 @@ func (i *IAM) DeleteOrgPolicy(g authz.Grant, id string) error {
 		o.own[typeIndex(p.kind)]--
 		o.policies = o.policies.Without(id)
 		next.organization = o
+		next.noteUnusable(id, nil)
 		return tx.Delete(kindOrgPolicy, id)
 	})
 }

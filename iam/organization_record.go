@@ -3,8 +3,8 @@ package iam
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/kmsd/kmsd/authz"
@@ -124,6 +124,11 @@ func decodeMember(path string, data []byte) (*orgNode, error) {
 	if err := checkOrgName("name", r.Name, maxAccountName); err != nil {
 		return nil, err
 	}
+	if r.Email != "" {
+		if err := checkEmail(r.Email); err != nil {
+			return nil, err
+		}
+	}
 	m := &member{email: r.Email, tags: r.Tags}
 	if r.Closed != nil {
 		if m.closed = *r.Closed; m.closed.IsZero() {
@@ -173,14 +178,28 @@ func decodeOrgPolicy(path string, data []byte) (p *orgPolicy, fault, err error) 
 // checkTree refuses what contradicts itself: a parent that is not there or below its own child, names that are taken,
 // and attachments that are no sorted list of policies.
 func (o *organization) checkTree() error {
+	names := map[[2]string]bool{} // :: parent or type, name in lower case → true
+	for _, p := range o.policies.All() {
+		name := [2]string{orgPolicyWord(p.kind), fold(p.name)}
+		if names[name] {
+			return fmt.Errorf("record %s %q: another policy of its type has the name", kindOrgPolicy, p.id)
+		}
+		names[name] = true
+	}
 	for n := range o.nodesAfter("") {
 		if err := o.checkNode(n); err != nil {
 			return err
 		}
+		name := [2]string{n.parent, fold(n.name)}
+		if n.kind == UnitTarget && names[name] {
+			return recordError(n, "another unit under its parent has the name")
+		}
+		names[name] = names[name] || n.kind == UnitTarget
 	}
 	return nil
 }
 
+// checkNode takes n to the root, and finds what is attached to it.
 func (o *organization) checkNode(n *orgNode) error {
 	steps := 0
 	for at := n; at.kind != RootTarget; steps++ {
@@ -189,9 +208,6 @@ func (o *organization) checkNode(n *orgNode) error {
 			return recordError(n, "its parent is not there, or not under the root")
 		}
 		at = parent
-	}
-	if n.kind == UnitTarget && o.checkUnitName(n) != nil {
-		return recordError(n, "another unit under its parent has the name")
 	}
 	for at, id := range n.policies {
 		if at > 0 && n.policies[at-1] >= id {
@@ -204,6 +220,7 @@ func (o *organization) checkNode(n *orgNode) error {
 	return nil
 }
 
+// recordError names the record of a node.
 func recordError(n *orgNode, text string) error {
 	kind, path := kindOrganization, organizationPath
 	switch n.kind {
@@ -212,5 +229,5 @@ func recordError(n *orgNode, text string) error {
 	case AccountTarget:
 		kind, path = kindMember, n.id
 	}
-	return errors.New("record " + string(kind) + ` "` + path + `": ` + strings.TrimSpace(text))
+	return fmt.Errorf("record %s %q: %s", kind, path, text)
 }
