@@ -136,3 +136,19 @@ func (t tagSet) without(keys []string) (tagSet, error) {
 	}
 	return next, nil
 }
+
+// UserTags returns the tags of a user by its unique id, in the order of their keys.
+func (s *Snapshot) UserTags(id string) []Tag {
+	if p, ok := s.principals.Load(id); ok {
+		return p.tags.list()
+	}
+	return nil
+}
+
+// RoleTags returns the tags of a role by its unique id, in the order of their keys.
+func (s *Snapshot) RoleTags(id string) []Tag {
+	if r, ok := s.roles.Load(id); ok {
+		return r.tags.list()
+	}
+	return nil
+}
