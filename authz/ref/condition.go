@@ -23,17 +23,33 @@ var negatedOf = map[string]string{
 // conditionsHold is the AND over operators, and over the keys of each.
 func (e *evaluation) conditionsHold(p *Policy, s *statement) bool {
 	for i := range s.conditions {
-		c := &s.conditions[i]
-		if !e.inEveryWorld(s, append([]string{c.key}, c.values...), func(w world) bool { return e.conditionHolds(p, c, w) }) {
+		if !e.holdsForEach(p, s, &s.conditions[i]) {
 			return false
 		}
 	}
 	return true
 }
 
+// holdsForEach answers D11: of names that differ by case only, each in turn is the only one. In an Allow the condition must hold for all of them, in a
+// Deny for one.
+func (e *evaluation) holdsForEach(p *Policy, s *statement, c *condition) bool {
+	e.count(c)
+	v, plural := e.values(c.key)
+	several := e.collide(c.key)
+	if several == nil || v == nil {
+		return e.conditionHolds(p, s, c, v, plural)
+	}
+	enough := s.deny || e.Defect == CollidingAny // one is
+	for _, one := range several {
+		if e.conditionHolds(p, s, c, []string{one}, false) == enough {
+			return enough
+		}
+	}
+	return !enough
+}
+
 // conditionHolds is section 5.2.
-func (e *evaluation) conditionHolds(p *Policy, c *condition, w world) bool {
-	v, plural := e.values(c.key, w)
+func (e *evaluation) conditionHolds(p *Policy, s *statement, c *condition, v []string, plural bool) bool {
 	_, negated := negatedOf[c.operator]
 	if c.operator == "Null" {
 		return (v == nil) == strings.EqualFold(c.values[0], "true")
@@ -44,7 +60,7 @@ func (e *evaluation) conditionHolds(p *Policy, c *condition, w world) bool {
 			return e.Defect != AbsentForAllFalse
 		}
 		for _, one := range v {
-			if !e.valueMatches(p, c, one, w) {
+			if !e.valueMatches(p, s, c, one) {
 				return false
 			}
 		}
@@ -54,7 +70,7 @@ func (e *evaluation) conditionHolds(p *Policy, c *condition, w world) bool {
 			return e.Defect == AbsentForAnyNegatedTrue && negated
 		}
 		for _, one := range v {
-			if e.valueMatches(p, c, one, w) {
+			if e.valueMatches(p, s, c, one) {
 				return true
 			}
 		}
@@ -66,17 +82,35 @@ func (e *evaluation) conditionHolds(p *Policy, c *condition, w world) bool {
 	if (len(v) > 1 || plural) && e.Defect != PluralAsSingle {
 		return false
 	}
-	return e.valueMatches(p, c, v[0], w)
+	return e.valueMatches(p, s, c, v[0])
 }
 
-func (e *evaluation) valueMatches(p *Policy, c *condition, v string, w world) bool {
+// count notes that a condition was evaluated.
+func (e *evaluation) count(c *condition) {
+	if e.Operators == nil {
+		return
+	}
+	name := c.operator
+	if c.set != "" {
+		name = c.set + ":" + name
+	}
+	e.Operators[name]++
+	if c.ifExists {
+		e.Operators[name+"IfExists"]++
+	}
+}
+
+func (e *evaluation) valueMatches(p *Policy, s *statement, c *condition, v string) bool {
 	positive, negated := negatedOf[c.operator]
 	if !negated {
 		positive = c.operator
 	}
 	hit, all := false, true
 	for _, pattern := range c.values {
-		one := e.baseMatch(p, positive, pattern, v, w)
+		one := e.baseMatch(p, positive, pattern, v)
+		if textual(positive) && e.ambiguous(p, pattern) && e.Defect != CollidingAny {
+			one = s.deny != negated
+		}
 		hit, all = hit || one, all && one
 	}
 	if negated && e.Defect == AnyForNegated {
@@ -86,7 +120,7 @@ func (e *evaluation) valueMatches(p *Policy, c *condition, v string, w world) bo
 }
 
 // baseMatch compares one value of the policy with one of the request. A pattern whose variable has no value never matches.
-func (e *evaluation) baseMatch(p *Policy, operator, pattern, v string, w world) bool {
+func (e *evaluation) baseMatch(p *Policy, operator, pattern, v string) bool {
 	kind := operator
 	for _, k := range []string{"String", "Numeric", "Date", "Arn"} {
 		if strings.HasPrefix(operator, k) {
@@ -95,7 +129,7 @@ func (e *evaluation) baseMatch(p *Policy, operator, pattern, v string, w world) 
 	}
 	switch kind {
 	case "String", "Arn":
-		words := e.wording(p, w)
+		words := e.wording(p)
 		words.wildcards = operator == "StringLike" || kind == "Arn"
 		if operator == "StringEqualsIgnoreCase" {
 			return e.equalFolded(words, pattern, v)
@@ -116,13 +150,17 @@ func (e *evaluation) baseMatch(p *Policy, operator, pattern, v string, w world) 
 	case "Bool":
 		return strings.EqualFold(pattern, v)
 	case "BinaryEquals":
-		a, errA := base64.StdEncoding.DecodeString(v)
-		b, errB := base64.StdEncoding.DecodeString(pattern)
-		return errA == nil && errB == nil && string(a) == string(b)
+		b, err := base64.StdEncoding.DecodeString(pattern)
+		return err == nil && v == string(b)
 	case "IpAddress":
 		return e.contains(pattern, v)
 	}
 	panic("ref: unknown operator " + operator)
+}
+
+// textual reports whether an operator's values may have variables.
+func textual(operator string) bool {
+	return strings.HasPrefix(operator, "String") || strings.HasPrefix(operator, "Arn")
 }
 
 // equalFolded compares with the case of letters set aside, in the pattern, in what its variables stand for and in the value.

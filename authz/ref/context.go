@@ -14,9 +14,6 @@ type entry struct {
 	plural bool // the key is one of several values, even if it has one
 }
 
-// A world is one choice among names that differ by case only :: folded key → value.
-type world map[string]string
-
 // keys gathers every condition key of section 6, folded, with what the request says of it. A key without values is absent.
 func (e *evaluation) keys() {
 	e.found, e.colliding = map[string]entry{}, map[string][]string{}
@@ -24,6 +21,9 @@ func (e *evaluation) keys() {
 	e.resourceKeys()
 	e.requestKeys()
 	for key, values := range e.Context.Values {
+		if key == "kms:KeySpec" || key == "kms:KeyUsage" {
+			e.put(strings.Replace(key, "Key", "CustomerMasterKey", 1), false, values...)
+		}
 		e.put(key, slices.Contains(pluralKeys, key), values...)
 	}
 }
@@ -72,7 +72,7 @@ func (e *evaluation) callerKeys() {
 	case "user":
 		e.text("aws:username", c.UserName)
 		e.text("aws:userid", c.ID)
-	default:
+	case "root":
 		e.text("aws:userid", c.ID)
 	}
 	e.family("aws:PrincipalTag/", c.Tags)
@@ -141,65 +141,52 @@ func (e *evaluation) requestKeys() {
 
 func date(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
-// inEveryWorld is D11: of names that differ by case only, each value makes a world in which it is the only one. An Allow must hold in all of them, a
-// Deny in one. What holds looks at is a key, or texts with variables; the worlds that differ in other keys do not matter.
-func (e *evaluation) inEveryWorld(s *statement, about []string, holds func(world) bool) bool {
-	enough := s.deny || e.Defect == CollidingAny // one world is
-	for _, w := range e.worlds(about) {
-		if holds(w) == enough {
-			return enough
-		}
+// collide returns the values of a name that the request has several times, in different cases; nil if it has not.
+func (e *evaluation) collide(key string) []string {
+	if list := e.colliding[fold(key)]; len(list) > 1 {
+		return list
 	}
-	return !enough
-}
-
-// worlds returns every choice among the values of names that collide, one empty choice if none do.
-func (e *evaluation) worlds(about []string) []world {
-	text := fold(strings.Join(about, " "))
-	list := []world{{}}
-	for key, values := range e.colliding {
-		if len(values) < 2 || !strings.Contains(text, key) {
-			continue
-		}
-		var more []world
-		for _, w := range list {
-			for _, v := range values {
-				other := maps.Clone(w)
-				other[key] = v
-				more = append(more, other)
-			}
-		}
-		list = more
-	}
-	return list
+	return nil
 }
 
 // values returns the values of a key, nil if it is absent, and whether it is a key of several values.
-func (e *evaluation) values(key string, w world) ([]string, bool) {
+func (e *evaluation) values(key string) ([]string, bool) {
 	folded := fold(key)
 	if _, family := e.colliding[folded]; family && e.Defect == CaseSensitiveKeys && !e.exact[key] {
 		return nil, false
-	}
-	if v, chosen := w[folded]; chosen {
-		return []string{v}, false
 	}
 	f := e.found[folded]
 	return f.values, f.plural
 }
 
-// wording reads patterns of the policy in one world.
-func (e *evaluation) wording(p *Policy, w world) wording {
+// wording reads patterns of the policy.
+func (e *evaluation) wording(p *Policy) wording {
 	return wording{
 		variables: p.variables,
 		injection: e.Defect == WildcardsInVariables,
 		literal:   e.Defect == UnresolvedIsLiteral,
+		empty:     e.Defect == UnresolvedIsEmpty,
 		colon:     e.Defect == StarStopsAtColon,
 		value: func(key string) (string, bool) {
-			v, plural := e.values(key, w)
+			v, plural := e.values(key)
 			if len(v) != 1 || plural {
 				return "", false
 			}
 			return v[0], true
 		},
 	}
+}
+
+// ambiguous reports whether a pattern has a variable that the request has several values for. Section 4 lets keys of one value be variables only, and D11
+// is closed: whoever asks for ambiguity has it counted against them.
+func (e *evaluation) ambiguous(p *Policy, pattern string) bool {
+	found := false
+	words := e.wording(p)
+	words.wildcards = true
+	words.value = func(key string) (string, bool) {
+		found = found || e.collide(key) != nil
+		return "", true
+	}
+	words.tokens(pattern)
+	return found
 }

@@ -13,7 +13,7 @@ var actions = map[string]action{
 	"kms:Encrypt": {"key", true}, "kms:Decrypt": {"key", true}, "kms:ReEncryptFrom": {"key", true}, "kms:ReEncryptTo": {"key", true},
 	"kms:GenerateDataKey": {"key", true}, "kms:DescribeKey": {"key", true},
 	"kms:CreateGrant": {"key", true}, "kms:ListGrants": {"key", true}, "kms:RevokeGrant": {"key", true}, "kms:RetireGrant": {"key", true},
-	"kms:PutKeyPolicy": {"key", false}, "kms:DisableKey": {"key", false}, "kms:TagResource": {"key none", false},
+	"kms:PutKeyPolicy": {"key", false}, "kms:DisableKey": {"key", false}, "kms:TagResource": {"key none", false}, "kms:UntagResource": {"key", false},
 	"kms:CreateAlias": {"key alias", false}, "kms:CreateKey": {"none", false}, "kms:ListKeys": {"none", false},
 	"iam:GetUser": {"entity", false}, "iam:ListUsers": {"entity none", false}, "iam:CreateRole": {"entity", false},
 	"iam:AttachUserPolicy":  {"entity", false},
@@ -22,6 +22,7 @@ var actions = map[string]action{
 	"sts:AssumeRole":        {"role", true}, "sts:AssumeRoleWithWebIdentity": {"role", true}, "sts:TagSession": {"role", true},
 	"sts:SetSourceIdentity":      {"role", true},
 	"organizations:ListRoots":    {"none", false},
+	"organizations:AttachPolicy": {"organization", false},
 	"organizations:CloseAccount": {"organization", false},
 }
 
@@ -73,7 +74,7 @@ func (q *Request) misfit(known action) bool {
 // decide is section 8.3.
 func (e *evaluation) decide(known action) Answer {
 	c, r := &e.Caller, &e.Resource
-	if e.Action == "sts:GetCallerIdentity" {
+	if e.Action == "sts:GetCallerIdentity" && c.Kind != "web" {
 		return Answer{Allow: true, Reason: "AlwaysAllowed"}
 	}
 	cross := r.Kind != "none" && c.Account != r.Account && c.Kind != "web"
@@ -103,10 +104,10 @@ func (e *evaluation) decide(known action) Answer {
 
 	// 3. Who grants?
 	switch {
-	case e.Action == "kms:RetireGrant":
-		return e.retire()
 	case c.Kind == "web":
 		return e.webIdentity()
+	case e.Action == "kms:RetireGrant" && (r.Policy != nil || e.Context.Grant != nil):
+		return e.retire()
 	case r.Kind != "key" && r.Kind != "role" || r.Policy == nil && !cross:
 		if e.Action == "sts:AssumeRole" && c.Kind == "root" {
 			return Answer{Reason: "RootCannotAssumeRole"}
@@ -146,10 +147,11 @@ func (e *evaluation) layers() []layer {
 			list = append(list, layer{"RCP", level})
 		}
 	}
+	list = append(list, layer{"Identity", e.Caller.Identity}, layer{"Boundary", []*Policy{e.Caller.Boundary}}, layer{"Session", e.Caller.Session})
 	if e.Action != "kms:RetireGrant" {
 		list = append(list, layer{"Resource", []*Policy{e.Resource.Policy}})
 	}
-	return append(list, layer{"Identity", e.Caller.Identity}, layer{"Boundary", []*Policy{e.Caller.Boundary}}, layer{"Session", e.Caller.Session})
+	return list
 }
 
 func (e *evaluation) scpsApply() bool {
@@ -251,19 +253,19 @@ func (e *evaluation) resourceCovered(p *Policy, s *statement) bool {
 	if s.resources == nil {
 		return true // a trust policy: the role is the resource
 	}
-	return e.inEveryWorld(s, s.resources, func(w world) bool {
-		words := e.wording(p, w)
-		words.wildcards, words.arn = true, true
-		for _, pattern := range s.resources {
-			if pattern == "*" {
-				return !s.notResource
-			}
-			if list, ok := words.tokens(pattern); ok && e.Resource.Kind != "none" && run(list, e.Resource.ARN) {
-				return !s.notResource
-			}
+	words := e.wording(p)
+	words.wildcards, words.arn = true, true
+	for _, pattern := range s.resources {
+		list, ok := words.tokens(pattern)
+		hit := pattern == "*" || ok && e.Resource.Kind != "none" && run(list, e.Resource.ARN)
+		if e.ambiguous(p, pattern) && e.Defect != CollidingAny {
+			hit = s.deny != s.notResource
 		}
-		return s.notResource
-	})
+		if hit {
+			return !s.notResource
+		}
+	}
+	return s.notResource
 }
 
 func (e *evaluation) everyLevelAllows(levels [][]*Policy) bool {
@@ -331,7 +333,7 @@ func (e *evaluation) byResourcePolicy(cross bool) Answer {
 	}
 	if r.Kind == "key" {
 		if g := e.grantAllows(); g != nil {
-			return Answer{Allow: true, Reason: "Grant", Layer: "Grant", GrantID: g.ID}
+			return Answer{Allow: true, Reason: "Grant", Layer: "Grant", Level: g.Grantee.Level, GrantID: g.ID}
 		}
 	}
 	return a

@@ -27,16 +27,18 @@ func (e *evaluation) matches(p Principal) string {
 func (e *evaluation) grantAllows() *Grant {
 	for _, level := range []string{"DIRECT", "ROLE", "ACCOUNT"} {
 		for _, g := range e.Resource.Grants {
-			if e.matches(g.Grantee) != level || !e.grantHolds(g) {
-				continue
-			}
-			_, limited := e.limited()
-			if level == "DIRECT" || level == "ROLE" && !limited || level == "ACCOUNT" && e.ident() && !limited {
+			if e.matches(g.Grantee) == level && e.grantHolds(g) && e.levelHolds(level) {
 				return g
 			}
 		}
 	}
 	return nil
+}
+
+// levelHolds reports whether the caller has what a grant that names it at the level needs besides.
+func (e *evaluation) levelHolds(level string) bool {
+	_, limited := e.limited()
+	return level == "DIRECT" || level == "ROLE" && !limited || level == "ACCOUNT" && e.ident() && !limited
 }
 
 // grantHolds reports whether a grant is for the action and its constraints hold.
@@ -82,6 +84,9 @@ func childOK(parent, child *Grant) bool {
 			return false
 		}
 	}
+	if !parent.Expires.IsZero() && (child.Expires.IsZero() || child.Expires.After(parent.Expires)) {
+		return false // an end is a constraint too
+	}
 	switch {
 	case len(parent.Equals) > 0:
 		return maps.Equal(parent.Equals, child.Equals)
@@ -91,22 +96,25 @@ func childOK(parent, child *Grant) bool {
 	return true
 }
 
-// retire says who may retire a grant: whom it names for that, whom it is for if it says so, and the account that made it.
+// retire says who may retire a grant: whom it names for that, whom it is for if it says so, and the account that made it. An account acts by those whose
+// policies allow it and whose limits leave it, and a role within its limits, as they do where they use a grant; a grant that has ended names nobody.
 func (e *evaluation) retire() Answer {
 	g := e.Context.Grant
 	if g == nil {
 		return Answer{Reason: "NoResourceAllow", Layer: "Grant"}
 	}
-	ok := e.Caller.Account == g.Issuer && e.ident()
-	for _, p := range []Principal{g.Retiring, g.Grantee} {
-		level := e.matches(p)
-		if p == g.Grantee && p != g.Retiring && !slices.Contains(g.Actions, "kms:RetireGrant") {
-			continue
-		}
-		ok = ok || level == "DIRECT" || level == "ROLE" || level == "ACCOUNT" && e.ident()
+	allow := Answer{Allow: true, Reason: "Grant", Layer: "Grant", GrantID: g.ID}
+	named := []Principal{g.Retiring}
+	if slices.Contains(g.Actions, "kms:RetireGrant") {
+		named = append(named, g.Grantee)
 	}
-	if ok || e.Defect == RetireByAnyone && e.ident() {
-		return Answer{Allow: true, Reason: "Grant", Layer: "Grant", GrantID: g.ID}
+	for _, p := range named {
+		if allow.Level = e.matches(p); allow.Level != "" && e.levelHolds(allow.Level) && !e.ended(g) {
+			return allow
+		}
+	}
+	if allow.Level = "ACCOUNT"; (e.Caller.Account == g.Issuer || e.Defect == RetireByAnyone) && e.levelHolds(allow.Level) {
+		return allow
 	}
 	return Answer{Reason: "NoResourceAllow", Layer: "Grant"}
 }

@@ -17,6 +17,7 @@ type wording struct {
 	variables bool // ${…} stands for a value
 	injection bool // what a variable stands for is read as a pattern
 	literal   bool // a variable without a value stands for itself
+	empty     bool // or for the empty text
 	colon     bool // a star at the end of a part stops at the colon
 	value     func(key string) (string, bool)
 }
@@ -34,6 +35,9 @@ func (w wording) tokens(pattern string) ([]token, bool) {
 			text, length, ok := w.variable(string(rs[i:]))
 			if !ok && w.literal {
 				text, ok = string(rs[i:i+length]), true
+			}
+			if !ok && w.empty {
+				text, ok = "", true
 			}
 			if !ok {
 				return nil, false
@@ -60,7 +64,7 @@ func (w wording) tokens(pattern string) ([]token, bool) {
 // variable reads the variable at the beginning of s, and returns what it stands for and how many characters it has.
 func (w wording) variable(s string) (text string, length int, ok bool) {
 	inner := s[len("${"):]
-	key, rest, _ := strings.Cut(inner, "}")
+	key, _, _ := strings.Cut(inner, "}")
 	length = len([]rune("${" + key + "}"))
 	if name, after, has := strings.Cut(inner, ", '"); has && len(name) < len(key) {
 		preset, _, _ := strings.Cut(after, "'}")
@@ -70,7 +74,6 @@ func (w wording) variable(s string) (text string, length int, ok bool) {
 		}
 		return preset, length, true
 	}
-	_ = rest
 	if key == "*" || key == "?" || key == "$" {
 		return key, length, true
 	}

@@ -16,6 +16,9 @@ type Request struct {
 	Resource Resource
 	Context  Context
 	Defect   Defect `json:",omitempty"`
+
+	// Operators, if it is not nil, counts the operators that were evaluated, with their set and with and without IfExists.
+	Operators map[string]int `json:"-"`
 }
 
 // Caller is who asks. The fields mean what those of authz.Caller mean.
@@ -101,6 +104,7 @@ const (
 	AbsentForAnyNegatedTrue        // ForAnyValue with a negated operator and without its key is true
 	WildcardsInVariables           // a * in the value of a policy variable is a wildcard
 	UnresolvedIsLiteral            // a policy variable without a value stands for its own text
+	UnresolvedIsEmpty              // it stands for nothing at all, so that the rest can match
 	RootBypassesKeyPolicy          // the root user of the key's account needs no statement of the key policy
 	RoleEscapesBoundary            // a key policy that names a role is not limited by its boundary
 	RoleEscapesSession             // nor by session policies
@@ -134,7 +138,7 @@ func Defects() []Defect {
 func (d Defect) String() string {
 	return [defectEnd]string{
 		"None", "AnyForNegated", "AbsentNegatedFalse", "AbsentForAllFalse", "AbsentForAnyNegatedTrue", "WildcardsInVariables",
-		"UnresolvedIsLiteral", "RootBypassesKeyPolicy", "RoleEscapesBoundary", "RoleEscapesSession", "SCPBindsManagement", "SCPSkipsLevel",
+		"UnresolvedIsLiteral", "UnresolvedIsEmpty", "RootBypassesKeyPolicy", "RoleEscapesBoundary", "RoleEscapesSession", "SCPBindsManagement", "SCPSkipsLevel",
 		"StarStopsAtColon", "ChildGrantUnchecked", "RetireByAnyone", "ExpiredGrant", "MappedAddress", "EpochMilliseconds", "CollidingAny",
 		"CaseSensitiveKeys", "PluralAsSingle", "NotPrincipalAny", "SessionTakesRoleARN", "CrossAccountAlone",
 	}[d]
