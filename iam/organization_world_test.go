@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -298,13 +297,4 @@ func (w *orgWorld) fill(units, accounts, policies int) {
 		return nil
 	})
 	w.open()
-}
-
-// unitIDs are all units in order.
-func (w *orgWorld) unitIDs() []string {
-	var ids []string
-	for id := range w.Snapshot().organization.units.All() {
-		ids = append(ids, id)
-	}
-	return slices.Clip(ids)
 }
