@@ -86,7 +86,10 @@ func ConditionKeys() iter.Seq[ContextKeyInfo] {
 // ConditionKey describes the key that a policy writes as name, in any case; a member of a family as the family.
 func ConditionKey(name string) (ContextKeyInfo, bool) {
 	k, _, ok := findKey(name)
-	return k.describe(), ok
+	if !ok {
+		return ContextKeyInfo{}, false
+	}
+	return k.describe(), true
 }
 
 func (k keyID) describe() ContextKeyInfo {

@@ -170,7 +170,7 @@ func (r *reader) readResource(n *node, s *statement) error {
 		v := list[i].text
 		p, wrong := compileResource(v, lexer{meaning: r.variables})
 		if wrong == "" {
-			wrong = checkResourcePattern(v)
+			wrong = checkResourcePattern(p.withoutVariables(v))
 		}
 		if wrong != "" {
 			return r.fault(&list[i], "%s %s", quote(v), wrong)

@@ -503,6 +503,27 @@ func (s *statement) covers(q *request) bool {
 	return s.notResource
 }
 
+// withoutVariables returns the text of a pattern with an x for each variable.
+func (p *pattern) withoutVariables(text string) string {
+	if len(p.variables) == 0 {
+		return text
+	}
+	b := make([]byte, len(p.tokens))
+	for i, t := range p.tokens {
+		switch t.kind {
+		case literalToken:
+			b[i] = t.b
+		case starToken, starNoColon:
+			b[i] = '*'
+		case anyCharacter, anyButColon:
+			b[i] = '?'
+		default:
+			b[i] = 'x'
+		}
+	}
+	return string(b)
+}
+
 // checkResourcePattern returns what is wrong with a value of Resource or NotResource, and "" if nothing is. A
 // pattern that no ARN can match is wrong too: in a Deny it would protect nothing.
 func checkResourcePattern(s string) string {
