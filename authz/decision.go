@@ -252,7 +252,7 @@ func Message(c *Caller, a Action, r *Resource, d Decision, sameAccount bool) str
 	}
 	reason := d.Reason
 	if d.Identity == ImplicitDeny || d.Identity == ExplicitDeny {
-		reason, d.Layer = d.absent, NoLayer
+		reason = d.absent
 	}
 	switch {
 	case reason.Explicit():

@@ -1,6 +1,7 @@
 package authz_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/kmsd/kmsd/authz"
@@ -246,8 +247,14 @@ func scenarios(t testing.TB) []struct {
 		{"another provider", otherProvider, authz.NoResourceAllow},
 		{"everybody is not a web identity", web(t, trustAnyone), authz.NoResourceAllow},
 		{"a role that does not trust providers", web(t, trustA), authz.NoResourceAllow},
-		{"it may not assume a role as others do", web(t, trustWeb).does(authz.STSAssumeRole), authz.NoResourceAllow},
+		{"it may not assume a role as others do", web(t, strings.ReplaceAll(trustWeb, "sts:AssumeRoleWithWebIdentity", "sts:*")).does(authz.STSAssumeRole), authz.NoResourceAllow},
 		{"it may do nothing else", func() *situation { s := alice(t).key(everyone); s.caller = web(t, trustWeb).caller; return s }(), authz.NoResourceAllow},
+
+		{"nor in what is never of another account", func() *situation {
+			s := alice(t).does(authz.KMSPutKeyPolicy)
+			s.caller = web(t, trustWeb).caller
+			return s
+		}(), authz.NoResourceAllow},
 
 		// Grants.
 		{"a grant is enough", alice(t).grant(authz.DirectLevel, ids[aliceARN], authz.KMSDecrypt), authz.ByGrant},
@@ -273,6 +280,10 @@ func scenarios(t testing.TB) []struct {
 		{"not beyond the boundary", retire(alice(t, allowAll).boundary(onlyLists), func(g *authz.KeyGrant) { g.Issuer = accountA }), authz.NoResourceAllow},
 		{"not of another account's making", retire(alice(t, allowAll), func(*authz.KeyGrant) {}), authz.NoResourceAllow},
 		{"the key policy has no say in it", retire(alice(t).key(everyone), func(*authz.KeyGrant) {}), authz.NoResourceAllow},
+		{"not even a Deny", retire(alice(t).key(`{"Statement":{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}}`), func(g *authz.KeyGrant) {
+			g.Retiring = g.Grantee
+			g.Retiring.ID = ids[aliceARN]
+		}), authz.ByGrant},
 		{"a grant that does not exist", func() *situation { s := alice(t, allowAll).does(authz.KMSRetireGrant); s.context = nil; return s }(), authz.NoResourceAllow},
 
 		// NotPrincipal.
@@ -286,6 +297,7 @@ func scenarios(t testing.TB) []struct {
 		}(), authz.ExplicitResource},
 		{"D13: a session is exempt with its role and account", night(t).key(notNight), authz.ByResourcePolicy},
 		{"D13: but not by its role and account alone", night(t).key(notRole), authz.ExplicitResource},
+		{"D13: nor without its role", night(t).key(strings.ReplaceAll(notNight, roleARN, aliceARN)), authz.ExplicitResource},
 	}
 }
 
