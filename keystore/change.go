@@ -58,6 +58,9 @@ func (ks *Keystore) CreateKey(g authz.Grant, n NewKey) (*Key, error) {
 		}
 		return ks.tokens.remember(tx, n.Token, n.Account, k, now)
 	})
+	if err != nil {
+		k.disarm()
+	}
 	if err != nil || made != k {
 		return would(made, err)
 	}
@@ -65,6 +68,9 @@ func (ks *Keystore) CreateKey(g authz.Grant, n NewKey) (*Key, error) {
 	ks.snapshot.Store(s.withKey(k))
 	return k, nil
 }
+
+// disarm takes the material from the current version of a key that was not stored, so that nobody encrypts under what will be gone.
+func (k *Key) disarm() { k.Current().secret = crypto.Secret{} }
 
 func newVersion(k *Key, why Rotation, now time.Time) *Version {
 	material := crypto.NewMaterialID()
@@ -174,6 +180,9 @@ func (ks *Keystore) Rotate(g authz.Grant, id crypto.KeyID, token Token) (*Key, c
 		}
 		return ks.tokens.remember(tx, token, k.Account(), next, now)
 	})
+	if err != nil {
+		next.disarm()
+	}
 	if repeated {
 		next = k
 	}

@@ -145,6 +145,12 @@ func TestCreateGrantRepeated(t *testing.T) {
 			t.Errorf("with %s CreateGrant returned the same grant", name)
 		}
 	}
+	if err := f.RevokeGrant(f.toRevoke(k), k.ID, first.ID); err != nil {
+		t.Fatal(err)
+	}
+	if g := f.mustGrant(k, named); g.ID == first.ID {
+		t.Error("a repetition after the grant was revoked returned it")
+	}
 	f.root.ID, f.root.Kind = "AIDAOTHER", authz.User
 	f.root.Identity = []*authz.Policy{allowAll(t)}
 	if g := f.mustGrant(k, named); g.ID == first.ID {

@@ -81,7 +81,7 @@ func (ks *Keystore) Snapshot() *Snapshot { return ks.snapshot.Load() }
 
 // DryRun returns a Keystore of the same keys that checks changes as this one does, limits, states and client tokens among them, and
 // makes none: where a change would succeed, its method returns what it would have returned, but for a grant token, and
-// an error that matches ErrDryRun. A key that a dry run returns must not be used. The one thing that it cannot foresee is a failure of the disk.
+// an error that matches ErrDryRun. Material that a dry run makes cannot be used. The one thing that it cannot foresee is a failure of the disk.
 func (ks *Keystore) DryRun() *Keystore { return &Keystore{core: ks.core, dry: true} }
 
 // transact runs a change and commits it; in a dry run it ends where the commit would begin.

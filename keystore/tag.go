@@ -114,7 +114,7 @@ func mergeTags(old, add []Tag) ([]Tag, error) {
 	return tagsOf(merged), nil
 }
 
-// foldTagKey is what authz compares names of tags by.
+// foldTagKey gives the same for two keys that authz takes for one, and for some more: it folds all of Unicode.
 func foldTagKey(s string) string { return strings.ToLower(s) }
 
 // checkTagKey returns what is wrong with the key of a tag, "" if nothing is.
