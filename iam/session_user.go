@@ -10,19 +10,19 @@ import (
 
 func newTemporaryKeyID() string { return "ASIA" + rand.Text()[:16] }
 
-// SessionToken is what [IAM.GetSessionToken] is asked for with.
+// SessionToken is what [IAM.SessionToken] is asked for with.
 type SessionToken struct {
 	Duration     time.Duration // whole seconds; zero for DefaultSessionTokenDuration, for a root user MaxRootTokenDuration
 	SerialNumber string        // of an MFA device of the caller; empty without a second factor
 	TokenCode    string        // six digits
 }
 
-// GetSessionToken gives the principal of c, a user or root user with long-term credentials, temporary credentials of its own, which
+// SessionToken gives the principal of c, a user or root user with long-term credentials, temporary credentials of its own, which
 // tell conditions that a second factor was proven if r has one. The grant must permit authz.STSGetSessionToken on "*" to the
 // principal of c.
 //
 // The error matches ErrSessionNotAllowed, ErrValidation, or those of VerifyMFA.
-func (i *IAM) GetSessionToken(g authz.Grant, c *Credential, r SessionToken, now time.Time) (Temporary, error) {
+func (i *IAM) SessionToken(g authz.Grant, c *Credential, r SessionToken, now time.Time) (Temporary, error) {
 	if c.Method == BySession {
 		return Temporary{}, ErrSessionNotAllowed
 	}

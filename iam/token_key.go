@@ -123,6 +123,9 @@ func (i *IAM) rotateLocked(now time.Time) error {
 	var id [tokenKeyID]byte
 	rand.Read(id[:])
 	now = now.UTC().Truncate(time.Second)
+	if old := i.ring.Load().keys; len(old) > 0 && !now.After(old[0].created) {
+		now = old[0].created.Add(time.Second) // so that the order in time is that of making, whatever the clock does
+	}
 	record := make([]byte, 9, sessionKeyBytes)
 	record[0] = recordVersion
 	binary.BigEndian.PutUint64(record[1:], uint64(now.Unix()))

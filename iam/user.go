@@ -92,6 +92,7 @@ func (i *IAM) DeleteUser(g authz.Grant, account, name string) error {
 			{"inline policies", len(p.inline)},
 			{"attached policies", len(p.attached)},
 			{"groups", len(p.groups)},
+			{"MFA devices", next.mfaDevices(p.ID)},
 		}); err != nil {
 			return err
 		}
