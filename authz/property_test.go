@@ -107,7 +107,7 @@ func withPolicies(q *ref.Request, f func(authz.PolicyKind, *ref.Policy) *ref.Pol
 }
 
 func policyKindOf(q *ref.Request) authz.PolicyKind {
-	if q.Resource.Kind == "role" {
+	if q.Resource.Policy != nil && q.Resource.Policy.Name == "trust-policy" {
 		return authz.TrustPolicy
 	}
 	return authz.KeyPolicy
