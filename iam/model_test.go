@@ -1,0 +1,586 @@
+package iam
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/kmsd/kmsd/authz"
+	"pgregory.net/rapid"
+)
+
+// A model is what the entities of one account are, kept as simply as can be.
+type model map[string]map[string]*modelEntity // :: kind → name in lower case → entity
+
+type modelEntity struct {
+	name, path, id string
+	inline         map[string]string // :: name → document
+	attached       []string          // ARNs
+	groups         []string          // names in lower case, of a user
+	tags           map[string]string
+	boundary       string            // ARN
+	versions       map[string]string // :: version → document, of a policy
+	last           int
+	current        string
+}
+
+func (m model) get(kind, name string) *modelEntity {
+	if e := m[kind][strings.ToLower(name)]; e != nil && e.name == name {
+		return e
+	}
+	return nil
+}
+
+func (m model) policyByARN(arn string) *modelEntity {
+	for _, e := range m["policy"] {
+		if m.arn("policy", e) == arn {
+			return e
+		}
+	}
+	return nil
+}
+
+func (m model) arn(kind string, e *modelEntity) string {
+	return "arn:aws:iam::" + testAccount + ":" + kind + e.path + e.name
+}
+
+func (m model) attachable(arn string) bool {
+	return arn == adminARN || m.policyByARN(arn) != nil
+}
+
+// machine does the same to the model and to the real thing, and compares what they answer.
+type machine struct {
+	*world
+	m model
+}
+
+var (
+	modelNames    = []string{"ann", "Ann", "bob", "b.o+b"}
+	modelPaths    = []string{"/", "/div/", "/div/sub/"}
+	modelKinds    = []string{"user", "group", "role"}
+	modelPolicies = []string{"one", "One", "two"}
+	modelTags     = []string{"team", "Team", "cost"}
+	modelDocs     = []string{testPolicy, allowing("iam:*"), `{"Version":"2012-10-17"}`}
+)
+
+func pick(rt *rapid.T, what string, from []string) string {
+	return rapid.SampledFrom(from).Draw(rt, what)
+}
+
+func (x *machine) same(rt *rapid.T, what string, got, want error) bool {
+	rt.Helper()
+	if !errors.Is(got, want) {
+		rt.Fatalf("%s = %v, want %v", what, got, want)
+	}
+	return got == nil
+}
+
+// actions :: kind → the actions by which it is operated on.
+type kindActions struct {
+	put, drop, attach, detach, tag, untag, bound, unbound authz.Action
+}
+
+var actionsOf = map[string]kindActions{
+	"user": {
+		authz.IAMPutUserPolicy, authz.IAMDeleteUserPolicy, authz.IAMAttachUserPolicy, authz.IAMDetachUserPolicy,
+		authz.IAMTagUser, authz.IAMUntagUser, authz.IAMPutUserPermissionsBoundary, authz.IAMDeleteUserPermissionsBoundary,
+	},
+	"group": {
+		put: authz.IAMPutGroupPolicy, drop: authz.IAMDeleteGroupPolicy, attach: authz.IAMAttachGroupPolicy, detach: authz.IAMDetachGroupPolicy,
+	},
+	"role": {
+		authz.IAMPutRolePolicy, authz.IAMDeleteRolePolicy, authz.IAMAttachRolePolicy, authz.IAMDetachRolePolicy,
+		authz.IAMTagRole, authz.IAMUntagRole, authz.IAMPutRolePermissionsBoundary, authz.IAMDeleteRolePermissionsBoundary,
+	},
+}
+
+func (x *machine) allowed(kind, name string, a authz.Action) authz.Grant {
+	s := x.Snapshot()
+	return x.grant(a, map[string]string{
+		"user": s.UserARN(testAccount, name), "group": s.GroupARN(testAccount, name), "role": s.RoleARN(testAccount, name),
+	}[kind])
+}
+
+func (x *machine) create(rt *rapid.T) {
+	kind, name, path := pick(rt, "kind", append(modelKinds, "policy")), pick(rt, "name", modelNames), pick(rt, "path", modelPaths)
+	var id string
+	var err error
+	switch kind {
+	case "user":
+		var u User
+		u, err = x.createUser(name, path)
+		id = u.ID
+	case "group":
+		var g Group
+		g, err = x.createGroup(name, path)
+		id = g.ID
+	case "role":
+		var r Role
+		r, err = x.createRole(NewRole{Name: name, Path: path, TrustPolicy: trusting(testAccount)})
+		id = r.ID
+	case "policy":
+		var p Policy
+		p, err = x.createPolicy(NewPolicy{Name: name, Path: path, Document: testPolicy})
+		id = p.ID
+	}
+	var want error
+	if x.m[kind][strings.ToLower(name)] != nil {
+		want = ErrEntityExists
+	}
+	if !x.same(rt, "creating a "+kind, err, want) {
+		return
+	}
+	e := &modelEntity{name: name, path: path, id: id, inline: map[string]string{}, tags: map[string]string{}}
+	if kind == "policy" {
+		e.versions, e.last, e.current = map[string]string{"v1": testPolicy}, 1, "v1"
+	}
+	x.m[kind][strings.ToLower(name)] = e
+}
+
+func (x *machine) remove(rt *rapid.T) {
+	kind, name := pick(rt, "kind", modelKinds), pick(rt, "name", modelNames)
+	var err error
+	switch kind {
+	case "user":
+		err = x.deleteUser(name)
+	case "group":
+		err = x.DeleteGroup(x.onGroup(authz.IAMDeleteGroup, name), testAccount, name)
+	case "role":
+		err = x.DeleteRole(x.onRole(authz.IAMDeleteRole, name), testAccount, name)
+	}
+	e := x.m.get(kind, name)
+	var want error
+	switch {
+	case e == nil:
+		want = ErrNoSuchEntity
+	case len(e.inline)+len(e.attached)+len(e.groups) > 0:
+		want = ErrDeleteConflict
+	case kind == "group" && slices.ContainsFunc(slices.Collect(maps.Values(x.m["user"])), func(u *modelEntity) bool {
+		return slices.Contains(u.groups, strings.ToLower(name))
+	}):
+		want = ErrDeleteConflict
+	}
+	if x.same(rt, "deleting a "+kind, err, want) {
+		delete(x.m[kind], strings.ToLower(name))
+	}
+}
+
+func (x *machine) removePolicy(rt *rapid.T) {
+	arn := x.anyPolicy(rt)
+	err := x.DeletePolicy(x.grant(authz.IAMDeletePolicy, arn), testAccount, arn)
+	e := x.m.policyByARN(arn)
+	var want error
+	switch {
+	case arn == adminARN:
+		want = ErrUnmodifiable
+	case e == nil:
+		want = ErrNoSuchEntity
+	case len(e.versions) > 1:
+		want = ErrDeleteConflict
+	default:
+		for _, kind := range modelKinds {
+			for _, o := range x.m[kind] {
+				if slices.Contains(o.attached, arn) || o.boundary == arn {
+					want = ErrDeleteConflict
+				}
+			}
+		}
+	}
+	if x.same(rt, "deleting a policy", err, want) {
+		delete(x.m["policy"], strings.ToLower(e.name))
+	}
+}
+
+// anyPolicy is the ARN of a managed policy that there may be.
+func (x *machine) anyPolicy(rt *rapid.T) string {
+	arns := []string{adminARN, "arn:aws:iam::" + testAccount + ":policy/none"}
+	for _, name := range slices.Sorted(maps.Keys(x.m["policy"])) {
+		arns = append(arns, x.m.arn("policy", x.m["policy"][name]))
+	}
+	return pick(rt, "policy", arns)
+}
+
+func (x *machine) rename(rt *rapid.T) {
+	kind, name := pick(rt, "kind", []string{"user", "group"}), pick(rt, "name", modelNames)
+	newName, newPath := pick(rt, "new name", append(modelNames, "")), pick(rt, "new path", append(modelPaths, ""))
+	var err error
+	if kind == "user" {
+		_, err = x.renameUser(name, newName, newPath)
+	} else {
+		_, err = x.renameGroup(name, newName, newPath)
+	}
+	e := x.m.get(kind, name)
+	var want error
+	if e == nil {
+		want = ErrNoSuchEntity
+	} else if o := x.m[kind][strings.ToLower(or(newName, name))]; o != nil && o != e {
+		want = ErrEntityExists
+	}
+	if !x.same(rt, "renaming a "+kind, err, want) {
+		return
+	}
+	delete(x.m[kind], strings.ToLower(name))
+	e.name, e.path = or(newName, e.name), or(newPath, e.path)
+	x.m[kind][strings.ToLower(e.name)] = e
+	if kind == "group" {
+		for _, u := range x.m["user"] {
+			for n, g := range u.groups {
+				if g == strings.ToLower(name) {
+					u.groups[n] = strings.ToLower(e.name)
+				}
+			}
+		}
+	}
+}
+
+func (x *machine) putInline(rt *rapid.T) {
+	kind, name, policy, doc := pick(rt, "kind", modelKinds), pick(rt, "name", modelNames), pick(rt, "policy", modelPolicies), pick(rt, "document", modelDocs)
+	g := x.allowed(kind, name, actionsOf[kind].put)
+	var err error
+	switch kind {
+	case "user":
+		_, err = x.PutUserPolicy(g, testAccount, name, policy, doc)
+	case "group":
+		_, err = x.PutGroupPolicy(g, testAccount, name, policy, doc)
+	case "role":
+		_, err = x.PutRolePolicy(g, testAccount, name, policy, doc)
+	}
+	e := x.m.get(kind, name)
+	var want error
+	switch {
+	case e == nil:
+		want = ErrNoSuchEntity
+	case doc == modelDocs[2]:
+		want = ErrMalformedPolicy
+	default:
+		for other := range e.inline {
+			if other != policy && strings.EqualFold(other, policy) {
+				want = ErrEntityExists
+			}
+		}
+	}
+	if x.same(rt, "putting a policy of a "+kind, err, want) {
+		e.inline[policy] = doc
+	}
+}
+
+func (x *machine) dropInline(rt *rapid.T) {
+	kind, name, policy := pick(rt, "kind", modelKinds), pick(rt, "name", modelNames), pick(rt, "policy", modelPolicies)
+	g := x.allowed(kind, name, actionsOf[kind].drop)
+	var err error
+	switch kind {
+	case "user":
+		err = x.DeleteUserPolicy(g, testAccount, name, policy)
+	case "group":
+		err = x.DeleteGroupPolicy(g, testAccount, name, policy)
+	case "role":
+		err = x.DeleteRolePolicy(g, testAccount, name, policy)
+	}
+	e := x.m.get(kind, name)
+	var want error
+	if e == nil || e.inline[policy] == "" {
+		want = ErrNoSuchEntity
+	}
+	if x.same(rt, "deleting a policy of a "+kind, err, want) {
+		delete(e.inline, policy)
+	}
+}
+
+func (x *machine) attach(rt *rapid.T) {
+	kind, name, arn := pick(rt, "kind", modelKinds), pick(rt, "name", modelNames), x.anyPolicy(rt)
+	g := x.allowed(kind, name, actionsOf[kind].attach)
+	var err error
+	switch kind {
+	case "user":
+		err = x.AttachUserPolicy(g, testAccount, name, arn)
+	case "group":
+		err = x.AttachGroupPolicy(g, testAccount, name, arn)
+	case "role":
+		err = x.AttachRolePolicy(g, testAccount, name, arn)
+	}
+	e := x.m.get(kind, name)
+	var want error
+	if e == nil || !x.m.attachable(arn) {
+		want = ErrNoSuchEntity
+	}
+	if x.same(rt, "attaching to a "+kind, err, want) && !slices.Contains(e.attached, arn) {
+		e.attached = append(e.attached, arn)
+	}
+}
+
+func (x *machine) detach(rt *rapid.T) {
+	kind, name, arn := pick(rt, "kind", modelKinds), pick(rt, "name", modelNames), x.anyPolicy(rt)
+	g := x.allowed(kind, name, actionsOf[kind].detach)
+	var err error
+	switch kind {
+	case "user":
+		err = x.DetachUserPolicy(g, testAccount, name, arn)
+	case "group":
+		err = x.DetachGroupPolicy(g, testAccount, name, arn)
+	case "role":
+		err = x.DetachRolePolicy(g, testAccount, name, arn)
+	}
+	e := x.m.get(kind, name)
+	var want error
+	if e == nil || !slices.Contains(e.attached, arn) {
+		want = ErrNoSuchEntity
+	}
+	if x.same(rt, "detaching from a "+kind, err, want) {
+		e.attached = slices.DeleteFunc(e.attached, func(a string) bool { return a == arn })
+	}
+}
+
+func (x *machine) member(rt *rapid.T) {
+	group, user, join := pick(rt, "group", modelNames), pick(rt, "user", modelNames), rapid.Bool().Draw(rt, "join")
+	e, u := x.m.get("group", group), x.m.get("user", user)
+	in := e != nil && u != nil && slices.Contains(u.groups, strings.ToLower(group))
+	var want error
+	if e == nil || u == nil || !join && !in {
+		want = ErrNoSuchEntity
+	}
+	if join {
+		if x.same(rt, "joining", x.addToGroup(group, user), want) && !in {
+			u.groups = append(u.groups, strings.ToLower(group))
+		}
+		return
+	}
+	err := x.RemoveUserFromGroup(x.onGroup(authz.IAMRemoveUserFromGroup, group), testAccount, group, user)
+	if x.same(rt, "leaving", err, want) {
+		u.groups = slices.DeleteFunc(u.groups, func(g string) bool { return g == strings.ToLower(group) })
+	}
+}
+
+func (x *machine) tag(rt *rapid.T) {
+	kind, name, key := pick(rt, "kind", []string{"user", "role"}), pick(rt, "name", modelNames), pick(rt, "key", modelTags)
+	value, on := pick(rt, "value", []string{"", "x"}), rapid.Bool().Draw(rt, "tag")
+	a := actionsOf[kind].tag
+	if !on {
+		a = actionsOf[kind].untag
+	}
+	g := x.allowed(kind, name, a)
+	var err error
+	switch {
+	case kind == "user" && on:
+		err = x.TagUser(g, testAccount, name, []Tag{{key, value}})
+	case kind == "user":
+		err = x.UntagUser(g, testAccount, name, []string{key})
+	case on:
+		err = x.TagRole(g, testAccount, name, []Tag{{key, value}})
+	default:
+		err = x.UntagRole(g, testAccount, name, []string{key})
+	}
+	e := x.m.get(kind, name)
+	var want error
+	if e == nil {
+		want = ErrNoSuchEntity
+	} else if on {
+		for other := range e.tags {
+			if other != key && strings.EqualFold(other, key) {
+				want = ErrValidation
+			}
+		}
+	}
+	if !x.same(rt, "tagging a "+kind, err, want) {
+		return
+	}
+	if on {
+		e.tags[key] = value
+		return
+	}
+	maps.DeleteFunc(e.tags, func(k, _ string) bool { return strings.EqualFold(k, key) })
+}
+
+func (x *machine) bound(rt *rapid.T) {
+	kind, name, arn := pick(rt, "kind", []string{"user", "role"}), pick(rt, "name", modelNames), x.anyPolicy(rt)
+	on := rapid.Bool().Draw(rt, "put")
+	a := actionsOf[kind].bound
+	if !on {
+		a = actionsOf[kind].unbound
+	}
+	g := x.allowed(kind, name, a)
+	var err error
+	switch {
+	case kind == "user" && on:
+		err = x.PutUserPermissionsBoundary(g, testAccount, name, arn)
+	case kind == "user":
+		err = x.DeleteUserPermissionsBoundary(g, testAccount, name)
+	case on:
+		err = x.PutRolePermissionsBoundary(g, testAccount, name, arn)
+	default:
+		err = x.DeleteRolePermissionsBoundary(g, testAccount, name)
+	}
+	e := x.m.get(kind, name)
+	var want error
+	if e == nil || on && !x.m.attachable(arn) || !on && e.boundary == "" {
+		want = ErrNoSuchEntity
+	}
+	if x.same(rt, "bounding a "+kind, err, want) {
+		if e.boundary = ""; on {
+			e.boundary = arn
+		}
+	}
+}
+
+func (x *machine) version(rt *rapid.T) {
+	arn, doc, op := x.anyPolicy(rt), pick(rt, "document", modelDocs), pick(rt, "what", []string{"create", "create default", "set", "delete"})
+	v := pick(rt, "version", []string{"v1", "v2", "v3", "v6", "v0", "1"})
+	e := x.m.policyByARN(arn)
+	var want error
+	switch {
+	case arn == adminARN:
+		want = ErrUnmodifiable
+	case e == nil:
+		want = ErrNoSuchEntity
+	}
+	if strings.HasPrefix(op, "create") {
+		made, err := x.newVersion(arn, doc, op != "create")
+		switch {
+		case want != nil:
+		case len(e.versions) >= MaxPolicyVersions:
+			want = ErrLimitExceeded
+		case doc == modelDocs[2]:
+			want = ErrMalformedPolicy
+		}
+		if x.same(rt, op, err, want) {
+			e.last++
+			e.versions[fmt.Sprintf("v%d", e.last)] = doc
+			if op != "create" {
+				e.current = made.ID
+			}
+		}
+		return
+	}
+	switch {
+	case want != nil:
+	case v == "v0" || v == "1":
+		want = ErrValidation
+	case e.versions[v] == "":
+		want = ErrNoSuchEntity
+	case op == "delete" && v == e.current:
+		want = ErrDeleteConflict
+	}
+	if op == "set" {
+		if x.same(rt, op, x.SetDefaultPolicyVersion(x.grant(authz.IAMSetDefaultPolicyVersion, arn), testAccount, arn, v), want) {
+			e.current = v
+		}
+		return
+	}
+	if x.same(rt, op, x.DeletePolicyVersion(x.grant(authz.IAMDeletePolicyVersion, arn), testAccount, arn, v), want) {
+		delete(e.versions, v)
+	}
+}
+
+// identity is what decides for an entity, as the model has it.
+func (m model) identity(kind string, e *modelEntity) []string {
+	var list []string
+	label := ""
+	if kind == "group" {
+		label = "group/" + e.name + "/"
+	}
+	for _, name := range slices.SortedFunc(maps.Keys(e.inline), func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) }) {
+		list = append(list, label+name+" "+e.inline[name])
+	}
+	for _, arn := range e.attached {
+		list = append(list, m.managed(arn))
+	}
+	for _, g := range e.groups {
+		list = append(list, m.identity("group", m["group"][g])...)
+	}
+	return list
+}
+
+func (m model) managed(arn string) string {
+	switch {
+	case arn == "":
+		return ""
+	case arn == adminARN:
+		return arn + " " + awsPolicyList[0].document
+	}
+	e := m.policyByARN(arn)
+	return arn + " " + e.versions[e.current]
+}
+
+func described(p *authz.Policy) string {
+	if p == nil {
+		return ""
+	}
+	return p.Name() + " " + string(p.Document())
+}
+
+// check compares all that can be asked.
+func (x *machine) check(rt *rapid.T) {
+	s := x.Snapshot()
+	want, got := map[string]string{}, map[string]string{}
+	for kind, entities := range x.m {
+		for _, e := range entities {
+			want[kind+" "+e.name] = fmt.Sprintf("%s %s %q %q %q", e.id, x.m.arn(kind, e), e.tags, e.boundary, x.m.managed(e.boundary))
+			if kind == "policy" {
+				want[kind+" "+e.name] = fmt.Sprintf("%s %s %q %s %d", e.id, x.m.arn(kind, e), e.versions, e.current, e.last)
+			} else {
+				want[kind+" policies of "+e.name] = fmt.Sprintf("%q", x.m.identity(kind, e))
+			}
+		}
+	}
+	texts := func(list []*authz.Policy) (texts []string) {
+		for _, p := range list {
+			texts = append(texts, described(p))
+		}
+		return texts
+	}
+	users, _ := s.Users(testAccount, "", 1000)
+	for _, u := range users {
+		p, _ := s.principal(testAccount, u.Name)
+		c, err := s.userCaller(u.ID)
+		x.must(err)
+		got["user "+u.Name] = fmt.Sprintf("%s %s %q %q %q", u.ID, u.ARN, p.tags, u.PermissionsBoundary, described(c.Boundary))
+		got["user policies of "+u.Name] = fmt.Sprintf("%q", texts(c.Identity))
+	}
+	groups, _ := s.Groups(testAccount, "", 1000)
+	for _, g := range groups {
+		e, _ := s.group(testAccount, g.Name)
+		got["group "+g.Name] = fmt.Sprintf("%s %s %q %q %q", g.ID, g.ARN, tagSet{}, "", "")
+		got["group policies of "+g.Name] = fmt.Sprintf("%q", texts(s.appendPolicies(nil, e.policySet)))
+	}
+	roles, _ := s.Roles(testAccount, "", 1000)
+	for _, r := range roles {
+		e, _ := s.role(testAccount, r.Name)
+		c, err := s.roleCaller(r.ID)
+		x.must(err)
+		got["role "+r.Name] = fmt.Sprintf("%s %s %q %q %q", r.ID, r.ARN, e.tags, r.PermissionsBoundary, described(c.Boundary))
+		got["role policies of "+r.Name] = fmt.Sprintf("%q", texts(c.Identity))
+	}
+	policies, _ := s.Policies(testAccount, "", 1000)
+	for _, p := range policies {
+		m, _ := s.policy(p.ARN)
+		versions := map[string]string{}
+		for _, v := range m.versions {
+			versions[versionID(v.number)] = v.document
+		}
+		got["policy "+p.Name] = fmt.Sprintf("%s %s %q %s %d", p.ID, p.ARN, versions, p.DefaultVersion, m.last)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		rt.Fatalf("the entities are not as they should be (-want +got):\n%s", diff)
+	}
+}
+
+// Whatever is done to the entities of an account, they are what a simple model of them says, and the same when the store is opened again.
+func TestEntitiesAreAsTheModelSays(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		x := &machine{world: newWorld(t), m: model{"user": {}, "group": {}, "role": {}, "policy": {}}}
+		for range 12 {
+			x.create(rt)
+		}
+		steps := map[string]func(*rapid.T){
+			"create": x.create, "remove": x.remove, "remove policy": x.removePolicy, "rename": x.rename, "put": x.putInline, "drop": x.dropInline,
+			"attach": x.attach, "attach again": x.attach, "detach": x.detach, "member": x.member, "tag": x.tag, "bound": x.bound,
+			"version": x.version, "": x.check,
+		}
+		rt.Repeat(steps)
+		x.reopen()
+		x.check(rt)
+	})
+}
