@@ -56,6 +56,9 @@ func (c *condition) holds(q *request, effect Verdict) bool {
 	case c.multi && c.set == noSet:
 		return false
 	}
+	if v.count == 1 {
+		return c.hit(q, &v, 0, effect) != c.negated
+	}
 	all := c.set == forAllValues
 	if !c.multi {
 		all = effect == Allow
@@ -98,7 +101,7 @@ func (c *condition) hit(q *request, v *reading, i int, effect Verdict) bool {
 		}
 	case addressIn:
 		for j := range c.networks {
-			q.target.budget -= 2
+			q.target.budget -= 6
 			if c.networks[j].Contains(v.addr) {
 				return true
 			}
@@ -121,21 +124,23 @@ func compareDates(a, b int64) ordering {
 // several values counts against the caller.
 func (c *condition) textHit(q *request, s string, effect Verdict) bool {
 	if c.many != nil {
-		q.target.budget -= 8 + len(s)/8
+		q.target.budget -= 16 + len(s)/4
 		if _, ok := c.many[s]; ok {
 			return true
 		}
 	}
 	for _, text := range c.texts {
-		q.target.budget--
-		if len(text) != len(s) {
+		if q.target.budget--; len(text) != len(s) {
 			continue
 		}
-		if q.target.budget -= len(s) / 32; text == s {
+		if q.target.exhausted() {
+			return false
+		}
+		if q.target.budget -= len(s) / 16; text == s {
 			return true
 		}
 		if c.compare == textFolded {
-			if q.target.budget -= len(s); hasFoldedPrefix(s, text) {
+			if q.target.budget -= 2 * len(s); hasFoldedPrefix(s, text) {
 				return true
 			}
 		}
@@ -146,6 +151,10 @@ func (c *condition) textHit(q *request, s string, effect Verdict) bool {
 		}
 		p := &c.patterns[i]
 		switch {
+		case p.alone && c.compare != textFolded:
+			if q.variableIs(&p.variables[0], s, (effect == Deny) != c.negated) {
+				return true
+			}
 		case len(p.variables) > 0 && q.ambiguous(p.variables):
 			if (effect == Deny) != c.negated {
 				return true

@@ -274,12 +274,19 @@ func (q *request) readSet(v *reading, k ContextKey, kind valueKind) {
 
 // find returns the pairs of a name, which is folded: those that differ in case only.
 func (p *Pairs) find(folded string) []pair {
+	const few = 12
 	from, end := 0, len(p.list)
-	for from < end {
-		if middle := int(uint(from+end) >> 1); p.list[middle].folded < folded {
-			from = middle + 1
-		} else {
-			end = middle
+	if end > few {
+		for from < end {
+			if middle := int(uint(from+end) >> 1); p.list[middle].folded < folded {
+				from = middle + 1
+			} else {
+				end = middle
+			}
+		}
+	} else {
+		for from < end && p.list[from].folded != folded {
+			from++
 		}
 	}
 	to := from

@@ -42,8 +42,10 @@ type pattern struct {
 	text      string     // of a prefixPattern, what is before the star
 	ops       []op       // of a partsPattern
 	chunks    []string   // of a chunksPattern
+	question  bool       // of a chunksPattern and a partsPattern: a chunk has "?"
 	tokens    []token    // of a partsPattern, a chunksPattern and a tokenPattern
 	variables []variable // that tokens have
+	alone     bool       // of a tokenPattern: one variable that is text, and nothing else
 }
 
 type opKind uint8
@@ -140,7 +142,7 @@ func (l *lexer) compile(s string) (pattern, string) {
 		return pattern{kind: prefixPattern, text: s[:at]}, ""
 	}
 	tokens, wrong := l.tokens(s)
-	p := pattern{kind: tokenPattern, text: s, tokens: tokens}
+	p := pattern{kind: tokenPattern, text: s, tokens: tokens, question: strings.IndexByte(s, '?') >= 0}
 	var parts [arnParts]string
 	switch {
 	case !l.arn:
@@ -168,7 +170,12 @@ func (l *lexer) compileVariables(s string) (pattern, string) {
 	if n == len(tokens) {
 		return pattern{kind: exactPattern, text: string(text)}, ""
 	}
-	return pattern{kind: tokenPattern, text: string(text), tokens: tokens, variables: l.variables}, ""
+	p := pattern{kind: tokenPattern, text: string(text), tokens: tokens, variables: l.variables}
+	if p.alone = len(tokens) == 1 && tokens[0].kind == variableToken; p.alone {
+		t := keyTable[p.variables[0].key].kind
+		p.alone = t == StringKey || t == ARNKey
+	}
+	return p, ""
 }
 
 func compileOps(parts *[arnParts]string) []op {
@@ -269,11 +276,11 @@ func (q *request) textMatches(p *pattern, s string) bool {
 		if t.opsMatch(p.ops, s) {
 			return true
 		}
-		if isASCII(s) {
+		if !p.question || t.ascii(s) {
 			return false
 		}
 	case chunksPattern:
-		if isASCII(s) {
+		if !p.question || t.ascii(s) {
 			return t.chunksMatch(p.chunks, s)
 		}
 	case tokenPattern:
@@ -284,7 +291,18 @@ func (q *request) textMatches(p *pattern, s string) bool {
 	return t.tokensMatch(p, s, q)
 }
 
+// ascii reports whether s is ASCII, where a byte is a character.
+func (t *target) ascii(s string) bool {
+	t.budget -= len(s)/2 + 1
+	return isASCII(s)
+}
+
 func isASCII(s string) bool {
+	for ; len(s) >= 8; s = s[8:] {
+		if (s[0]|s[1]|s[2]|s[3]|s[4]|s[5]|s[6]|s[7])&utf8.RuneSelf != 0 {
+			return false
+		}
+	}
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
 			return false

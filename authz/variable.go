@@ -123,7 +123,22 @@ func (q *request) ambiguous(list []variable) bool {
 }
 
 // stepsOfVariable is what finding the value of a variable counts for.
-const stepsOfVariable = 24
+const stepsOfVariable = 64
+
+// variableIs reports whether s is what a variable that is text stands for; ambiguous is the answer where the request
+// has several values for it.
+func (q *request) variableIs(v *variable, s string, ambiguous bool) bool {
+	q.target.budget -= stepsOfVariable/2 + len(s)/16
+	var r reading
+	q.read(&r, v.key, v.member)
+	switch r.count {
+	case 0:
+		return v.hasFallback && s == v.fallback
+	case 1:
+		return s == r.at(0)
+	}
+	return ambiguous
+}
 
 // prefixIs reports whether s begins with what the variable stands for, and how long that is. Without a value
 // and without a default it stands for nothing, with which no text begins.
@@ -146,10 +161,11 @@ func (v *variable) prefixIs(q *request, s string, fold bool) (int, bool) {
 		}
 		return len(b), true
 	}
-	q.target.budget -= len(text) / 16
 	if fold {
+		q.target.budget -= 2 * min(len(s), len(text))
 		return len(text), hasFoldedPrefix(s, text)
 	}
+	q.target.budget -= min(len(s), len(text)) / 16
 	return len(text), strings.HasPrefix(s, text)
 }
 
