@@ -29,11 +29,12 @@ var nothing Context
 // It takes bounded time, allocates nothing, and may be called by many goroutines at once. A nil caller or resource
 // is denied.
 func Authorize(c *Caller, a Action, r *Resource, x *Context) (Grant, Decision) {
-	q, reason := newRequest(c, a, r, x)
-	if reason != NoReason {
-		return Grant{}, Decision{Reason: reason}
+	var q request
+	var d Decision
+	if d.Reason = q.ask(c, a, r, x); d.Reason != NoReason {
+		return Grant{}, d
 	}
-	d := q.answer()
+	q.answer(&d)
 	if d.Verdict != Allow {
 		return Grant{}, d
 	}
@@ -44,25 +45,26 @@ func Authorize(c *Caller, a Action, r *Resource, x *Context) (Grant, Decision) {
 	return Grant{action: a, arn: arn, account: c.Account, id: c.ID}, d
 }
 
-// newRequest turns away requests that are wrong in themselves. A key action without a Key would be decided by
-// identity policies alone, so that the key policy would be passed by.
-func newRequest(c *Caller, a Action, r *Resource, x *Context) (request, Reason) {
+// ask fills in the zero request. It turns away requests that are wrong in themselves: a key action without a Key would
+// be decided by identity policies alone, so that the key policy would be passed by.
+func (q *request) ask(c *Caller, a Action, r *Resource, x *Context) Reason {
 	if c == nil || r == nil || !a.known() {
-		return request{}, InvalidRequest
+		return InvalidRequest
 	}
 	if !c.complete() {
-		return request{}, Unauthenticated
+		return Unauthenticated
 	}
 	if r.Kind > OrganizationEntity || actionTable[a].kinds&(1<<r.Kind) == 0 {
-		return request{}, InvalidRequest
+		return InvalidRequest
 	}
 	if r.Kind != None && (r.Account == "" || r.ARN == "") || r.Kind != Key && r.Kind != Role && r.Policy != nil {
-		return request{}, InvalidRequest
+		return InvalidRequest
 	}
-	q := request{caller: c, action: a, resource: r, context: x, policy: r.Policy, target: newTarget("")}
+	q.caller, q.action, q.resource, q.context, q.policy = c, a, r, x, r.Policy
 	if x == nil {
 		q.context = &nothing
 	}
+	q.target.budget = maxSteps
 	if r.Kind != None {
 		q.target.arn = r.ARN
 		q.cross = c.Account != r.Account && c.Kind != WebIdentity
@@ -70,7 +72,7 @@ func newRequest(c *Caller, a Action, r *Resource, x *Context) (request, Reason) 
 	if a == KMSRetireGrant {
 		q.policy = nil // the grant decides
 	}
-	return q, NoReason
+	return NoReason
 }
 
 // complete reports whether the caller has what its kind is known by.
@@ -86,94 +88,125 @@ func (c *Caller) complete() bool {
 	return false
 }
 
-// answer decides, and denies what took too long. A Deny that was found in time stays one.
-func (q *request) answer() Decision {
-	d := q.decide()
+// answer decides, and denies what took too long. A Deny that was found in time stays one. The Decision is zero before.
+func (q *request) answer(d *Decision) {
+	q.decide(d)
 	if q.target.exhausted() && !d.Reason.Explicit() {
-		return Decision{Reason: TooComplex}
+		*d = Decision{Reason: TooComplex}
 	}
-	return d
 }
 
 // decide answers in the order of the text: what forbids, then what must permit, then what allows.
-func (q *request) decide() Decision {
+func (q *request) decide(d *Decision) {
 	switch {
 	case q.action == STSGetCallerIdentity && q.caller.Kind != WebIdentity:
-		return Decision{Verdict: Allow, Reason: AlwaysAllowed}
+		d.Verdict, d.Reason = Allow, AlwaysAllowed
 	case q.cross && !q.action.CrossAccount():
-		return Decision{Reason: NotCrossAccount}
+		d.Reason = NotCrossAccount
+	case q.unusable(d), q.denied(d), q.guarded(d):
+	default:
+		q.allowed(d)
 	}
-	if d := q.unusable(); d.Reason != NoReason {
-		return d
-	}
-	if d := q.denied(); d.Reason != NoReason {
-		return d
-	}
-	if d := q.guarded(); d.Reason != NoReason {
-		return d
-	}
-	return q.allowed()
 }
 
 // allowed decides what nothing forbids.
-func (q *request) allowed() Decision {
+func (q *request) allowed(d *Decision) {
 	trusting := q.resource.Kind == Key || q.resource.Kind == Role
 	exists := q.resource.Policy != nil
 	switch {
 	case q.caller.Kind == WebIdentity:
-		return q.byWebIdentity()
+		q.byWebIdentity(d)
 	case q.action == STSAssumeRole && q.caller.Kind == Root:
-		return Decision{Reason: RootCannotAssumeRole}
+		d.Reason = RootCannotAssumeRole
 	case q.action == KMSRetireGrant && (exists || q.context.KeyGrant != nil):
-		return q.retires()
+		q.retires(d)
 	case trusting && exists:
-		return q.byTrust()
+		q.byTrust(d)
 	case q.cross:
-		return Decision{Reason: NoResourceAllow, Layer: ResourceLayer}
+		d.Reason, d.Layer = NoResourceAllow, ResourceLayer
+	default:
+		q.byIdentity(d, ByIdentity, ByRoot)
 	}
-	return q.byIdentity(ByIdentity, ByRoot)
 }
 
 // byWebIdentity decides about one who is of no account: it may assume a role whose trust policy names its provider, and
 // nothing else.
-func (q *request) byWebIdentity() Decision {
+func (q *request) byWebIdentity(d *Decision) {
 	p := q.policy
 	if p != nil && q.resource.Kind == Role && (q.action == STSAssumeRoleWithWebIdentity || q.action == STSTagSession) {
 		w := p.allowsFor(q)
 		if n, level := w.closest(); n != 0 {
-			return Decision{
-				Verdict: Allow, Reason: ByResourcePolicy, Layer: ResourceLayer, Level: level, Policy: p.name, Statement: n,
-			}
+			d.allow(ByResourcePolicy, ResourceLayer, p, n)
+			d.Level = level
+			return
 		}
 	}
-	return Decision{Reason: NoResourceAllow, Layer: ResourceLayer}
+	d.Reason, d.Layer = NoResourceAllow, ResourceLayer
+}
+
+// allow makes d a permission by a statement.
+func (d *Decision) allow(r Reason, l Layer, p *Policy, n int) {
+	d.Verdict, d.Reason, d.Layer, d.Policy, d.Statement = Allow, r, l, p.name, n
+}
+
+// forbid makes d a denial by a statement, if there is one, and reports whether there is.
+func (d *Decision) forbid(r Reason, l Layer, p *Policy, n int) bool {
+	if n != 0 {
+		d.Reason, d.Layer, d.Policy, d.Statement = r, l, p.name, n
+	}
+	return n != 0
 }
 
 // unusable finds a policy that applies and must not be evaluated.
-func (q *request) unusable() Decision {
+func (q *request) unusable(d *Decision) bool {
 	for _, level := range q.scps() {
-		if d := firstUnusable(level, SCPLayer, ServiceControlPolicy, 0); d.Reason != NoReason {
-			return d
+		if !ready(level, ServiceControlPolicy, 0) {
+			return d.unusable(level, SCPLayer, ServiceControlPolicy, 0)
 		}
 	}
 	for _, level := range q.rcps() {
-		if d := firstUnusable(level, RCPLayer, ResourceControlPolicy, 0); d.Reason != NoReason {
-			return d
+		if !ready(level, ResourceControlPolicy, 0) {
+			return d.unusable(level, RCPLayer, ResourceControlPolicy, 0)
 		}
 	}
-	if d := firstUnusable(q.caller.Identity, IdentityLayer, IdentityPolicy, 0); d.Reason != NoReason {
-		return d
+	c := q.caller
+	switch p := q.policy; {
+	case !ready(c.Identity, IdentityPolicy, 0):
+		return d.unusable(c.Identity, IdentityLayer, IdentityPolicy, 0)
+	case c.Boundary != nil && c.Boundary.ready != IdentityPolicy:
+		return d.unusable([]*Policy{c.Boundary}, BoundaryLayer, IdentityPolicy, 0)
+	case !ready(c.Session, SessionPolicy, IdentityPolicy):
+		return d.unusable(c.Session, SessionLayer, SessionPolicy, IdentityPolicy)
+	case p != nil && p.ready != q.policyKind():
+		d.Reason, d.Policy = PolicyUnusable, p.name
+		q.byResource(d)
+		return true
 	}
-	if p := q.caller.Boundary; p != nil && p.ready != IdentityPolicy {
-		return Decision{Reason: PolicyUnusable, Layer: BoundaryLayer, Policy: p.name}
+	return false
+}
+
+// ready reports whether all policies of a list may be evaluated, and are of one of two kinds; or may be 0.
+func ready(list []*Policy, kind, or PolicyKind) bool {
+	for _, p := range list {
+		if p == nil || p.ready != kind && (p.ready != or || or == 0) {
+			return false
+		}
 	}
-	if d := firstUnusable(q.caller.Session, SessionLayer, SessionPolicy, IdentityPolicy); d.Reason != NoReason {
-		return d
+	return true
+}
+
+// unusable makes d the denial for the first policy of a list that is not ready. It reports true.
+func (d *Decision) unusable(list []*Policy, layer Layer, kind, or PolicyKind) bool {
+	d.Reason, d.Layer = PolicyUnusable, layer
+	for i, p := range list {
+		if !ready(list[i:i+1], kind, or) {
+			if p != nil {
+				d.Policy = p.name
+			}
+			break
+		}
 	}
-	if p := q.policy; p != nil && p.ready != q.policyKind() {
-		return q.byResource(Decision{Reason: PolicyUnusable, Policy: p.name})
-	}
-	return Decision{}
+	return true
 }
 
 // policyKind is what the resource's policy must be.
@@ -182,19 +215,6 @@ func (q *request) policyKind() PolicyKind {
 		return TrustPolicy
 	}
 	return KeyPolicy
-}
-
-// firstUnusable finds the first policy that is of neither kind or must not be evaluated.
-func firstUnusable(list []*Policy, layer Layer, kind, or PolicyKind) Decision {
-	for _, p := range list {
-		switch {
-		case p == nil:
-			return Decision{Reason: PolicyUnusable, Layer: layer}
-		case p.ready != kind && (p.ready != or || or == 0):
-			return Decision{Reason: PolicyUnusable, Layer: layer, Policy: p.name}
-		}
-	}
-	return Decision{}
 }
 
 // scps are the service control policies that bind the caller, by level.
@@ -217,49 +237,52 @@ func (q *request) rcps() [][]*Policy {
 }
 
 // denied finds the first statement that forbids it.
-func (q *request) denied() Decision {
+func (q *request) denied(d *Decision) bool {
 	for _, level := range q.scps() {
 		if p, n := q.first(Deny, level); n != 0 {
-			return Decision{Reason: ExplicitSCP, Layer: SCPLayer, Policy: p.name, Statement: n}
+			return d.forbid(ExplicitSCP, SCPLayer, p, n)
 		}
 	}
 	for _, level := range q.rcps() {
 		if p, n := q.first(Deny, level); n != 0 {
-			return Decision{Reason: ExplicitRCP, Layer: RCPLayer, Policy: p.name, Statement: n}
+			return d.forbid(ExplicitRCP, RCPLayer, p, n)
 		}
 	}
 	if p := q.policy; p != nil {
 		if n, l := p.firstFor(q); n != 0 {
-			return q.byResource(Decision{Reason: ExplicitResource, Level: l, Policy: p.name, Statement: n})
+			d.forbid(ExplicitResource, ResourceLayer, p, n)
+			d.Level = l
+			q.byResource(d)
+			return true
 		}
 	}
 	if p, n := q.first(Deny, q.caller.Identity); n != 0 {
-		return Decision{Reason: ExplicitIdentity, Layer: IdentityLayer, Policy: p.name, Statement: n}
+		return d.forbid(ExplicitIdentity, IdentityLayer, p, n)
 	}
 	if p := q.caller.Boundary; p != nil {
 		if n := p.first(Deny, q); n != 0 {
-			return Decision{Reason: ExplicitBoundary, Layer: BoundaryLayer, Policy: p.name, Statement: n}
+			return d.forbid(ExplicitBoundary, BoundaryLayer, p, n)
 		}
 	}
-	if p, n := q.first(Deny, q.caller.Session); n != 0 {
-		return Decision{Reason: ExplicitSession, Layer: SessionLayer, Policy: p.name, Statement: n}
-	}
-	return Decision{}
+	p, n := q.first(Deny, q.caller.Session)
+	return d.forbid(ExplicitSession, SessionLayer, p, n)
 }
 
 // guarded finds a level of an organization at which no policy allows it.
-func (q *request) guarded() Decision {
+func (q *request) guarded(d *Decision) bool {
 	for _, level := range q.rcps() {
 		if _, n := q.first(Allow, level); n == 0 {
-			return Decision{Reason: NoRCPAllow, Layer: RCPLayer}
+			d.Reason, d.Layer = NoRCPAllow, RCPLayer
+			return true
 		}
 	}
 	for _, level := range q.scps() {
 		if _, n := q.first(Allow, level); n == 0 {
-			return Decision{Reason: NoSCPAllow, Layer: SCPLayer}
+			d.Reason, d.Layer = NoSCPAllow, SCPLayer
+			return true
 		}
 	}
-	return Decision{}
+	return false
 }
 
 // first returns the first statement of the effect in a list of policies, or 0.
@@ -273,70 +296,65 @@ func (q *request) first(effect Verdict, list []*Policy) (*Policy, int) {
 }
 
 // byTrust decides about a key or a role that exists, once nothing forbids it.
-func (q *request) byTrust() Decision {
+func (q *request) byTrust(d *Decision) {
 	p := q.policy
 	w := p.allowsFor(q)
 	n, level := w.closest()
-	limit := NoReason
-	if level == RoleLevel && !q.cross {
-		limit = q.limits()
-	}
-	var d Decision
 	switch {
-	case !q.cross && (level == DirectLevel || level == RoleLevel && limit == NoReason):
-		return Decision{
-			Verdict: Allow, Reason: ByResourcePolicy, Layer: ResourceLayer, Level: level, Policy: p.name, Statement: n,
-		}
-	case !q.cross && level == RoleLevel:
-		d = q.limited()
+	case level == NoLevel:
+	case !q.cross && (level == DirectLevel || level == RoleLevel && q.limits() == NoReason):
+		d.allow(ByResourcePolicy, ResourceLayer, p, n)
 		d.Level = level
-	case level != NoLevel:
-		d = q.byBoth(n, level)
-	case q.resource.Kind == Key && !q.cross && !p.Delegates(q.caller.Account, q.action):
-		d = Decision{Reason: KeyPolicyDoesNotDelegate}
+		return
+	case !q.cross && level == RoleLevel:
+		q.limited(d)
 	default:
-		d = Decision{Reason: NoResourceAllow}
+		q.byBoth(d, n)
 	}
+	d.Level = level
 	if d.Verdict == Allow {
-		return d
+		return
 	}
 	if g, level := q.grant(); g != nil {
-		return Decision{Verdict: Allow, Reason: ByGrant, Layer: GrantLayer, Level: level, GrantID: g.ID}
+		*d = Decision{Verdict: Allow, Reason: ByGrant, Layer: GrantLayer, Level: level, GrantID: g.ID}
+		return
+	}
+	switch {
+	case level == NoLevel && q.resource.Kind == Key && !q.cross && !p.Delegates(q.caller.Account, q.action):
+		d.Reason = KeyPolicyDoesNotDelegate
+	case level == NoLevel:
+		d.Reason = NoResourceAllow
 	}
 	if level == NoLevel || level == RoleLevel {
-		return q.byResource(d)
+		q.byResource(d)
 	}
-	return d
 }
 
 // byBoth lets the caller's own policies decide where statement n of the resource's policy alone is not enough.
-func (q *request) byBoth(n int, level Level) Decision {
+func (q *request) byBoth(d *Decision, n int) {
 	reason := IdentityViaAccount
 	if q.cross {
 		reason = ByBothAccounts
 	}
-	d := q.byIdentity(reason, reason)
-	d.Level = level
+	q.byIdentity(d, reason, reason)
 	if d.Verdict == Allow && d.Statement == 0 { // a root user: the resource policy's statement is the only one
 		d.Policy, d.Statement = q.policy.name, n
 	}
-	return d
 }
 
 // byIdentity lets the caller's own policies decide, within its limits. The reason is the first one if a statement
 // allows, the second if the caller is a root user.
-func (q *request) byIdentity(byStatement, byRoot Reason) Decision {
-	if !q.identity() {
-		return Decision{Reason: NoIdentityAllow, Layer: IdentityLayer}
+func (q *request) byIdentity(d *Decision, byStatement, byRoot Reason) {
+	switch {
+	case !q.identity():
+		d.Reason, d.Layer = NoIdentityAllow, IdentityLayer
+	case q.limits() != NoReason:
+		q.limited(d)
+	case q.caller.Kind == Root:
+		d.Verdict, d.Reason, d.Layer = Allow, byRoot, IdentityLayer
+	default:
+		d.allow(byStatement, IdentityLayer, q.allowedBy, q.allowedByStatement)
 	}
-	if q.limits() != NoReason {
-		return q.limited()
-	}
-	d := Decision{Verdict: Allow, Reason: byRoot, Layer: IdentityLayer}
-	if q.caller.Kind != Root {
-		d.Reason, d.Policy, d.Statement = byStatement, q.allowedBy.name, q.allowedByStatement
-	}
-	return d
 }
 
 // identity reports whether the caller's policies allow it, or it is a root user.
@@ -369,32 +387,28 @@ func (q *request) limits() Reason {
 	return q.limit
 }
 
-// limited is the denial for the reason that limits has returned.
-func (q *request) limited() Decision {
-	d := Decision{Reason: q.limit, Layer: q.limit.layer()}
+// limited makes d the denial for the reason that limits has returned.
+func (q *request) limited(d *Decision) {
+	d.Reason, d.Layer = q.limit, q.limit.layer()
 	if q.limit == NoBoundaryAllow {
 		d.Policy = q.caller.Boundary.name
 	}
-	return d
 }
 
 // byResource completes a denial that tells something about the resource's policy: what the answer would be if the
 // resource did not exist, which [Message] gives instead to who would be denied then.
-func (q *request) byResource(d Decision) Decision {
+func (q *request) byResource(d *Decision) {
 	if d.Layer == NoLayer {
 		d.Layer = ResourceLayer
 	}
 	if q.cross || q.caller.Kind == WebIdentity {
-		return d
+		return
 	}
 	policy := q.policy
 	q.policy = nil
-	absent := q.denied()
-	if absent.Reason == NoReason {
-		absent = q.guarded()
-	}
-	if absent.Reason == NoReason {
-		absent = q.byIdentity(ByIdentity, ByRoot)
+	var absent Decision
+	if !q.denied(&absent) && !q.guarded(&absent) {
+		q.byIdentity(&absent, ByIdentity, ByRoot)
 	}
 	q.policy = policy
 	switch {
@@ -407,5 +421,4 @@ func (q *request) byResource(d Decision) Decision {
 	default:
 		d.Identity, d.absent = ImplicitDeny, absent.Reason
 	}
-	return d
 }

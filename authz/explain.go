@@ -70,13 +70,13 @@ type NearestMiss struct {
 // Authorize, but bounded time; it gives no permission. x may be nil. Of a request that is wrong in itself it says
 // nothing but the Decision.
 func Explain(c *Caller, a Action, r *Resource, x *Context) *Explanation {
-	q, reason := newRequest(c, a, r, x)
-	if reason != NoReason {
+	var q request
+	if reason := q.ask(c, a, r, x); reason != NoReason {
 		return &Explanation{Decision: Decision{Reason: reason}}
 	}
 	e := &Explanation{CrossAccount: q.cross}
 	t := newTracer(&q, e)
-	e.Decision = q.answer()
+	q.answer(&e.Decision)
 	t.trace()
 	return e
 }

@@ -9,6 +9,7 @@ const (
 	maxExplainSteps     = 8 * maxSteps // what an Explanation may cost
 	maxTracedStatements = 1000
 	maxTracedGrants     = 100
+	conditionTraceSteps = 512 // what a condition pays for being shown
 )
 
 // A tracer fills in an Explanation. Each part of it is asked anew, with a budget of its own out of what is left.
@@ -82,7 +83,7 @@ func (t *tracer) list(list []*Policy, layer Layer, depth int, kind, or PolicyKin
 // one traces a policy and returns what it comes to.
 func (t *tracer) one(p *Policy, layer Layer, depth int, kind, or PolicyKind) Outcome {
 	trace := PolicyTrace{Layer: layer, Depth: depth, Policy: p, Outcome: ExplicitDeny}
-	trace.Usable = firstUnusable([]*Policy{p}, layer, kind, or).Reason == NoReason
+	trace.Usable = ready([]*Policy{p}, kind, or)
 	if trace.Usable {
 		trace.Outcome = t.outcome(p, layer)
 		for i := range p.stmts {
@@ -138,6 +139,7 @@ func (t *tracer) statement(p *Policy, i int, trace *PolicyTrace) {
 		t.Truncated = true
 		return
 	}
+	t.left -= len(s.conditions) * conditionTraceSteps
 	one.Conditions = t.conditionTrace(s)
 	if one.Action && one.Principal && one.Resource {
 		for _, c := range one.Conditions {

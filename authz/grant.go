@@ -146,26 +146,25 @@ func (p *Pairs) within(q *Pairs) bool {
 
 // retires decides about the retirement of a grant: its retiring principal may, its grantee if it has that operation, and
 // who may by its own policies in the account that made it. A role is limited here as it is where it uses a grant (D14).
-func (q *request) retires() Decision {
+func (q *request) retires(d *Decision) {
 	g, c := q.context.KeyGrant, q.caller
-	if g == nil {
-		return q.byResource(Decision{Reason: NoResourceAllow, Layer: GrantLayer})
-	}
-	allow := Decision{Verdict: Allow, Reason: ByGrant, Layer: GrantLayer, GrantID: g.ID}
-	for _, p := range [...]*Principal{&g.Retiring, &g.Grantee} {
-		if p == &g.Grantee && !slices.Contains(g.Actions, KMSRetireGrant) {
-			continue
+	if g != nil {
+		for _, p := range [...]*Principal{&g.Retiring, &g.Grantee} {
+			if p == &g.Grantee && !slices.Contains(g.Actions, KMSRetireGrant) {
+				continue
+			}
+			if level := p.level(c); level != NoLevel && q.current(g) && q.levelHolds(level) {
+				*d = Decision{Verdict: Allow, Reason: ByGrant, Layer: GrantLayer, Level: level, GrantID: g.ID}
+				return
+			}
 		}
-		if level := p.level(c); level != NoLevel && q.current(g) && q.levelHolds(level) {
-			allow.Level = level
-			return allow
+		if g.Issuer == c.Account && q.levelHolds(AccountLevel) {
+			*d = Decision{Verdict: Allow, Reason: ByGrant, Layer: GrantLayer, Level: AccountLevel, GrantID: g.ID}
+			return
 		}
 	}
-	if g.Issuer == c.Account && q.levelHolds(AccountLevel) {
-		allow.Level = AccountLevel
-		return allow
-	}
-	return q.byResource(Decision{Reason: NoResourceAllow, Layer: GrantLayer})
+	d.Reason, d.Layer = NoResourceAllow, GrantLayer
+	q.byResource(d)
 }
 
 // level returns at which level a principal of a grant names the caller.

@@ -161,11 +161,18 @@ const (
 // for policies without principals. It gives up when the budget is spent.
 func (p *Policy) first(effect Verdict, q *request) int {
 	q.target.budget -= policySteps
+	at := p.spans[q.action][effect]
+	if at.from == at.to && p.byARN == nil {
+		return 0
+	}
+	return p.search(effect, q, at)
+}
+
+func (p *Policy) search(effect Verdict, q *request, at span) int {
 	found := int32(len(p.stmts))
 	if p.indexed[effect].has(q.action) {
 		found = p.firstExact(effect, q)
 	}
-	at := p.spans[q.action][effect]
 	for _, i := range p.order[at.from:at.to] {
 		if i >= found {
 			break
