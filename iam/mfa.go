@@ -180,6 +180,9 @@ func (s *Snapshot) putDevice(tx *storage.Tx, old, next *mfaDevice) error {
 // user has it. The grant must permit authz.IAMEnableMFADevice on the user's ARN. The error matches ErrMFACode,
 // ErrMFAThrottled, ErrNoSuchEntity, ErrEntityExists if the device is somebody's, or ErrLimitExceeded.
 func (i *IAM) EnableMFADevice(g authz.Grant, account, userName, serial, code1, code2 string, now time.Time) error {
+	if !totp.WellFormed(code1) || !totp.WellFormed(code2) {
+		return ErrMFACode
+	}
 	return i.attempt(account, serial, now, func() error {
 		return i.update("enabling an MFA device", func(next *Snapshot, tx *storage.Tx) error {
 			p, err := next.target(g, authz.IAMEnableMFADevice, account, userName)
@@ -273,7 +276,7 @@ func (s *Snapshot) ListMFADevices(g authz.Grant, account, userName string) ([]MF
 // The error is ErrMFACode, or ErrMFAThrottled after ten wrong codes in ten minutes, right ones included then; that is counted in
 // memory, from the start of the process. A code that is not six digits is wrong, but not counted.
 func (i *IAM) VerifyMFA(account, principalID, serial, code string, now time.Time) error {
-	if d, ok := i.Snapshot().device(account, serial); !ok || d.owner != principalID || principalID == "" {
+	if d, ok := i.Snapshot().device(account, serial); !ok || d.owner != principalID || principalID == "" || !totp.WellFormed(code) {
 		return ErrMFACode
 	}
 	return i.attempt(account, serial, now, func() error {

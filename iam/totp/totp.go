@@ -79,7 +79,7 @@ func Match(seed crypto.Secret, given string, now time.Time, last uint64) (step u
 	if err := check(seed); err != nil {
 		return 0, false, err
 	}
-	if !canonical(given) {
+	if !WellFormed(given) {
 		return 0, false, nil
 	}
 	step = newest(seed, given, Step(now), last)
@@ -92,7 +92,7 @@ func MatchPair(seed crypto.Secret, first, second string, now time.Time, last uin
 	if err := check(seed); err != nil {
 		return 0, false, err
 	}
-	if !canonical(first) || !canonical(second) {
+	if !WellFormed(first) || !WellFormed(second) {
 		return 0, false, nil
 	}
 	at := Step(now)
@@ -122,9 +122,9 @@ func newest(seed crypto.Secret, given string, at, last uint64) uint64 {
 
 func lowest(at uint64) uint64 { return at - min(at, window) }
 
-// canonical reports whether s is six ASCII digits. Spaces are not taken away: what is written in two ways is used twice
+// WellFormed reports whether s is six ASCII digits. Spaces are not taken away: what is written in two ways is used twice
 // (CVE-2025-6014).
-func canonical(s string) bool {
+func WellFormed(s string) bool {
 	if len(s) != Digits {
 		return false
 	}
