@@ -227,7 +227,6 @@ func (i *IAM) CloseAccount(g authz.Grant, id string) error {
 		closed.closed = present()
 		n.member = &closed
 		o.put(n)
-		o.endEra()
 		next.organization = o
 		next.suspend(id)
 		return o.write(tx, n)
@@ -287,7 +286,6 @@ func (i *IAM) MoveAccount(g MoveAccountGrants, r MoveAccount) error {
 		}
 		n.parent = r.DestinationParentID
 		o.put(n)
-		o.endEra()
 		next.organization = o
 		return o.write(tx, n)
 	})

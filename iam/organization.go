@@ -72,8 +72,8 @@ type organization struct {
 	era      *era
 }
 
-// An era ends when the place of an account that exists, or a policy that binds one, changes. What was computed of
-// accounts is kept for as long as it lasts. It is known by its address, so what a change that failed has left behind
+// An era ends when a policy, or where one is attached, changes. What was computed of a node is kept for as long as it
+// lasts; a node that changes itself is another node, of which nothing is computed. It is known by its address, so what a change that failed has left behind
 // is never met again.
 type era struct{ _ byte }
 
@@ -134,8 +134,8 @@ func (o *organization) depth(n *orgNode) int {
 	return d
 }
 
-// put gives o, which is the caller's own, n in the place of the node of its id, or adds it. The era is the caller's
-// affair.
+// put gives o, which is the caller's own, n in the place of the node of its id, or adds it. If the policies of n are
+// others, the era has to end, too: what is below n knows them.
 func (o *organization) put(n *orgNode) {
 	switch n.kind {
 	case RootTarget:

@@ -208,3 +208,35 @@ func TestChangeAtTheRootIsCheap(t *testing.T) {
 		}
 	}
 }
+
+// A unit goes when nothing is in it, with what was attached to it.
+func TestDeleteOrganizationalUnit(t *testing.T) {
+	w := newOrgWorld(t)
+	outer := w.mustUnit(w.rootID(), "outer")
+	inner := w.mustUnit(outer, "inner")
+	account, policy := w.mustAccount("account").Account.ID, w.mustPolicy("policy", authz.ServiceControlPolicy, allowKMSSCP)
+	w.mustAttach(policy, inner)
+	if err := w.move(account, w.rootID(), inner); err != nil {
+		t.Fatal(err)
+	}
+	for _, unit := range []string{outer, inner} {
+		if err := w.deleteUnit(unit); !errors.Is(err, ErrOrganizationalUnitNotEmpty) {
+			t.Errorf("deleting a unit with something in it = %v, want ErrOrganizationalUnitNotEmpty", err)
+		}
+	}
+	if err := w.deletePolicy(policy); !errors.Is(err, ErrOrgPolicyInUse) {
+		t.Errorf("deleting a policy that is attached = %v, want ErrOrgPolicyInUse", err)
+	}
+	if err := w.move(account, inner, w.rootID()); err != nil {
+		t.Fatal(err)
+	}
+	for _, unit := range []string{inner, outer} {
+		if err := w.deleteUnit(unit); err != nil {
+			t.Errorf("deleting an empty unit = %v", err)
+		}
+	}
+	if err := w.deletePolicy(policy); err != nil {
+		t.Errorf("deleting a policy that was attached to a unit that is gone = %v", err)
+	}
+	w.reopen()
+}
