@@ -33,8 +33,8 @@ var genOperators = map[string][]string{
 
 var (
 	genTexts = []string{
-		"a", "a", "A", "b", "ab", "", "*", "a*", "?", "é", "É", "?*", "*a*b", "**b", "*é", "a?*", "é?", "*b*a*", "${aws:username}", "${aws:PrincipalTag/team}", "${aws:principaltag/TEAM}", "${aws:PrincipalTag/team, 'a'}",
-		"${aws:PrincipalTag/none}", "${aws:PrincipalTag/none, '*'}", "${*}", "${?}${$}", "${kms:EncryptionContext:app}", "a${aws:username}", "${aws:ResourceTag/team}*",
+		"a", "a", "A", "b", "ab", "", "*", "a*", "?", "é", "É", "?*", "*a*b", "**b", "*é", "a?*", "é?", "*b*a*", "×", "${aws:username}", "${aws:PrincipalTag/team}", "${aws:principaltag/TEAM}", "${aws:PrincipalTag/team, 'a'}",
+		"${aws:PrincipalTag/none}", "${aws:PrincipalTag/none, '*'}", "${*}", "${?}${$}", "${kms:EncryptionContext:app}", "${kms:EncryptionContext:APP}*", "${aws:RequestTag/team}", "a${aws:username}", "${aws:ResourceTag/team}*",
 		"x${aws:PrincipalTag/none}", "111111111111", "${aws:SecureTransport}", "${aws:EpochTime}",
 	}
 	genAccountTexts = []string{"111111111111", "222222222222", "1*", "*", "${aws:PrincipalAccount}", "${aws:ResourceAccount}", "${kms:CallerAccount, '1'}", "${aws:PrincipalTag/none}"}
@@ -210,8 +210,15 @@ func (g *gen) conditionValues(k genKey, operator string) any {
 	if !strings.Contains(operator, "String") && !strings.Contains(operator, "Arn") {
 		list = slices.DeleteFunc(slices.Clone(list), func(v string) bool { return strings.Contains(v, "${") })
 	}
-	if g.one(15) {
-		return g.some(list, 14) // more than are compared one by one
+	if g.one(15) { // more than are compared one by one
+		if k.kind == "String" {
+			list = slices.Concat(genValue[:3], genValue, genTexts[:3])
+		}
+		var many []string
+		for range 9 + g.IntN(8) {
+			many = append(many, pick(g, list))
+		}
+		return many
 	}
 	return g.some(list, 3)
 }

@@ -134,7 +134,7 @@ func (g *gen) someGrants() []*ref.Grant {
 
 // genValue are values of tags, names and the like. Some are wildcards, which must not be read as such.
 var genValue = []string{
-	"a", "a", "a", "A", "b", "ab", "aab", "abab", "", "*", "a*", "?", "é", "éb", "\u212a", "111111111111", "true", "1767323045", "${aws:PrincipalTag/none}",
+	"a", "a", "a", "A", "b", "ab", "aab", "abab", "", "*", "a*", "?", "é", "éb", "×", "÷", "\u212a", "111111111111", "true", "1767323045", "${aws:PrincipalTag/none}",
 	"arn:aws:iam::111111111111:user/a",
 }
 
@@ -250,19 +250,26 @@ func (s *scene) credentials(c *ref.Caller) {
 
 func (s *scene) resource(r *ref.Resource, q *ref.Request) {
 	r.Kind = "none"
+	near := func(arns []string) string { // of the caller's account, most of the time
+		arn := pick(s.gen, arns)
+		for strings.Split(arn, ":")[4] != q.Caller.Account && !s.one(3) {
+			arn = pick(s.gen, arns)
+		}
+		return arn
+	}
 	switch service, name, _ := strings.Cut(q.Action, ":"); {
 	case service == "iam" && !s.one(4):
-		r.Kind, r.ARN = "entity", pick(s.gen, genEntities)
+		r.Kind, r.ARN = "entity", near(genEntities)
 		r.Tags = s.tags()
 	case name == "CreateAlias" && s.one(2):
-		r.Kind, r.ARN = "alias", pick(s.gen, genAliases)
+		r.Kind, r.ARN = "alias", near(genAliases)
 	case service == "kms" && name != "CreateKey" && name != "ListKeys" && !(name == "TagResource" && s.one(2)):
-		r.Kind, r.ARN = "key", pick(s.gen, genKeys)
+		r.Kind, r.ARN = "key", near(genKeys)
 		s.keyResource(r)
 	case name == "CloseAccount" || name == "AttachPolicy":
 		r.Kind, r.ARN = "organization", genNodes[0]
 	case service == "sts" && !strings.HasPrefix(name, "Get"):
-		r.Kind, r.ARN = "role", pick(s.gen, genRoles)
+		r.Kind, r.ARN = "role", near(genRoles)
 		r.Tags = s.tags()
 		if !s.one(12) {
 			r.Policy = pick(s.gen, s.trust)

@@ -160,8 +160,11 @@ func (g *gen) principal(s map[string]any, kind authz.PolicyKind) {
 			name = g.not("Principal", 4)
 		}
 		s[name] = map[string]any{"AWS": g.some(genPrincipals, 14)}
-		if name == "Principal" && g.one(12) {
+		switch {
+		case name == "Principal" && g.one(12):
 			s[name] = "*"
+		case s["Effect"] == "Allow" && g.one(3):
+			s[name] = map[string]any{"AWS": genAccounts}
 		}
 	case authz.TrustPolicy:
 		s[name] = map[string]any{"AWS": g.some(genPrincipals, 4)}
