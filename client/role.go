@@ -115,6 +115,33 @@ func (c Credentials) checkRole() error {
 // takes; for a role with a WebIdentityTokenFile only Endpoint, Region and CA of its credentials. It makes no call. role's Source and SourceProfile do
 // not count. Close the provider after use.
 func AssumeRole(source Config, role Role) (*CredentialsProvider, error) {
+	o, err := newOpener(source, role)
+	if err != nil {
+		return nil, err
+	}
+	p := NewCredentialsProvider(o.at, o.open)
+	p.source = o.caller
+	return p, nil
+}
+
+// AssumeRoleOnce returns credentials of a role, which nobody renews. It takes what AssumeRole takes, and makes the call.
+func AssumeRoleOnce(ctx context.Context, source Config, role Role) (Credentials, error) {
+	o, err := newOpener(source, role)
+	if err != nil {
+		return Credentials{}, err
+	}
+	defer o.caller.Close()
+	return o.open(ctx)
+}
+
+// opener opens sessions of one role.
+type opener struct {
+	caller *Client
+	role   Role
+	at     Credentials
+}
+
+func newOpener(source Config, role Role) (*opener, error) {
 	role.Source, role.SourceProfile = nil, ""
 	if err := role.check(); err != nil {
 		return nil, fmt.Errorf("assuming a role: %w", err)
@@ -138,10 +165,7 @@ func AssumeRole(source Config, role Role) (*CredentialsProvider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("assuming a role: %w", err)
 	}
-	o := &opener{caller: caller, role: role, at: at}
-	p := NewCredentialsProvider(at, o.open)
-	p.source = caller
-	return p, nil
+	return &opener{caller, role, at}, nil
 }
 
 // callerOf returns the client that opens sessions of a role: that of source, or for a web identity, of nobody.
@@ -174,13 +198,6 @@ func assume(cfg Config) (*CredentialsProvider, error) {
 		cfg.Credentials.Endpoint, cfg.Credentials.Region, cfg.Credentials.CA = at.Endpoint, at.Region, at.CA
 	}
 	return AssumeRole(cfg, role)
-}
-
-// opener opens sessions of one role.
-type opener struct {
-	caller *Client
-	role   Role
-	at     Credentials
 }
 
 func (o *opener) open(ctx context.Context) (Credentials, error) {

@@ -70,7 +70,7 @@ given out this once. Without --out it is printed, if -o json or -o yaml says so.
 				return err
 			}
 		}
-		c, creds, err := a.connect()
+		c, creds, err := a.connect(ctx)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,11 +24,15 @@ type app struct {
 	stdout, stderr io.Writer
 
 	credentials, profile, output string
+	mfa                          string // a code
 	timeout                      time.Duration
 	yes                          bool
 
 	path    string // of the command that was called
 	started bool   // arguments and flags are right, the command runs
+
+	mu        sync.Mutex
+	providers []*client.CredentialsProvider // to close; guarded by mu
 }
 
 // runs wraps what a command does: an error from here on is not one of usage.
@@ -38,24 +43,25 @@ func (a *app) runs(do func(ctx context.Context, args []string) error) func(*cobr
 	}
 }
 
-// takes returns the rule for arguments with these names; those in brackets may be left out.
+// takes returns the rule for arguments with these names; those in brackets may be left out, and one that ends with … repeated.
 func takes(names ...string) cobra.PositionalArgs {
-	least := 0
+	least, more := 0, false
 	for _, n := range names {
 		if !strings.HasPrefix(n, "[") {
 			least++
 		}
+		more = strings.HasSuffix(n, "…")
 	}
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < least:
-			return hintAt(fmt.Errorf("%s: %s is missing", cmd.CommandPath(), names[len(args)]), cmd.UseLine())
-		case len(args) > len(names):
+			return hintAt(fmt.Errorf("%s: %s is missing", cmd.CommandPath(), strings.TrimSuffix(names[len(args)], "…")), cmd.UseLine())
+		case len(args) > len(names) && !more:
 			return hintAt(fmt.Errorf("%s: unexpected argument %q", cmd.CommandPath(), args[len(names)]), cmd.UseLine())
 		}
 		for i, arg := range args {
 			if arg == "" {
-				return fmt.Errorf("%s: %s is empty", cmd.CommandPath(), strings.Trim(names[i], "[]"))
+				return fmt.Errorf("%s: %s is empty", cmd.CommandPath(), strings.Trim(names[min(i, len(names)-1)], "[]…"))
 			}
 		}
 		return nil
@@ -146,41 +152,15 @@ func (a *app) credentialsPath() (path, source string, err error) {
 	}
 	path, ok := cfg.Contexts[name]
 	if !ok {
-		return "", "", &codedError{fmt.Errorf("there is no context %q", name), "kmsctl config get-contexts", exitNotFound}
+		return "", "", noContext(name)
 	}
 	return path, source, nil
-}
-
-// loadCredentials reads the credentials that flags, environment and contexts name.
-func (a *app) loadCredentials() (client.Credentials, error) {
-	path, _, err := a.credentialsPath()
-	if err != nil {
-		return client.Credentials{}, err
-	}
-	c, err := client.LoadFile(path)
-	if err != nil {
-		return client.Credentials{}, err
-	}
-	if endpoint := os.Getenv(client.EnvEndpoint); endpoint != "" {
-		c.Endpoint = endpoint
-	}
-	return c, nil
-}
-
-// connect returns a client, which the caller closes, and the credentials that it was made of.
-func (a *app) connect() (*client.Client, client.Credentials, error) {
-	creds, err := a.loadCredentials()
-	if err != nil {
-		return nil, client.Credentials{}, err
-	}
-	c, err := client.New(client.Config{Credentials: creds, Timeout: a.timeout, UserAgent: "kmsctl/" + release})
-	return c, creds, err
 }
 
 // calls wraps what a command does with a client.
 func (a *app) calls(do func(ctx context.Context, c *client.Client, args []string) error) func(*cobra.Command, []string) error {
 	return a.runs(func(ctx context.Context, args []string) error {
-		c, _, err := a.connect()
+		c, _, err := a.connect(ctx)
 		if err != nil {
 			return err
 		}
@@ -206,15 +186,7 @@ func (a *app) confirm(format string, args ...any) error {
 		return nil
 	}
 	fmt.Fprintf(a.stderr, "%s [y/N] ", printable(fmt.Sprintf(format, args...)))
-	var answer [1]byte
-	var line []byte
-	for len(line) < 16 {
-		if _, err := a.stdin.Read(answer[:]); err != nil || answer[0] == '\n' {
-			break
-		}
-		line = append(line, answer[0])
-	}
-	switch strings.ToLower(strings.TrimSpace(string(line))) {
+	switch strings.ToLower(strings.TrimSpace(readLine(a.stdin, 16))) {
 	case "y", "yes":
 		return nil
 	}

@@ -72,7 +72,7 @@ the endpoint and the CA of the current ones. The key never leaves this machine. 
 		if err := absent(out, "choose another name"); err != nil {
 			return err
 		}
-		c, creds, err := a.connect()
+		c, creds, err := a.connect(ctx)
 		if err != nil {
 			return err
 		}

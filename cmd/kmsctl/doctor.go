@@ -78,9 +78,9 @@ func (d *doctor) run(ctx context.Context) {
 	if !d.resolve(ctx) || !d.handshake(ctx) {
 		return
 	}
-	c, _, err := d.a.connect()
+	c, _, err := d.a.connect(ctx)
 	if err != nil {
-		d.add("client", checkFail, err.Error(), "")
+		d.fail("client", err)
 		return
 	}
 	defer c.Close()
@@ -104,7 +104,10 @@ func (d *doctor) credentials() bool {
 		return false
 	}
 	who := "access key " + d.creds.AccessKeyID
-	if d.creds.AccessKeyID == "" {
+	switch {
+	case d.creds.Role != nil:
+		who = "the role " + d.creds.Role.ARN
+	case d.creds.AccessKeyID == "":
 		who = "client certificate"
 	}
 	d.add("credentials", checkOK, fmt.Sprintf("%s (%s), %s, readable by its owner only", path, source, who), "")
@@ -203,7 +206,7 @@ func (d *doctor) authentication(ctx context.Context, c *client.Client) bool {
 	out, err := c.STS().GetCallerIdentity(ctx, &stsv1.GetCallerIdentityRequest{})
 	skewed := client.Is(err, "InvalidSignatureException") && strings.Contains(err.Error(), "clock")
 	switch {
-	case d.creds.AccessKeyID == "":
+	case d.creds.AccessKeyID == "" && d.creds.Role == nil:
 		d.add("clock", checkSkipped, "a certificate does not depend on it", "")
 	case skewed:
 		d.add("clock", checkFail, "more than 5 minutes from the server's; here it is "+stamp(time.Now()), "set the clock of one of them, best by NTP")

@@ -77,7 +77,7 @@ func (a *app) keyCommand() *cobra.Command {
 			out, err := c.Keys().DisableKey(ctx, kmsv1.DisableKeyRequest_builder{KeyId: id}.Build())
 			return out.GetKeyId(), err
 		}),
-		a.keyRotateCommand(), a.keyRotationsCommand(), a.keyDescriptionCommand(), a.keyPolicyCommand(),
+		a.keyRotateCommand(), a.keyRotationsCommand(), a.keyDescriptionCommand(), a.keyPolicyCommand(), a.keyTagCommand(), a.keyUntagCommand(), a.keyTagsCommand(),
 	)
 }
 

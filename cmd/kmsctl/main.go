@@ -1,4 +1,5 @@
-// Command kmsctl is kmsd's command line: keys, aliases, policies and users, encryption of data, files and data keys, and the audit log.
+// Command kmsctl is kmsd's command line: keys, aliases and grants, encryption of data, files and data keys, users, groups, roles, policies and
+// accounts, and the audit log.
 //
 // It decides nothing: kmsd does. Data goes to standard output and everything else to standard error, so that what it prints can be used by another
 // program; no secret is taken from or put into the arguments. docs/kmsctl.md shows its use by task.
@@ -40,6 +41,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	defer a.end()
 	root := a.root()
 	root.SetArgs(args)
 	if args == nil {
@@ -67,6 +69,7 @@ const (
 	groupKeys   = "keys"
 	groupData   = "data"
 	groupPeople = "people"
+	groupOrg    = "organization"
 	groupAudit  = "audit"
 	groupTool   = "tool"
 )
@@ -89,6 +92,7 @@ func (a *app) root() *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVar(&a.credentials, "credentials", "", "credentials `FILE` (default: $KMSD_CREDENTIALS, then the current context)")
 	f.StringVar(&a.profile, "profile", "", "use the context `NAME` of kmsctl config")
+	f.StringVar(&a.mfa, "mfa-code", "", "`CODE` of the MFA device of a profile (default: $KMSD_MFA_CODE, or else asked)")
 	f.StringVarP(&a.output, "output", "o", formatTable, "`FORMAT` of what is printed: table, json or yaml")
 	f.DurationVar(&a.timeout, "timeout", defaultTimeout, "how long a call of kmsd may take")
 	f.BoolVarP(&a.yes, "yes", "y", false, "do not ask before destructive changes (asked only on a terminal)")
@@ -97,7 +101,12 @@ func (a *app) root() *cobra.Command {
 		panic("kmsctl: internal error: " + err.Error()) // there is no such flag
 	}
 	for _, g := range []struct{ id, title string }{
-		{groupKeys, "Keys:"}, {groupData, "Data:"}, {groupPeople, "Users and permissions:"}, {groupAudit, "Audit log:"}, {groupTool, "kmsctl itself:"},
+		{groupKeys, "Keys:"},
+		{groupData, "Data:"},
+		{groupPeople, "Users, roles and permissions:"},
+		{groupOrg, "Organization:"},
+		{groupAudit, "Audit log:"},
+		{groupTool, "kmsctl itself:"},
 	} {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
 	}
@@ -108,9 +117,10 @@ func (a *app) root() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add(groupKeys, a.keyCommand(), a.aliasCommand())
+	add(groupKeys, a.keyCommand(), a.aliasCommand(), a.grantCommand())
 	add(groupData, a.encryptCommand(), a.decryptCommand(), a.reEncryptCommand(), a.dataKeyCommand(), a.randomCommand(), a.fileCommand())
-	add(groupPeople, a.userCommand(), a.policyCommand(), a.whoamiCommand())
+	add(groupPeople, a.userCommand(), a.groupCommand(), a.roleCommand(), a.policyCommand(), a.identityProviderCommand(), a.stsCommand(), a.whoamiCommand())
+	add(groupOrg, a.accountCommand(), a.ouCommand(), a.scpCommand())
 	add(groupAudit, a.auditCommand())
 	add(groupTool, a.configCommand(), a.doctorCommand(), a.completionCommand(), a.manCommand(), a.versionCommand())
 	return root

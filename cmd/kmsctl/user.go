@@ -18,18 +18,23 @@ type userView struct {
 	ARN      string    `json:"arn"`
 	Path     string    `json:"path"`
 	Created  time.Time `json:"create_date"`
+	Boundary string    `json:"permissions_boundary,omitempty"`
+	Tags     tagsView  `json:"tags,omitempty"`
 }
 
 func viewOfUser(u *iamv1.User) userView {
-	return userView{u.GetUserName(), u.GetUserId(), u.GetArn(), u.GetPath(), u.GetCreateDate().AsTime()}
+	return userView{
+		u.GetUserName(), u.GetUserId(), u.GetArn(), u.GetPath(), u.GetCreateDate().AsTime(), u.GetPermissionsBoundary().GetPermissionsBoundaryArn(), viewOfTags(u.GetTags()),
+	}
 }
 
 func (u userView) table() view {
-	return pairs("name", u.UserName, "user id", u.UserID, "arn", u.ARN, "path", u.Path, "created", stamp(u.Created))
+	v := pairs("name", u.UserName, "user id", u.UserID, "arn", u.ARN, "path", u.Path, "created", stamp(u.Created))
+	return v.given("boundary", u.Boundary).given("tags", u.Tags.String())
 }
 
 func (a *app) userCommand() *cobra.Command {
-	return a.group(&cobra.Command{
+	cmd := a.group(&cobra.Command{
 		Use: "user", Short: "manage users, their access keys and certificates",
 		Long: `A user is somebody or something that calls kmsd. It signs in by an access key or a client certificate, and may do what its policies
 (kmsctl policy) and the policies of keys (kmsctl key policy) allow.`,
@@ -37,20 +42,34 @@ func (a *app) userCommand() *cobra.Command {
 	},
 		a.userCreateCommand(), a.userGetCommand(), a.userListCommand(), a.userDeleteCommand(),
 		a.createAccessKeyCommand(), a.accessKeysCommand(), a.updateAccessKeyCommand(), a.deleteAccessKeyCommand(),
-		a.createCertificateCommand(), a.certificatesCommand(), a.deleteCertificateCommand(),
+		a.createCertificateCommand(), a.certificatesCommand(), a.deleteCertificateCommand(), a.accessKeyLastUsedCommand(),
+		a.userUpdateCommand(), a.userGroupsCommand(), a.createMFACommand(), a.enableMFACommand(), a.deactivateMFACommand(), a.deleteMFACommand(), a.listMFACommand(),
 	)
+	a.addIdentityCommands(cmd, userPolicies())
+	return cmd
 }
 
 func (a *app) userCreateCommand() *cobra.Command {
-	var path string
+	var path, boundary string
+	var tags tagFlags
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "make a user", Args: takes("NAME"),
 		Long:    "create makes a user without credentials and policies: it can do nothing yet. NAME has 1 to 64 of A-Z a-z 0-9 _ + = , . @ -.",
-		Example: "  kmsctl user create alice\n  kmsctl user create backup --path /services/",
+		Example: "  kmsctl user create alice\n  kmsctl user create backup --path /services/ --tag team=ops",
 	}
 	cmd.Flags().StringVar(&path, "path", "", "`PATH` in the user's ARN, such as /services/")
+	cmd.Flags().StringVar(&boundary, "permissions-boundary", "", "`POLICY` that bounds what the user may do: ARN or name")
+	tags.add(cmd, "the user")
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, args []string) error {
-		out, err := c.IAM().CreateUser(ctx, iamv1.CreateUserRequest_builder{UserName: args[0], Path: path}.Build())
+		list, err := tags.list()
+		if err != nil {
+			return err
+		}
+		bound, err := policyARN(ctx, c, boundary)
+		if err != nil {
+			return err
+		}
+		out, err := c.IAM().CreateUser(ctx, iamv1.CreateUserRequest_builder{UserName: args[0], Path: path, PermissionsBoundary: bound, Tags: list}.Build())
 		if err != nil {
 			return err
 		}
@@ -96,30 +115,16 @@ func (a *app) userListCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		users := []userView{}
-		v := view{header: []string{"NAME", "USER ID", "ARN", "CREATED"}, empty: "there are no users"}
-		for _, e := range entries {
-			u := viewOfUser(e)
-			users = append(users, u)
-			v.rows = append(v.rows, []string{u.UserName, u.UserID, u.ARN, stamp(u.Created)})
-		}
-		return a.emit(users, func() view { return v })
+		return listing(a, each(entries, viewOfUser), "there are no users", []string{"NAME", "USER ID", "ARN", "CREATED"}, func(u userView) []string {
+			return []string{u.UserName, u.UserID, u.ARN, stamp(u.Created)}
+		})
 	})
 	return cmd
 }
 
-// removed is what a removal is answered with.
-type removed struct {
-	UserName      string `json:"user_name,omitempty"`
-	AccessKeyID   string `json:"access_key_id,omitempty"`
-	CertificateID string `json:"certificate_id,omitempty"`
-	PolicyName    string `json:"policy_name,omitempty"`
-	Status        string `json:"status,omitempty"`
-}
-
 func (a *app) userDeleteCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "delete NAME", Short: "remove a user that has neither credentials nor policies", Args: takes("NAME"),
+		Use: "delete NAME", Short: "remove a user that has no credentials, policies, groups and MFA devices", Args: takes("NAME"),
 		Long:    "delete removes a user. A user of the same name that is made later is another one, and is not trusted where this one was.",
 		Example: "  kmsctl user delete alice",
 		RunE: a.calls(func(ctx context.Context, c *client.Client, args []string) error {
