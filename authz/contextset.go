@@ -232,3 +232,26 @@ func parseInstant(text string) (time.Time, error) {
 	}
 	return time.Parse(time.RFC3339, text)
 }
+
+// KindOf returns what kind of resource an ARN stands for in a request for the action: None for "*", and where the ARN's form does not
+// tell, the first kind that the action takes.
+func KindOf(a Action, arn string) ResourceKind {
+	if !a.known() {
+		return None
+	}
+	kinds := actionTable[a].kinds
+	var parts [arnParts]string
+	if arn == "*" || !splitARN(arn, &parts) {
+		return None
+	}
+	resource, _, _ := strings.Cut(parts[arnParts-1], "/")
+	if kinds&onAlias != 0 && resource == "alias" {
+		return Alias
+	}
+	for _, k := range []ResourceKind{Key, Role, IAMEntity, OrganizationEntity, Alias} {
+		if kinds&(1<<k) != 0 {
+			return k
+		}
+	}
+	return None
+}
