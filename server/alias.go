@@ -10,7 +10,7 @@ import (
 
 // onAlias asks for an action on an alias of the caller's account, whether it exists or not.
 func (c *call) onAlias(a authz.Action, name string) (authz.Grant, error) {
-	r := authz.Resource{Kind: authz.Alias, Account: c.account(), ARN: c.s.place.AliasARN(c.account(), name)}
+	r := authz.Resource{Kind: authz.Alias, Account: c.account(), ARN: c.s.place.AliasARN(c.account(), name), Membership: c.who.Membership}
 	c.touched("ALIAS", r.ARN, r.Account, "")
 	return c.allow(a, &r)
 }

@@ -20,7 +20,8 @@ import (
 // credential is the same and the date has not gone by.
 type verified struct {
 	authorization, date, host, nonce, payload, path string
-	claims                                          int // headers that must be signed
+	token                                           string // of a session
+	claims                                          int    // headers that must be signed
 	credential                                      *iam.Credential
 	signature                                       sigv4.Signature
 }
@@ -56,12 +57,14 @@ func (c *call) authenticate(md metadata.MD) error {
 			return nil
 		}
 		by, ok := c.people.Certificate(c.conn.fingerprint)
-		if !ok || by.Caller.ID != c.credential.Caller.ID {
+		if !ok || by.PrincipalID != c.credential.PrincipalID {
 			return unknownCredential("CertificateOfAnotherPrincipal")
 		}
 		return nil
 	case c.conn.certificate != nil:
 		return c.byCertificate()
+	case c.m.anonymous:
+		return nil
 	}
 	return unauthenticated("MissingAuthenticationTokenException",
 		"the request carries neither a signature nor a client certificate; give kmsctl or the client library credentials", "NoCredentials")
@@ -85,8 +88,7 @@ func (c *call) byCertificate() error {
 	if err := cred.Usable(c.event.ReceivedTime); err != nil {
 		return unknownCredential("CertificateExpired") // the connection may be older than that
 	}
-	c.become(cred, audit.AuthClientCertificate)
-	return nil
+	return c.become(cred, audit.AuthClientCertificate)
 }
 
 // bySignature checks SigV4 over method, host, date and every x-amz- and x-kmsd- header. TLS protects the body.
@@ -95,7 +97,7 @@ func (c *call) bySignature(md metadata.MD, authorization string) error {
 	for _, h := range []struct {
 		name string
 		to   *string
-	}{{":authority", &v.host}, {headerDate, &v.date}, {headerNonce, &v.nonce}, {headerPayload, &v.payload}} {
+	}{{":authority", &v.host}, {headerDate, &v.date}, {headerNonce, &v.nonce}, {headerPayload, &v.payload}, {headerToken, &v.token}} {
 		var err error
 		if *h.to, err = single(md, h.name); err != nil {
 			return err
@@ -107,7 +109,9 @@ func (c *call) bySignature(md metadata.MD, authorization string) error {
 			return err
 		}
 	}
-	c.become(v.credential, audit.AuthAccessKey)
+	if err := c.become(v.credential, audit.AuthAccessKey); err != nil {
+		return err
+	}
 	if c.m.mutating {
 		if v.nonce == "" {
 			return unauthenticated("IncompleteSignatureException", "a call that changes something must sign the header "+headerNonce, "NoNonce")
@@ -135,17 +139,20 @@ const (
 	headerDate    = "x-amz-date"
 	headerNonce   = "x-kmsd-nonce"
 	headerPayload = "x-amz-content-sha256"
+	headerToken   = "x-amz-security-token"
 )
 
 // repeatsVerified reports whether v is, to the letter, the signature that the last call of the method on this
 // connection was let in with, and fills in what that one proved.
 func (c *call) repeatsVerified(v *verified) bool {
 	last := c.conn.signatures[c.m.number].Load()
-	if last == nil || last.authorization != v.authorization || last.date != v.date || last.host != v.host || last.nonce != v.nonce || last.payload != v.payload || last.path != v.path || last.claims != v.claims {
+	if last == nil || last.authorization != v.authorization || last.date != v.date || last.host != v.host || last.nonce != v.nonce || last.payload != v.payload || last.path != v.path || last.token != v.token || last.claims != v.claims {
 		return false
 	}
-	if cred, ok := c.people.AccessKey(last.credential.ID); !ok || cred != last.credential {
-		return false // changed since: look closely
+	if v.token == "" {
+		if cred, ok := c.people.AccessKey(last.credential.ID); !ok || cred != last.credential {
+			return false // changed since: look closely
+		}
 	}
 	if last.signature.Fresh(c.event.ReceivedTime) != nil {
 		return false
@@ -160,16 +167,16 @@ func (c *call) verify(md metadata.MD, v *verified) error {
 		return signatureFailure(err)
 	}
 	c.event.Actor.CredentialID = sig.AccessKeyID // claimed, not proven: authMethod says NONE
-	cred, known := c.people.AccessKey(sig.AccessKeyID)
-	if !known {
-		return unknownCredential("UnknownAccessKey")
+	cred, err := c.claimed(sig.AccessKeyID, v.token)
+	if err != nil {
+		return err
 	}
 	err = sig.Verify(cred.SigningKey(sig.Date), sigv4.Request{Method: "POST", Path: c.m.name, Host: v.host, Headers: md, PayloadHash: sigv4.UnsignedPayload}, c.event.ReceivedTime)
 	if err != nil {
 		return signatureFailure(err)
 	}
 	if err := cred.Usable(c.event.ReceivedTime); err != nil {
-		return unknownCredential("InactiveAccessKey")
+		return unusableCredential(err)
 	}
 	v.credential, v.signature = cred, sig
 	if !c.m.mutating {
@@ -177,6 +184,35 @@ func (c *call) verify(md metadata.MD, v *verified) error {
 		c.conn.signatures[c.m.number].Store(&kept)
 	}
 	return nil
+}
+
+// claimed is the credential that a signature says it is made with: an access key, or with a token the session that the token stands for.
+func (c *call) claimed(accessKeyID, token string) (*iam.Credential, error) {
+	if token != "" {
+		cred, err := c.s.people.OpenSession(token, accessKeyID, c.event.ReceivedTime)
+		if err != nil {
+			return nil, unusableCredential(err)
+		}
+		return cred, nil
+	}
+	cred, known := c.people.AccessKey(accessKeyID)
+	if !known {
+		return nil, unknownCredential("UnknownAccessKey")
+	}
+	return cred, nil
+}
+
+// unusableCredential is what is said of credentials that exist and must not be accepted.
+func unusableCredential(err error) *failure {
+	switch {
+	case errors.Is(err, iam.ErrExpired):
+		return unauthenticated("ExpiredTokenException", "the security token included in the request is expired", "Expired")
+	case errors.Is(err, iam.ErrAccountSuspended):
+		return unknownCredential("AccountSuspended")
+	case errors.Is(err, iam.ErrInvalidToken):
+		return unknownCredential("InvalidToken")
+	}
+	return unknownCredential("InactiveAccessKey")
 }
 
 func signatureFailure(err error) error {
@@ -193,17 +229,32 @@ func signatureFailure(err error) error {
 }
 
 // become takes on the principal of a credential that was proven.
-func (c *call) become(cred *iam.Credential, method audit.AuthMethod) {
-	c.credential = cred
+func (c *call) become(cred *iam.Credential, method audit.AuthMethod) error {
+	who, err := c.people.Caller(cred)
+	if err != nil {
+		return unusableCredential(err)
+	}
+	c.credential, c.who = cred, who
+	c.s.people.NoteUsed(cred, c.event.ReceivedTime)
 	a := &c.event.Actor
 	a.AuthMethod = method
 	a.CredentialID = cred.ID
 	a.ClientCertThumbprint = c.conn.thumbprint
-	a.ID, a.ARN, a.Tenant, a.UserName = cred.Caller.ID, cred.Caller.ARN, cred.Caller.Account, cred.UserName
-	a.Type = audit.ActorIAMUser
-	if cred.Caller.Kind == authz.Root {
-		a.Type = audit.ActorRoot
+	a.ID, a.ARN, a.Tenant, a.UserName = who.ID, who.ARN, who.Account, who.UserName
+	a.SourceIdentity, a.MFA = who.SourceIdentity, !who.MFA.IsZero()
+	a.Type = actorTypes[who.Kind]
+	if !who.Issued.IsZero() {
+		a.Session = audit.Session{Name: who.SessionName, Issuer: who.RoleARN, Created: who.Issued, Expires: cred.NotAfter}
+		if method == audit.AuthAccessKey {
+			a.AuthMethod = audit.AuthSessionToken
+		}
 	}
+	return nil
+}
+
+// actorTypes :: kind of caller → type of actor in the audit log. It is never written.
+var actorTypes = map[authz.CallerKind]audit.ActorType{
+	authz.Root: audit.ActorRoot, authz.User: audit.ActorIAMUser, authz.RoleSession: audit.ActorAssumedRole, authz.WebIdentity: audit.ActorWebIdentity,
 }
 
 // nonceCache refuses a nonce that an access key has used before, for as long as its signature would be good. It has two

@@ -22,6 +22,7 @@ import (
 type connection struct {
 	credentials.CommonAuthInfo
 	network     audit.Network
+	address     netip.Addr        // of the other side, as conditions compare it
 	certificate *x509.Certificate // the client's, verified against the CA pool; nil if it sent none
 	fingerprint [32]byte          // SHA-256 of certificate
 	thumbprint  string            // fingerprint in hexadecimal
@@ -60,6 +61,7 @@ func (h handshaker) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInf
 		return nil, nil, errors.Join(errors.New("handshake without TLS"), conn.Close())
 	}
 	c := &connection{CommonAuthInfo: t.CommonAuthInfo, network: networkOf(raw, t.State), signatures: make([]atomic.Pointer[verified], h.methods)}
+	c.address = addressOf(c.network.SrcIP)
 	if chains := t.State.VerifiedChains; len(chains) > 0 && len(chains[0]) > 0 {
 		c.certificate = chains[0][0]
 		c.fingerprint = sha256.Sum256(c.certificate.Raw)

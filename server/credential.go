@@ -199,3 +199,26 @@ func deleteClientCertificate(c *call, r *iamv1.DeleteClientCertificateRequest) (
 	}
 	return &iamv1.DeleteClientCertificateResponse{}, nil
 }
+
+func checkGetAccessKeyLastUsed(v *violations, r *iamv1.GetAccessKeyLastUsedRequest) {
+	v.text("access_key_id", r.GetAccessKeyId(), 1, credentialName)
+}
+
+// getAccessKeyLastUsed is asked of the user whose key it is. A key of another account is like one that is not there.
+func getAccessKeyLastUsed(c *call, r *iamv1.GetAccessKeyLastUsedRequest) (*iamv1.GetAccessKeyLastUsedResponse, error) {
+	c.param(audit.String("accessKeyId", r.GetAccessKeyId()))
+	arn := c.people.AccessKeyUserARN(c.account(), r.GetAccessKeyId())
+	g, err := c.onEntity(authz.IAMGetAccessKeyLastUsed, "USER", c.newEntity(arn), c.people.NewUserARN(c.account(), "/", ""))
+	if err != nil {
+		return nil, err
+	}
+	last, err := c.people.AccessKeyLastUsed(g, c.account(), r.GetAccessKeyId())
+	if err != nil {
+		return nil, err
+	}
+	used := iamv1.AccessKeyLastUsed_builder{ServiceName: last.Service, Region: last.Region}
+	if !last.Used.IsZero() {
+		used.LastUsedDate = timestamppb.New(last.Used)
+	}
+	return iamv1.GetAccessKeyLastUsedResponse_builder{UserName: last.UserName, AccessKeyLastUsed: used.Build()}.Build(), nil
+}

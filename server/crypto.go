@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/rand"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -21,6 +22,7 @@ func checkEncrypt(v *violations, r *kmsv1.EncryptRequest) {
 	v.bytes("plaintext", r.GetPlaintext(), 1, maxPlaintext)
 	v.algorithm("encryption_algorithm", r.GetEncryptionAlgorithm())
 	v.checksum("plaintext_crc32c", r.HasPlaintextCrc32C(), r.GetPlaintextCrc32C(), r.GetPlaintext())
+	v.grantTokens(r.GetGrantTokens())
 }
 
 func encrypt(c *call, r *kmsv1.EncryptRequest) (*kmsv1.EncryptResponse, error) {
@@ -28,6 +30,10 @@ func encrypt(c *call, r *kmsv1.EncryptRequest) (*kmsv1.EncryptResponse, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.grantTokens(r.GetGrantTokens()); err != nil {
+		return nil, err
+	}
+	c.facts.Set(authz.CtxEncryptionAlgorithm, symmetricDefault)
 	k, u, err := c.encrypter(authz.KMSEncrypt, "key_id", r.GetKeyId())
 	if err != nil {
 		return nil, err
@@ -50,13 +56,44 @@ func (c *call) context(field string, pairs map[string]string) (crypto.Context, e
 		return crypto.Context{}, err
 	}
 	c.event.EncryptionContext = pairs
+	c.facts.EncryptionContext.Set(pairs)
 	return ec, nil
 }
 
 func checkDecrypt(v *violations, r *kmsv1.DecryptRequest) {
-	v.bytes("ciphertext_blob", r.GetCiphertextBlob(), 1, maxCiphertext)
+	v.ciphertext(r, r.GetKeyId(), "key_id")
 	v.algorithm("encryption_algorithm", r.GetEncryptionAlgorithm())
 	v.checksum("ciphertext_blob_crc32c", r.HasCiphertextBlobCrc32C(), r.GetCiphertextBlobCrc32C(), r.GetCiphertextBlob())
+	v.grantTokens(r.GetGrantTokens())
+}
+
+// decrypting is what the requests that bring a ciphertext have in common.
+type decrypting interface {
+	GetCiphertextBlob() []byte
+	GetDryRun() bool
+	GetDryRunModifiers() []kmsv1.DryRunModifier
+}
+
+// ignoresCiphertext reports whether a dry run is only about the permission.
+func ignoresCiphertext(r decrypting) bool {
+	return slices.Contains(r.GetDryRunModifiers(), kmsv1.DryRunModifier_DRY_RUN_MODIFIER_IGNORE_CIPHERTEXT)
+}
+
+// ciphertext checks the ciphertext of a request, which a dry run may do without if it names the key.
+func (v *violations) ciphertext(r decrypting, keyID, field string) {
+	for _, m := range r.GetDryRunModifiers() {
+		if m != kmsv1.DryRunModifier_DRY_RUN_MODIFIER_IGNORE_CIPHERTEXT {
+			v.add("dry_run_modifiers", "has the unknown value %d", m)
+		}
+	}
+	switch {
+	case len(r.GetDryRunModifiers()) > 0 && !r.GetDryRun():
+		v.add("dry_run_modifiers", "is given without dry_run")
+	case ignoresCiphertext(r) && keyID == "":
+		v.add(field, "is missing: without a ciphertext nothing else names the key")
+	case !ignoresCiphertext(r):
+		v.bytes("ciphertext_blob", r.GetCiphertextBlob(), 1, maxCiphertext)
+	}
 }
 
 func decrypt(c *call, r *kmsv1.DecryptRequest) (*kmsv1.DecryptResponse, error) {
@@ -64,7 +101,22 @@ func decrypt(c *call, r *kmsv1.DecryptRequest) (*kmsv1.DecryptResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	k, u, err := c.decrypter(authz.KMSDecrypt, "key_id", r.GetKeyId(), r.GetCiphertextBlob())
+	if err := c.grantTokens(r.GetGrantTokens()); err != nil {
+		return nil, err
+	}
+	c.facts.Set(authz.CtxEncryptionAlgorithm, symmetricDefault)
+	if ignoresCiphertext(r) {
+		t, err := c.target("key_id", r.GetKeyId())
+		if err != nil {
+			return nil, err
+		}
+		return nil, c.mayDecrypt(authz.KMSDecrypt, t)
+	}
+	s, err := c.sealed("key_id", r.GetKeyId(), r.GetCiphertextBlob())
+	if err != nil {
+		return nil, err
+	}
+	k, u, err := c.decryptWith(authz.KMSDecrypt, s)
 	if err != nil {
 		return nil, err
 	}
@@ -79,39 +131,81 @@ func decrypt(c *call, r *kmsv1.DecryptRequest) (*kmsv1.DecryptResponse, error) {
 }
 
 func checkReEncrypt(v *violations, r *kmsv1.ReEncryptRequest) {
-	v.bytes("ciphertext_blob", r.GetCiphertextBlob(), 1, maxCiphertext)
+	v.ciphertext(r, r.GetSourceKeyId(), "source_key_id")
 	v.algorithm("source_encryption_algorithm", r.GetSourceEncryptionAlgorithm())
 	v.algorithm("destination_encryption_algorithm", r.GetDestinationEncryptionAlgorithm())
 	v.checksum("ciphertext_blob_crc32c", r.HasCiphertextBlobCrc32C(), r.GetCiphertextBlobCrc32C(), r.GetCiphertextBlob())
+	v.grantTokens(r.GetGrantTokens())
+}
+
+// reEncryption is the two sides of a ReEncrypt, resolved and not yet authorized.
+type reEncryption struct {
+	sourceContext, destinationContext crypto.Context
+	source                            sealed
+	destination                       target
+}
+
+func (c *call) reEncryption(r *kmsv1.ReEncryptRequest) (e reEncryption, err error) {
+	if err := c.grantTokens(r.GetGrantTokens()); err != nil {
+		return e, err
+	}
+	if e.sourceContext, err = c.context("source_encryption_context", r.GetSourceEncryptionContext()); err != nil {
+		return e, err
+	}
+	var v violations
+	e.destinationContext = v.context("destination_encryption_context", r.GetDestinationEncryptionContext())
+	if err := v.err(); err != nil {
+		return e, err
+	}
+	c.param(audit.Context("destinationEncryptionContext", r.GetDestinationEncryptionContext()))
+	if ignoresCiphertext(r) {
+		e.source.key, err = c.target("source_key_id", r.GetSourceKeyId())
+	} else {
+		e.source, err = c.sealed("source_key_id", r.GetSourceKeyId(), r.GetCiphertextBlob())
+	}
+	if err != nil {
+		return e, err
+	}
+	sourceKey := c.event.Key
+	if e.destination, err = c.target("destination_key_id", r.GetDestinationKeyId()); err != nil {
+		return e, err
+	}
+	c.event.Key = sourceKey // until the destination is used
+	c.facts.Set(authz.CtxEncryptionAlgorithm, symmetricDefault)
+	same := e.source.key.key != nil && e.destination.key != nil && e.source.key.key.ID == e.destination.key.ID
+	c.facts.SetBool(authz.CtxReEncryptOnSameKey, same)
+	return e, nil
 }
 
 func reEncrypt(c *call, r *kmsv1.ReEncryptRequest) (*kmsv1.ReEncryptResponse, error) {
-	sourceContext, err := c.context("source_encryption_context", r.GetSourceEncryptionContext())
+	e, err := c.reEncryption(r)
 	if err != nil {
 		return nil, err
 	}
-	var v violations
-	destinationContext := v.context("destination_encryption_context", r.GetDestinationEncryptionContext())
-	if err := v.err(); err != nil {
+	if ignoresCiphertext(r) {
+		if err := c.mayDecrypt(authz.KMSReEncryptFrom, e.source.key); err != nil {
+			return nil, err
+		}
+		c.facts.EncryptionContext.Set(r.GetDestinationEncryptionContext())
+		_, _, err := c.encryptUnder(authz.KMSReEncryptTo, e.destination)
 		return nil, err
 	}
-	c.param(audit.Context("destinationEncryptionContext", r.GetDestinationEncryptionContext()))
-	source, from, err := c.decrypter(authz.KMSReEncryptFrom, "source_key_id", r.GetSourceKeyId(), r.GetCiphertextBlob())
+	source, from, err := c.decryptWith(authz.KMSReEncryptFrom, e.source)
 	if err != nil {
 		return nil, err
 	}
-	sourceKey := c.event.Key
-	destination, to, err := c.encrypter(authz.KMSReEncryptTo, "destination_key_id", r.GetDestinationKeyId())
+	c.facts.EncryptionContext.Set(r.GetDestinationEncryptionContext())
+	destination, to, err := c.encryptUnder(authz.KMSReEncryptTo, e.destination)
 	if err != nil {
 		return nil, err
 	}
-	c.param(audit.String("sourceKeyMaterialId", sourceKey.MaterialID))
-	plaintext, err := from.Decrypt(nil, r.GetCiphertextBlob(), sourceContext)
+	c.param(audit.String("sourceKeyMaterialId", from.Version.Name))
+	plaintext, err := from.Decrypt(nil, r.GetCiphertextBlob(), e.sourceContext)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(plaintext)
-	blob, err := to.Encrypt(make([]byte, 0, len(plaintext)+crypto.Overhead), plaintext, destinationContext)
+	blob, err := to.Encrypt(make([]byte, 0, len(plaintext)+crypto.Overhead), plaintext, e.destinationContext)
 	if err != nil {
 		return nil, err
 	}
@@ -129,9 +223,11 @@ type dataKeyRequest interface {
 	GetEncryptionContext() map[string]string
 	GetKeySpec() kmsv1.DataKeySpec
 	GetNumberOfBytes() int32
+	GetGrantTokens() []string
 }
 
 func checkDataKey(v *violations, r dataKeyRequest) {
+	v.grantTokens(r.GetGrantTokens())
 	v.enum("key_spec", int32(r.GetKeySpec()), int32(kmsv1.DataKeySpec_DATA_KEY_SPEC_AES_128))
 	named := r.GetKeySpec() != kmsv1.DataKeySpec_DATA_KEY_SPEC_UNSPECIFIED
 	switch n := r.GetNumberOfBytes(); {
@@ -169,6 +265,10 @@ func (c *call) dataKey(a authz.Action, r dataKeyRequest) (dataKey, error) {
 	if err != nil {
 		return dataKey{}, err
 	}
+	if err := c.grantTokens(r.GetGrantTokens()); err != nil {
+		return dataKey{}, err
+	}
+	c.facts.Set(authz.CtxEncryptionAlgorithm, symmetricDefault)
 	n := dataKeyLength(r)
 	c.param(audit.Int("numberOfBytes", int64(n)))
 	k, u, err := c.encrypter(a, "key_id", r.GetKeyId())

@@ -105,7 +105,9 @@ func newHouse(t *testing.T) *house {
 		h.rows[m.name] = m
 	}
 	credential, _ := people.Snapshot().AccessKey(root.ID)
-	h.moveIn(credential.Caller)
+	who, err := people.Snapshot().Caller(credential)
+	h.check(err)
+	h.moveIn(who)
 	return h
 }
 
@@ -132,9 +134,10 @@ func (h *house) moveIn(root *authz.Caller) {
 	people := h.s.people
 	arn := people.Snapshot().NewUserARN(homeAccount, "/", "alice")
 	alice := authz.Resource{Kind: authz.IAMEntity, Account: homeAccount, ARN: arn}
-	_, err := people.CreateUser(h.may(root, authz.IAMCreateUser, alice), homeAccount, "alice", "/")
+	_, err := people.CreateUser(h.may(root, authz.IAMCreateUser, alice), homeAccount, iam.NewUser{Name: "alice"})
 	h.check(err)
-	h.check(people.PutUserPolicy(h.may(root, authz.IAMPutUserPolicy, alice), homeAccount, "alice", "all", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["kms:*","iam:*"],"Resource":"*"}]}`))
+	_, err = people.PutUserPolicy(h.may(root, authz.IAMPutUserPolicy, alice), homeAccount, "alice", "all", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["kms:*","iam:*","sts:*","organizations:*","authz:*"],"Resource":"*"}]}`)
+	h.check(err)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	h.check(err)
 	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)

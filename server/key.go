@@ -42,16 +42,42 @@ func checkCreateKey(v *violations, r *kmsv1.CreateKeyRequest) {
 	v.enum("key_spec", int32(r.GetKeySpec()), int32(kmsv1.KeySpec_KEY_SPEC_SYMMETRIC_DEFAULT))
 	v.text("policy", r.GetPolicy(), 0, maxPolicy)
 	v.clientToken("client_token", r.GetClientToken())
+	v.tagCount("tags", len(r.GetTags()))
+}
+
+// newKeyFacts tells conditions about the key that is to be made.
+func (c *call) newKeyFacts(r *kmsv1.CreateKeyRequest) {
+	x := &c.facts
+	x.Set(authz.CtxKeySpec, symmetricDefault)
+	x.Set(authz.CtxKeyUsage, encryptDecrypt)
+	x.Set(authz.CtxKeyOrigin, originKMS)
+	x.SetBool(authz.CtxMultiRegion, false)
+	c.bypassFact(r.GetBypassPolicyLockoutSafetyCheck())
+}
+
+// bypassFact tells conditions that the safety check is to be left out; of a request that does not say so the key is absent, as in AWS KMS.
+func (c *call) bypassFact(bypass bool) {
+	if bypass {
+		c.facts.SetBool(authz.CtxBypassPolicyLockoutSafetyCheck, true)
+	}
+	c.param(audit.Bool("bypassPolicyLockoutSafetyCheck", bypass))
 }
 
 func createKey(c *call, r *kmsv1.CreateKeyRequest) (*kmsv1.CreateKeyResponse, error) {
 	c.param(audit.String("keySpec", symmetricDefault))
-	c.param(audit.String("keyUsage", "ENCRYPT_DECRYPT"))
+	c.param(audit.String("keyUsage", encryptDecrypt))
 	c.param(audit.String("origin", originKMS))
-	c.param(audit.Bool("bypassPolicyLockoutSafetyCheck", r.GetBypassPolicyLockoutSafetyCheck()))
+	c.newKeyFacts(r)
+	tags, byKey := keyTags(r.GetTags())
+	c.requestTags(byKey)
 	g, err := c.allow(authz.KMSCreateKey, nothing)
 	if err != nil {
 		return nil, err
+	}
+	if len(tags) > 0 {
+		if _, err := c.allow(authz.KMSTagResource, nothing); err != nil {
+			return nil, err
+		}
 	}
 	document := r.GetPolicy()
 	if document == "" {
@@ -62,6 +88,9 @@ func createKey(c *call, r *kmsv1.CreateKeyRequest) (*kmsv1.CreateKeyResponse, er
 		return nil, err
 	}
 	c.notePolicy(document)
+	if r.GetPolicy() != "" {
+		c.lint(authz.KeyPolicy, document)
+	}
 	if !r.GetBypassPolicyLockoutSafetyCheck() {
 		if err := c.checkLockout(p, c.s.place.KeyARN(c.account(), crypto.KeyID{})); err != nil {
 			return nil, err
@@ -75,13 +104,13 @@ func createKey(c *call, r *kmsv1.CreateKeyRequest) (*kmsv1.CreateKeyResponse, er
 	if err != nil {
 		return nil, err
 	}
-	k, err := keys.CreateKey(g, keystore.NewKey{Account: c.account(), Description: r.GetDescription(), Policy: p, Token: token})
+	k, err := keys.CreateKey(g, keystore.NewKey{Account: c.account(), Description: r.GetDescription(), Policy: p, Tags: tags, Token: token})
 	if err != nil {
 		return nil, err
 	}
 	c.touched("KEY", k.ARN, k.Account(), "")
 	c.noteKey(k, k.Current())
-	return kmsv1.CreateKeyResponse_builder{KeyMetadata: metadataOf(k), KeyMaterialId: k.Current().Name}.Build(), nil
+	return kmsv1.CreateKeyResponse_builder{KeyMetadata: metadataOf(k), KeyMaterialId: k.Current().Name, Findings: c.findings}.Build(), nil
 }
 
 // token makes a request idempotent by the client's token: the hash of its parameters tells a repetition from another request.
@@ -98,8 +127,8 @@ func (c *call) token(value string, r proto.Message) (keystore.Token, error) {
 
 // checkLockout refuses a key policy under which the caller could not change the policy again.
 func (c *call) checkLockout(p *keystore.Policy, arn string) error {
-	r := authz.Resource{Kind: authz.Key, Account: c.account(), ARN: arn, Policy: p.Compiled()}
-	if _, d := authz.Authorize(c.caller(), authz.KMSPutKeyPolicy, &r, nil); d.Verdict != authz.Allow {
+	r := authz.Resource{Kind: authz.Key, Account: c.account(), ARN: arn, Policy: p.Compiled(), Membership: c.people.Membership(c.account())}
+	if _, d := authz.Authorize(c.who, authz.KMSPutKeyPolicy, &r, &c.facts); d.Verdict != authz.Allow {
 		return &failure{
 			code: codes.InvalidArgument, reason: "MalformedPolicyDocumentException", class: "LockoutSafetyCheck",
 			message: "The new key policy will not allow you to update the key policy in the future. Let it allow kms:PutKeyPolicy to you or to your account's root, or set bypass_policy_lockout_safety_check.",
@@ -302,13 +331,14 @@ func checkPutKeyPolicy(v *violations, r *kmsv1.PutKeyPolicyRequest) {
 
 func putKeyPolicy(c *call, r *kmsv1.PutKeyPolicyRequest) (*kmsv1.PutKeyPolicyResponse, error) {
 	c.param(audit.String("policyName", policyName))
-	c.param(audit.Bool("bypassPolicyLockoutSafetyCheck", r.GetBypassPolicyLockoutSafetyCheck()))
+	c.bypassFact(r.GetBypassPolicyLockoutSafetyCheck())
 	c.notePolicy(r.GetPolicy())
 	k, err := c.changeKey(authz.KMSPutKeyPolicy, r.GetKeyId(), func(keys *keystore.Keystore, g authz.Grant, k *keystore.Key) (*keystore.Key, error) {
 		p, err := keystore.CompilePolicy(r.GetPolicy(), c.people.PrincipalID)
 		if err != nil {
 			return nil, err
 		}
+		c.lint(authz.KeyPolicy, r.GetPolicy())
 		if !r.GetBypassPolicyLockoutSafetyCheck() {
 			if err := c.checkLockout(p, k.ARN); err != nil {
 				return nil, err
@@ -319,7 +349,7 @@ func putKeyPolicy(c *call, r *kmsv1.PutKeyPolicyRequest) (*kmsv1.PutKeyPolicyRes
 	if err != nil {
 		return nil, err
 	}
-	return kmsv1.PutKeyPolicyResponse_builder{KeyId: k.ARN}.Build(), nil
+	return kmsv1.PutKeyPolicyResponse_builder{KeyId: k.ARN, Findings: c.findings}.Build(), nil
 }
 
 func checkGetKeyPolicy(v *violations, r *kmsv1.GetKeyPolicyRequest) {

@@ -13,23 +13,27 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/kmsd/kmsd/audit"
 	"github.com/kmsd/kmsd/authz"
+	"github.com/kmsd/kmsd/keystore"
 	iamv1 "github.com/kmsd/kmsd/proto/kmsd/iam/v1"
 	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
+	organizationsv1 "github.com/kmsd/kmsd/proto/kmsd/organizations/v1"
 	stsv1 "github.com/kmsd/kmsd/proto/kmsd/sts/v1"
 )
 
 // method is one RPC: everything that the pipeline knows of it stands in one row of the table.
 type method struct {
-	name     string         // "/kmsd.kms.v1.CryptoService/Encrypt"
-	number   int            // in the table
-	source   string         // "kms": eventSource of the audit event
-	event    string         // "Encrypt": eventName
-	actions  []authz.Action // what it may ask authz for; never empty
-	mutating bool           // changes what is stored
-	crypto   bool           // uses key material
-	handle   func(c *call, decode func(any) error) (proto.Message, error)
-	wipe     func(proto.Message) // overwrites the bytes fields of an answer that is not given
+	name      string         // "/kmsd.kms.v1.CryptoService/Encrypt"
+	number    int            // in the table
+	source    string         // "kms": eventSource of the audit event
+	event     string         // "Encrypt": eventName
+	actions   []authz.Action // what it may ask authz for; never empty
+	mutating  bool           // changes what is stored
+	crypto    bool           // uses key material
+	anonymous bool           // is called without credentials: what the request brings says who calls
+	handle    func(c *call, decode func(any) error) (proto.Message, error)
+	wipe      func(proto.Message) // overwrites the bytes fields of an answer that is not given
 }
 
 // flag is a property of a method in the table.
@@ -38,6 +42,7 @@ type flag uint8
 const (
 	mutating flag = 1 << iota
 	usesKey
+	anonymous
 )
 
 // rpc makes a row. check says what is wrong with a request by itself; do asks authz, does the work and fills in the event.
@@ -50,9 +55,10 @@ func rpc[Req, Resp any, PReq interface {
 }](name string, flags flag, check func(*violations, PReq), do func(*call, PReq) (PResp, error), actions ...authz.Action) *method {
 	service, event, _ := strings.Cut(strings.TrimPrefix(name, "/kmsd."), "/")
 	source, _, _ := strings.Cut(service, ".")
+	wipe := wiper(PResp(new(Resp)).ProtoReflect().Descriptor())
 	return &method{
 		name: name, source: source, event: event, actions: actions,
-		mutating: flags&mutating != 0, crypto: flags&usesKey != 0,
+		mutating: flags&mutating != 0, crypto: flags&usesKey != 0, anonymous: flags&anonymous != 0,
 		handle: func(c *call, decode func(any) error) (proto.Message, error) {
 			req := PReq(new(Req))
 			if err := receive(decode, req); err != nil {
@@ -63,13 +69,21 @@ func rpc[Req, Resp any, PReq interface {
 			if err := c.wrong.err(); err != nil {
 				return nil, err
 			}
+			if c.dry = isDry(req); c.dry {
+				c.event.Mutating, c.event.ReadOnly = false, true
+				c.param(audit.Bool("dryRun", true))
+			}
 			resp, err := do(c, req)
+			if c.dry && (err == nil || errors.Is(err, keystore.ErrDryRun)) {
+				wipe(resp)
+				return dryAnswer(PResp(new(Resp)), c.findings), nil
+			}
 			if err != nil {
 				return nil, err
 			}
 			return resp, nil
 		},
-		wipe: wiper(PResp(new(Resp)).ProtoReflect().Descriptor()),
+		wipe: wipe,
 	}
 }
 
@@ -123,7 +137,7 @@ func table() []*method {
 		rpc(kmsv1.CryptoService_GenerateDataKeyWithoutPlaintext_FullMethodName, usesKey, checkGenerateDataKeyWithoutPlaintext, generateDataKeyWithoutPlaintext, authz.KMSGenerateDataKeyWithoutPlaintext),
 		rpc(kmsv1.CryptoService_GenerateRandom_FullMethodName, 0, checkGenerateRandom, generateRandom, authz.KMSGenerateRandom),
 
-		rpc(kmsv1.KeyService_CreateKey_FullMethodName, mutating, checkCreateKey, createKey, authz.KMSCreateKey),
+		rpc(kmsv1.KeyService_CreateKey_FullMethodName, mutating, checkCreateKey, createKey, authz.KMSCreateKey, authz.KMSTagResource),
 		rpc(kmsv1.KeyService_DescribeKey_FullMethodName, 0, checkDescribeKey, describeKey, authz.KMSDescribeKey),
 		rpc(kmsv1.KeyService_ListKeys_FullMethodName, 0, checkListKeys, listKeys, authz.KMSListKeys),
 		rpc(kmsv1.KeyService_UpdateKeyDescription_FullMethodName, mutating, checkUpdateKeyDescription, updateKeyDescription, authz.KMSUpdateKeyDescription),
@@ -137,8 +151,16 @@ func table() []*method {
 		rpc(kmsv1.KeyService_ListAliases_FullMethodName, 0, checkListAliases, listAliases, authz.KMSListAliases),
 		rpc(kmsv1.KeyService_PutKeyPolicy_FullMethodName, mutating, checkPutKeyPolicy, putKeyPolicy, authz.KMSPutKeyPolicy),
 		rpc(kmsv1.KeyService_GetKeyPolicy_FullMethodName, 0, checkGetKeyPolicy, getKeyPolicy, authz.KMSGetKeyPolicy),
+		rpc(kmsv1.KeyService_TagResource_FullMethodName, mutating, checkTagResource, tagResource, authz.KMSTagResource),
+		rpc(kmsv1.KeyService_UntagResource_FullMethodName, mutating, checkUntagResource, untagResource, authz.KMSUntagResource),
+		rpc(kmsv1.KeyService_ListResourceTags_FullMethodName, 0, checkListResourceTags, listResourceTags, authz.KMSListResourceTags),
+		rpc(kmsv1.KeyService_CreateGrant_FullMethodName, mutating, checkCreateGrant, createGrant, authz.KMSCreateGrant),
+		rpc(kmsv1.KeyService_ListGrants_FullMethodName, 0, checkListGrants, listGrants, authz.KMSListGrants),
+		rpc(kmsv1.KeyService_ListRetirableGrants_FullMethodName, 0, checkListRetirableGrants, listRetirableGrants, authz.KMSListRetirableGrants),
+		rpc(kmsv1.KeyService_RetireGrant_FullMethodName, mutating, checkRetireGrant, retireGrant, authz.KMSRetireGrant),
+		rpc(kmsv1.KeyService_RevokeGrant_FullMethodName, mutating, checkRevokeGrant, revokeGrant, authz.KMSRevokeGrant),
 
-		rpc(iamv1.IAMService_CreateUser_FullMethodName, mutating, checkCreateUser, createUser, authz.IAMCreateUser),
+		rpc(iamv1.IAMService_CreateUser_FullMethodName, mutating, checkCreateUser, createUser, authz.IAMCreateUser, authz.IAMTagUser),
 		rpc(iamv1.IAMService_GetUser_FullMethodName, 0, checkGetUser, getUser, authz.IAMGetUser),
 		rpc(iamv1.IAMService_ListUsers_FullMethodName, 0, checkListUsers, listUsers, authz.IAMListUsers),
 		rpc(iamv1.IAMService_DeleteUser_FullMethodName, mutating, checkDeleteUser, deleteUser, authz.IAMDeleteUser),
@@ -154,7 +176,104 @@ func table() []*method {
 		rpc(iamv1.IAMService_ListUserPolicies_FullMethodName, 0, checkListUserPolicies, listUserPolicies, authz.IAMListUserPolicies),
 		rpc(iamv1.IAMService_DeleteUserPolicy_FullMethodName, mutating, checkDeleteUserPolicy, deleteUserPolicy, authz.IAMDeleteUserPolicy),
 
+		rpc(iamv1.IAMService_UpdateUser_FullMethodName, mutating, checkUpdateUser, updateUser, authz.IAMUpdateUser),
+		rpc(iamv1.IAMService_TagUser_FullMethodName, mutating, checkTagUser, tagUser, authz.IAMTagUser),
+		rpc(iamv1.IAMService_UntagUser_FullMethodName, mutating, checkUntagUser, untagUser, authz.IAMUntagUser),
+		rpc(iamv1.IAMService_ListUserTags_FullMethodName, 0, checkListUserTags, listUserTags, authz.IAMListUserTags),
+		rpc(iamv1.IAMService_PutUserPermissionsBoundary_FullMethodName, mutating, checkPutUserPermissionsBoundary, putUserPermissionsBoundary, authz.IAMPutUserPermissionsBoundary),
+		rpc(iamv1.IAMService_DeleteUserPermissionsBoundary_FullMethodName, mutating, checkDeleteUserPermissionsBoundary, deleteUserPermissionsBoundary, authz.IAMDeleteUserPermissionsBoundary),
+		rpc(iamv1.IAMService_GetAccessKeyLastUsed_FullMethodName, 0, checkGetAccessKeyLastUsed, getAccessKeyLastUsed, authz.IAMGetAccessKeyLastUsed),
+		rpc(iamv1.IAMService_AttachUserPolicy_FullMethodName, mutating, checkAttachUserPolicy, attachUserPolicy, authz.IAMAttachUserPolicy),
+		rpc(iamv1.IAMService_DetachUserPolicy_FullMethodName, mutating, checkDetachUserPolicy, detachUserPolicy, authz.IAMDetachUserPolicy),
+		rpc(iamv1.IAMService_ListAttachedUserPolicies_FullMethodName, 0, checkListAttachedUserPolicies, listAttachedUserPolicies, authz.IAMListAttachedUserPolicies),
+		rpc(iamv1.IAMService_CreateGroup_FullMethodName, mutating, checkCreateGroup, createGroup, authz.IAMCreateGroup),
+		rpc(iamv1.IAMService_GetGroup_FullMethodName, 0, checkGetGroup, getGroup, authz.IAMGetGroup),
+		rpc(iamv1.IAMService_ListGroups_FullMethodName, 0, checkListGroups, listGroups, authz.IAMListGroups),
+		rpc(iamv1.IAMService_UpdateGroup_FullMethodName, mutating, checkUpdateGroup, updateGroup, authz.IAMUpdateGroup),
+		rpc(iamv1.IAMService_DeleteGroup_FullMethodName, mutating, checkDeleteGroup, deleteGroup, authz.IAMDeleteGroup),
+		rpc(iamv1.IAMService_AddUserToGroup_FullMethodName, mutating, checkAddUserToGroup, addUserToGroup, authz.IAMAddUserToGroup),
+		rpc(iamv1.IAMService_RemoveUserFromGroup_FullMethodName, mutating, checkRemoveUserFromGroup, removeUserFromGroup, authz.IAMRemoveUserFromGroup),
+		rpc(iamv1.IAMService_ListGroupsForUser_FullMethodName, 0, checkListGroupsForUser, listGroupsForUser, authz.IAMListGroupsForUser),
+		rpc(iamv1.IAMService_PutGroupPolicy_FullMethodName, mutating, checkPutGroupPolicy, putGroupPolicy, authz.IAMPutGroupPolicy),
+		rpc(iamv1.IAMService_GetGroupPolicy_FullMethodName, 0, checkGetGroupPolicy, getGroupPolicy, authz.IAMGetGroupPolicy),
+		rpc(iamv1.IAMService_ListGroupPolicies_FullMethodName, 0, checkListGroupPolicies, listGroupPolicies, authz.IAMListGroupPolicies),
+		rpc(iamv1.IAMService_DeleteGroupPolicy_FullMethodName, mutating, checkDeleteGroupPolicy, deleteGroupPolicy, authz.IAMDeleteGroupPolicy),
+		rpc(iamv1.IAMService_AttachGroupPolicy_FullMethodName, mutating, checkAttachGroupPolicy, attachGroupPolicy, authz.IAMAttachGroupPolicy),
+		rpc(iamv1.IAMService_DetachGroupPolicy_FullMethodName, mutating, checkDetachGroupPolicy, detachGroupPolicy, authz.IAMDetachGroupPolicy),
+		rpc(iamv1.IAMService_ListAttachedGroupPolicies_FullMethodName, 0, checkListAttachedGroupPolicies, listAttachedGroupPolicies, authz.IAMListAttachedGroupPolicies),
+		rpc(iamv1.IAMService_CreatePolicy_FullMethodName, mutating, checkCreatePolicy, createPolicy, authz.IAMCreatePolicy),
+		rpc(iamv1.IAMService_GetPolicy_FullMethodName, 0, checkGetPolicy, getPolicy, authz.IAMGetPolicy),
+		rpc(iamv1.IAMService_ListPolicies_FullMethodName, 0, checkListPolicies, listPolicies, authz.IAMListPolicies),
+		rpc(iamv1.IAMService_DeletePolicy_FullMethodName, mutating, checkDeletePolicy, deletePolicy, authz.IAMDeletePolicy),
+		rpc(iamv1.IAMService_CreatePolicyVersion_FullMethodName, mutating, checkCreatePolicyVersion, createPolicyVersion, authz.IAMCreatePolicyVersion),
+		rpc(iamv1.IAMService_GetPolicyVersion_FullMethodName, 0, checkGetPolicyVersion, getPolicyVersion, authz.IAMGetPolicyVersion),
+		rpc(iamv1.IAMService_ListPolicyVersions_FullMethodName, 0, checkListPolicyVersions, listPolicyVersions, authz.IAMListPolicyVersions),
+		rpc(iamv1.IAMService_DeletePolicyVersion_FullMethodName, mutating, checkDeletePolicyVersion, deletePolicyVersion, authz.IAMDeletePolicyVersion),
+		rpc(iamv1.IAMService_SetDefaultPolicyVersion_FullMethodName, mutating, checkSetDefaultPolicyVersion, setDefaultPolicyVersion, authz.IAMSetDefaultPolicyVersion),
+		rpc(iamv1.IAMService_ListEntitiesForPolicy_FullMethodName, 0, checkListEntitiesForPolicy, listEntitiesForPolicy, authz.IAMListEntitiesForPolicy),
+		rpc(iamv1.IAMService_CreateRole_FullMethodName, mutating, checkCreateRole, createRole, authz.IAMCreateRole, authz.IAMTagRole),
+		rpc(iamv1.IAMService_GetRole_FullMethodName, 0, checkGetRole, getRole, authz.IAMGetRole),
+		rpc(iamv1.IAMService_ListRoles_FullMethodName, 0, checkListRoles, listRoles, authz.IAMListRoles),
+		rpc(iamv1.IAMService_UpdateRole_FullMethodName, mutating, checkUpdateRole, updateRole, authz.IAMUpdateRole),
+		rpc(iamv1.IAMService_DeleteRole_FullMethodName, mutating, checkDeleteRole, deleteRole, authz.IAMDeleteRole),
+		rpc(iamv1.IAMService_UpdateAssumeRolePolicy_FullMethodName, mutating, checkUpdateAssumeRolePolicy, updateAssumeRolePolicy, authz.IAMUpdateAssumeRolePolicy),
+		rpc(iamv1.IAMService_TagRole_FullMethodName, mutating, checkTagRole, tagRole, authz.IAMTagRole),
+		rpc(iamv1.IAMService_UntagRole_FullMethodName, mutating, checkUntagRole, untagRole, authz.IAMUntagRole),
+		rpc(iamv1.IAMService_ListRoleTags_FullMethodName, 0, checkListRoleTags, listRoleTags, authz.IAMListRoleTags),
+		rpc(iamv1.IAMService_PutRolePermissionsBoundary_FullMethodName, mutating, checkPutRolePermissionsBoundary, putRolePermissionsBoundary, authz.IAMPutRolePermissionsBoundary),
+		rpc(iamv1.IAMService_DeleteRolePermissionsBoundary_FullMethodName, mutating, checkDeleteRolePermissionsBoundary, deleteRolePermissionsBoundary, authz.IAMDeleteRolePermissionsBoundary),
+		rpc(iamv1.IAMService_PutRolePolicy_FullMethodName, mutating, checkPutRolePolicy, putRolePolicy, authz.IAMPutRolePolicy),
+		rpc(iamv1.IAMService_GetRolePolicy_FullMethodName, 0, checkGetRolePolicy, getRolePolicy, authz.IAMGetRolePolicy),
+		rpc(iamv1.IAMService_ListRolePolicies_FullMethodName, 0, checkListRolePolicies, listRolePolicies, authz.IAMListRolePolicies),
+		rpc(iamv1.IAMService_DeleteRolePolicy_FullMethodName, mutating, checkDeleteRolePolicy, deleteRolePolicy, authz.IAMDeleteRolePolicy),
+		rpc(iamv1.IAMService_AttachRolePolicy_FullMethodName, mutating, checkAttachRolePolicy, attachRolePolicy, authz.IAMAttachRolePolicy),
+		rpc(iamv1.IAMService_DetachRolePolicy_FullMethodName, mutating, checkDetachRolePolicy, detachRolePolicy, authz.IAMDetachRolePolicy),
+		rpc(iamv1.IAMService_ListAttachedRolePolicies_FullMethodName, 0, checkListAttachedRolePolicies, listAttachedRolePolicies, authz.IAMListAttachedRolePolicies),
+		rpc(iamv1.IAMService_CreateVirtualMFADevice_FullMethodName, mutating, checkCreateVirtualMFADevice, createVirtualMFADevice, authz.IAMCreateVirtualMFADevice),
+		rpc(iamv1.IAMService_EnableMFADevice_FullMethodName, mutating, checkEnableMFADevice, enableMFADevice, authz.IAMEnableMFADevice),
+		rpc(iamv1.IAMService_DeactivateMFADevice_FullMethodName, mutating, checkDeactivateMFADevice, deactivateMFADevice, authz.IAMDeactivateMFADevice),
+		rpc(iamv1.IAMService_DeleteVirtualMFADevice_FullMethodName, mutating, checkDeleteVirtualMFADevice, deleteVirtualMFADevice, authz.IAMDeleteVirtualMFADevice),
+		rpc(iamv1.IAMService_ListMFADevices_FullMethodName, 0, checkListMFADevices, listMFADevices, authz.IAMListMFADevices),
+		rpc(iamv1.IAMService_CreateOpenIDConnectProvider_FullMethodName, mutating, checkCreateOpenIDConnectProvider, createOpenIDConnectProvider, authz.IAMCreateOpenIDConnectProvider),
+		rpc(iamv1.IAMService_GetOpenIDConnectProvider_FullMethodName, 0, checkGetOpenIDConnectProvider, getOpenIDConnectProvider, authz.IAMGetOpenIDConnectProvider),
+		rpc(iamv1.IAMService_ListOpenIDConnectProviders_FullMethodName, 0, checkListOpenIDConnectProviders, listOpenIDConnectProviders, authz.IAMListOpenIDConnectProviders),
+		rpc(iamv1.IAMService_UpdateOpenIDConnectProviderKeys_FullMethodName, mutating, checkUpdateOpenIDConnectProviderKeys, updateOpenIDConnectProviderKeys, authz.IAMUpdateOpenIDConnectProviderKeys),
+		rpc(iamv1.IAMService_AddClientIDToOpenIDConnectProvider_FullMethodName, mutating, checkAddClientID, addClientID, authz.IAMAddClientIDToOpenIDConnectProvider),
+		rpc(iamv1.IAMService_RemoveClientIDFromOpenIDConnectProvider_FullMethodName, mutating, checkRemoveClientID, removeClientID, authz.IAMRemoveClientIDFromOpenIDConnectProvider),
+		rpc(iamv1.IAMService_DeleteOpenIDConnectProvider_FullMethodName, mutating, checkDeleteOpenIDConnectProvider, deleteOpenIDConnectProvider, authz.IAMDeleteOpenIDConnectProvider),
+		rpc(iamv1.IAMService_SimulateCustomPolicy_FullMethodName, 0, checkSimulateCustomPolicy, simulateCustomPolicy, authz.IAMSimulateCustomPolicy),
+		rpc(iamv1.IAMService_SimulatePrincipalPolicy_FullMethodName, 0, checkSimulatePrincipalPolicy, simulatePrincipalPolicy, authz.IAMSimulatePrincipalPolicy),
+		rpc(iamv1.IAMService_ExplainDecision_FullMethodName, 0, checkExplainDecision, explainDecision, authz.AuthzExplainDecision),
+
 		rpc(stsv1.STSService_GetCallerIdentity_FullMethodName, 0, checkGetCallerIdentity, getCallerIdentity, authz.STSGetCallerIdentity),
+		rpc(stsv1.STSService_AssumeRole_FullMethodName, 0, checkAssumeRole, assumeRole, authz.STSAssumeRole, authz.STSTagSession, authz.STSSetSourceIdentity),
+		rpc(stsv1.STSService_AssumeRoleWithWebIdentity_FullMethodName, anonymous, checkAssumeRoleWithWebIdentity, assumeRoleWithWebIdentity, authz.STSAssumeRoleWithWebIdentity),
+		rpc(stsv1.STSService_GetSessionToken_FullMethodName, 0, checkGetSessionToken, getSessionToken, authz.STSGetSessionToken),
+
+		rpc(organizationsv1.OrganizationsService_DescribeOrganization_FullMethodName, 0, checkDescribeOrganization, describeOrganization, authz.OrganizationsDescribeOrganization),
+		rpc(organizationsv1.OrganizationsService_CreateAccount_FullMethodName, mutating, checkCreateAccount, createAccount, authz.OrganizationsCreateAccount),
+		rpc(organizationsv1.OrganizationsService_DescribeAccount_FullMethodName, 0, checkDescribeAccount, describeAccount, authz.OrganizationsDescribeAccount),
+		rpc(organizationsv1.OrganizationsService_ListAccounts_FullMethodName, 0, checkListAccounts, listAccounts, authz.OrganizationsListAccounts),
+		rpc(organizationsv1.OrganizationsService_CloseAccount_FullMethodName, mutating, checkCloseAccount, closeAccount, authz.OrganizationsCloseAccount),
+		rpc(organizationsv1.OrganizationsService_MoveAccount_FullMethodName, mutating, checkMoveAccount, moveAccount, authz.OrganizationsMoveAccount),
+		rpc(organizationsv1.OrganizationsService_ListRoots_FullMethodName, 0, checkListRoots, listRoots, authz.OrganizationsListRoots),
+		rpc(organizationsv1.OrganizationsService_CreateOrganizationalUnit_FullMethodName, mutating, checkCreateOrganizationalUnit, createOrganizationalUnit, authz.OrganizationsCreateOrganizationalUnit),
+		rpc(organizationsv1.OrganizationsService_DescribeOrganizationalUnit_FullMethodName, 0, checkDescribeOrganizationalUnit, describeOrganizationalUnit, authz.OrganizationsDescribeOrganizationalUnit),
+		rpc(organizationsv1.OrganizationsService_UpdateOrganizationalUnit_FullMethodName, mutating, checkUpdateOrganizationalUnit, updateOrganizationalUnit, authz.OrganizationsUpdateOrganizationalUnit),
+		rpc(organizationsv1.OrganizationsService_DeleteOrganizationalUnit_FullMethodName, mutating, checkDeleteOrganizationalUnit, deleteOrganizationalUnit, authz.OrganizationsDeleteOrganizationalUnit),
+		rpc(organizationsv1.OrganizationsService_ListOrganizationalUnitsForParent_FullMethodName, 0, checkListOrganizationalUnitsForParent, listOrganizationalUnitsForParent, authz.OrganizationsListOrganizationalUnitsForParent),
+		rpc(organizationsv1.OrganizationsService_ListAccountsForParent_FullMethodName, 0, checkListAccountsForParent, listAccountsForParent, authz.OrganizationsListAccountsForParent),
+		rpc(organizationsv1.OrganizationsService_ListChildren_FullMethodName, 0, checkListChildren, listChildren, authz.OrganizationsListChildren),
+		rpc(organizationsv1.OrganizationsService_ListParents_FullMethodName, 0, checkListParents, listParents, authz.OrganizationsListParents),
+		rpc(organizationsv1.OrganizationsService_CreatePolicy_FullMethodName, mutating, checkCreateOrgPolicy, createOrgPolicy, authz.OrganizationsCreatePolicy),
+		rpc(organizationsv1.OrganizationsService_DescribePolicy_FullMethodName, 0, checkDescribeOrgPolicy, describeOrgPolicy, authz.OrganizationsDescribePolicy),
+		rpc(organizationsv1.OrganizationsService_ListPolicies_FullMethodName, 0, checkListOrgPolicies, listOrgPolicies, authz.OrganizationsListPolicies),
+		rpc(organizationsv1.OrganizationsService_UpdatePolicy_FullMethodName, mutating, checkUpdateOrgPolicy, updateOrgPolicy, authz.OrganizationsUpdatePolicy),
+		rpc(organizationsv1.OrganizationsService_DeletePolicy_FullMethodName, mutating, checkDeleteOrgPolicy, deleteOrgPolicy, authz.OrganizationsDeletePolicy),
+		rpc(organizationsv1.OrganizationsService_AttachPolicy_FullMethodName, mutating, checkAttachOrgPolicy, attachOrgPolicy, authz.OrganizationsAttachPolicy),
+		rpc(organizationsv1.OrganizationsService_DetachPolicy_FullMethodName, mutating, checkDetachOrgPolicy, detachOrgPolicy, authz.OrganizationsDetachPolicy),
+		rpc(organizationsv1.OrganizationsService_ListPoliciesForTarget_FullMethodName, 0, checkListPoliciesForTarget, listPoliciesForTarget, authz.OrganizationsListPoliciesForTarget),
+		rpc(organizationsv1.OrganizationsService_ListTargetsForPolicy_FullMethodName, 0, checkListTargetsForPolicy, listTargetsForPolicy, authz.OrganizationsListTargetsForPolicy),
 	}
 }
 
@@ -163,6 +282,7 @@ func files() []protoreflect.FileDescriptor {
 	return []protoreflect.FileDescriptor{
 		kmsv1.File_kmsd_kms_v1_crypto_service_proto, kmsv1.File_kmsd_kms_v1_key_service_proto,
 		iamv1.File_kmsd_iam_v1_iam_service_proto, stsv1.File_kmsd_sts_v1_sts_service_proto,
+		organizationsv1.File_kmsd_organizations_v1_organizations_service_proto,
 	}
 }
 

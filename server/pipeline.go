@@ -18,6 +18,7 @@ import (
 	"github.com/kmsd/kmsd/authz"
 	"github.com/kmsd/kmsd/iam"
 	"github.com/kmsd/kmsd/keystore"
+	iamv1 "github.com/kmsd/kmsd/proto/kmsd/iam/v1"
 )
 
 // call is one request on its way through the pipeline. It reads one snapshot of principals and one of keys from start to end,
@@ -28,17 +29,22 @@ type call struct {
 	m          *method
 	conn       *connection
 	credential *iam.Credential
+	who        *authz.Caller // whose credential it is, with all policies that apply
+	facts      authz.Context // what conditions ask about the request
+	resource   authz.Resource
 	people     *iam.Snapshot
 	keys       *keystore.Snapshot
 	event      audit.Event
 	wrong      violations
+	dry        bool             // the request is to be checked, not carried out
+	findings   []*iamv1.Finding // of the policy documents in the request
 }
 
 // caller is who makes the call.
-func (c *call) caller() *authz.Caller { return c.credential.Caller }
+func (c *call) caller() *authz.Caller { return c.who }
 
 // account is the account of who makes the call.
-func (c *call) account() string { return c.credential.Caller.Account }
+func (c *call) account() string { return c.who.Account }
 
 // serve is the one pipeline: authenticate → decode and validate → authorize → use → record → answer. Whatever happens on the way
 // ends in one event, and what comes back is answered only once that event is durable.
@@ -48,7 +54,7 @@ func (s *Server) serve(ctx context.Context, m *method, decode func(any) error) (
 	before := s.store.Generation()
 	out, err := c.run(decode)
 	switch {
-	case err == nil && m.mutating: // the change is made, whether somebody waits for the answer or not
+	case err == nil && m.mutating && !c.dry: // the change is made, whether somebody waits for the answer or not
 		c.event.StateGeneration = audit.StateGeneration{Before: before, After: s.store.Generation()}
 	case err == nil:
 		err = ctx.Err() // nobody waits for the answer: it is not given
@@ -83,7 +89,9 @@ func (s *Server) begin(ctx context.Context, m *method) *call {
 func (s *Server) release(c *call) {
 	c.event.EncryptionContext = nil // the request's, not ours to clear
 	c.event.Reset()
-	c.ctx, c.conn, c.credential, c.people, c.keys, c.wrong = nil, nil, nil, nil, nil, nil
+	c.facts.Reset()
+	c.resource = authz.Resource{}
+	c.ctx, c.conn, c.credential, c.who, c.people, c.keys, c.wrong, c.dry, c.findings = nil, nil, nil, nil, nil, nil, nil, false, nil
 	calls.Put(c)
 }
 
@@ -109,6 +117,7 @@ func (c *call) run(decode func(any) error) (out proto.Message, err error) {
 	if err := c.authenticate(md); err != nil {
 		return nil, err
 	}
+	c.gatherFacts()
 	if err := c.ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -132,8 +141,13 @@ func (c *call) intend() error {
 	return c.s.audit.Append(c.ctx, &e)
 }
 
-// changingKeys returns the keystore for a change, which it records as intended.
-func (c *call) changingKeys() (*keystore.Keystore, error) { return c.s.keys, c.intend() }
+// changingKeys returns the keystore for a change, which it records as intended; for a dry run, one that checks the change and does not make it.
+func (c *call) changingKeys() (*keystore.Keystore, error) {
+	if c.dry {
+		return c.s.keys.DryRun(), nil
+	}
+	return c.s.keys, c.intend()
+}
 
 // changingPeople returns the principals for a change, which it records as intended.
 func (c *call) changingPeople() (*iam.IAM, error) { return c.s.people, c.intend() }
@@ -201,15 +215,21 @@ func (c *call) allow(a authz.Action, r *authz.Resource) (authz.Grant, error) {
 
 // decide asks authz and notes the decision in the event. Of several that allow, the first one stands there with its reason and layer.
 func (c *call) decide(a authz.Action, r *authz.Resource) (authz.Grant, authz.Decision) {
-	g, d := authz.Authorize(c.caller(), a, r, nil)
+	g, d := authz.Authorize(c.who, a, r, &c.facts)
 	to := &c.event.Decision
 	if d.Policy != "" {
 		to.MatchedPolicies = append(to.MatchedPolicies, d.Policy)
 		to.MatchedStatements = append(to.MatchedStatements, statementName(d.Statement))
 	}
+	if d.GrantID != "" {
+		to.GrantID = d.GrantID
+	}
 	if d.Verdict != authz.Allow || to.Result != audit.ResultAllow {
 		to.Result, to.Reason, to.Layer = audit.Result(d.Verdict.String()), d.Reason.String(), d.Layer.String()
 		to.PolicyGeneration = c.people.Generation()
+	}
+	if d.Verdict != authz.Allow {
+		c.s.denials.keep(c, a, r)
 	}
 	return g, d
 }

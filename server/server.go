@@ -86,6 +86,7 @@ type Server struct {
 	limits  Limits
 
 	nonces  nonceCache
+	denials denials
 	flood   *flood
 	metrics *metrics
 	grpc    *grpc.Server

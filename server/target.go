@@ -66,8 +66,9 @@ func (c *call) byID(field, text string) (target, error) {
 // authorize asks for an action on the key. The decision comes before the key's existence: who may not do it is denied whether there is such a
 // key or not; who may is told that there is none.
 func (c *call) authorize(a authz.Action, t target) (authz.Grant, error) {
+	c.noteAlias(t)
 	if t.key != nil {
-		g, d := c.decide(a, &t.key.Resource)
+		g, d := c.decide(a, c.keyResource(t.key.Resource))
 		if d.Verdict != authz.Allow {
 			return authz.Grant{}, c.denial(a, c.named(t), d)
 		}
@@ -75,7 +76,7 @@ func (c *call) authorize(a authz.Action, t target) (authz.Grant, error) {
 	}
 	absent := authz.Resource{Kind: authz.Key, Account: t.ref.Account, ARN: c.s.place.KeyARN(t.ref.Account, t.ref.ID)}
 	shown := c.named(t)
-	if _, d := c.decide(a, &absent); d.Verdict != authz.Allow {
+	if _, d := c.decide(a, c.keyResource(absent)); d.Verdict != authz.Allow {
 		return authz.Grant{}, c.denial(a, shown, d)
 	}
 	what := "Key '" + shown.ARN + "' does not exist"
@@ -83,6 +84,15 @@ func (c *call) authorize(a authz.Action, t target) (authz.Grant, error) {
 		what = "Alias " + shown.ARN + " is not found."
 	}
 	return authz.Grant{}, &failure{code: codes.NotFound, reason: reasonNotFound, message: what, class: "NoSuchKey"}
+}
+
+// noteAlias tells conditions by which alias the request names the key.
+func (c *call) noteAlias(t target) {
+	if t.ref.Alias == "" {
+		c.facts.SetList(authz.CtxRequestAlias, nil)
+		return
+	}
+	c.facts.Set(authz.CtxRequestAlias, t.ref.Alias)
 }
 
 // noteKey writes the version that is used, or was made, into the event.
@@ -96,6 +106,7 @@ func (c *call) noteKey(k *keystore.Key, v *keystore.Version) {
 const (
 	symmetricDefault = "SYMMETRIC_DEFAULT"
 	originKMS        = "AWS_KMS"
+	encryptDecrypt   = "ENCRYPT_DECRYPT"
 )
 
 // encrypter authorizes an operation that encrypts under a key and returns the key's current version.
@@ -104,6 +115,10 @@ func (c *call) encrypter(a authz.Action, field, text string) (*keystore.Key, key
 	if err != nil {
 		return nil, keystore.Usable{}, err
 	}
+	return c.encryptUnder(a, t)
+}
+
+func (c *call) encryptUnder(a authz.Action, t target) (*keystore.Key, keystore.Usable, error) {
 	g, err := c.authorize(a, t)
 	if err != nil {
 		return nil, keystore.Usable{}, err
@@ -116,36 +131,55 @@ func (c *call) encrypter(a authz.Action, field, text string) (*keystore.Key, key
 	return t.key, u, nil
 }
 
-// decrypter finds the key that a ciphertext names, authorizes an operation that decrypts with it, and returns the version that the
-// ciphertext names. text is the key that the caller says it is, or empty.
-func (c *call) decrypter(a authz.Action, field, text string, blob []byte) (*keystore.Key, keystore.Usable, error) {
+// a sealed is a ciphertext with the key that it is to be decrypted with.
+type sealed struct {
+	header crypto.Header
+	named  bool // the caller names the key too
+	key    target
+}
+
+// sealed finds the key that a ciphertext names. text is the key that the caller says it is, or empty.
+func (c *call) sealed(field, text string, blob []byte) (sealed, error) {
 	h, err := crypto.ParseHeader(blob)
 	if err != nil {
-		return nil, keystore.Usable{}, err
+		return sealed{}, err
 	}
 	t, err := c.source(field, text, h)
-	if err != nil {
-		return nil, keystore.Usable{}, err
-	}
+	return sealed{h, text != "", t}, err
+}
+
+// decryptWith authorizes an operation that decrypts, and returns the version of the key that the ciphertext names.
+func (c *call) decryptWith(a authz.Action, s sealed) (*keystore.Key, keystore.Usable, error) {
+	t := s.key
 	g, err := c.authorize(a, t)
-	if err != nil && text == "" {
-		err = c.unnamed(a, t, h, err)
+	if err != nil && !s.named {
+		err = c.unnamed(a, t, s.header, err)
 	}
 	if err != nil {
 		return nil, keystore.Usable{}, err
 	}
-	if t.key.ID != h.Key {
+	if t.key.ID != s.header.Key {
 		return nil, keystore.Usable{}, &failure{
 			code: codes.InvalidArgument, reason: "IncorrectKeyException", class: "IncorrectKey",
 			message: "The key ID in the request does not identify a CMK that can perform this operation.",
 		}
 	}
-	u, err := t.key.UseVersion(g, h.Material)
+	u, err := t.key.UseVersion(g, s.header.Material)
 	if err != nil {
 		return nil, keystore.Usable{}, err
 	}
 	c.noteKey(t.key, u.Version)
 	return t.key, u, nil
+}
+
+// mayDecrypt asks for a permission to decrypt without a ciphertext: what a dry run that ignores it does.
+func (c *call) mayDecrypt(a authz.Action, t target) error {
+	g, err := c.authorize(a, t)
+	if err != nil {
+		return err
+	}
+	_, err = t.key.Use(g)
+	return err
 }
 
 // source is the key that the caller names, or else the one that the ciphertext names, of whatever account.

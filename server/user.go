@@ -2,7 +2,6 @@ package server
 
 import (
 	"encoding/hex"
-	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -12,48 +11,28 @@ import (
 	iamv1 "github.com/kmsd/kmsd/proto/kmsd/iam/v1"
 )
 
-// Limits of names, which iam checks too: here they only bound what goes into ARNs and events.
-const (
-	maxUserName    = 64
-	maxUserPolicy  = 128
-	maxPath        = 512
-	maxDocument    = 131072
-	maxCSR         = 16 << 10
-	usualItems     = 100
-	largestItems   = 1000
-	credentialName = 128
-)
-
 func (v *violations) userName(name string) { v.text("user_name", name, 0, maxUserName) }
-
-func (v *violations) givenUserName(name string) { v.text("user_name", name, 1, maxUserName) }
 
 // userName is the user that a request names; without a name, the caller itself.
 func (c *call) userName(given string) string {
 	switch {
 	case given != "":
 		return given
-	case c.caller().Kind == authz.Root:
+	case c.who.Kind == authz.Root:
 		return iam.RootName
 	}
-	return c.credential.UserName
+	return c.who.UserName
 }
 
-// onUser asks for an action on a user of the caller's account, whether there is such a user or not. A denial speaks of the name as it was given, since
-// the path is known only of users that exist. The root user is managed by itself alone.
+// onUser is onEntity for a user. The root user is managed by itself alone.
 func (c *call) onUser(a authz.Action, name string) (authz.Grant, error) {
-	r := authz.Resource{Kind: authz.IAMEntity, Account: c.account(), ARN: c.people.UserARN(c.account(), name)}
-	shown := authz.Resource{Kind: authz.IAMEntity, Account: c.account(), ARN: c.people.NewUserARN(c.account(), "/", name)}
-	c.touched("USER", r.ARN, r.Account, "")
-	if name == iam.RootName && c.caller().Kind != authz.Root {
+	r, shown := c.people.UserResource(c.account(), name), c.people.NewUserARN(c.account(), "/", name)
+	if name == iam.RootName && c.who.Kind != authz.Root {
+		c.touched("USER", r.ARN, r.Account, "")
 		c.event.Decision.Result = audit.ResultDeny
-		return authz.Grant{}, c.denial(a, &shown, authz.Decision{Reason: authz.NoIdentityAllow})
+		return authz.Grant{}, c.denial(a, &authz.Resource{Kind: authz.IAMEntity, Account: r.Account, ARN: shown}, authz.Decision{Reason: authz.NoIdentityAllow})
 	}
-	g, d := c.decide(a, &r)
-	if d.Verdict != authz.Allow {
-		return authz.Grant{}, c.denial(a, &shown, d)
-	}
-	return g, nil
+	return c.onEntity(a, "USER", r, shown)
 }
 
 func userOf(u iam.User) *iamv1.User {
@@ -63,28 +42,38 @@ func userOf(u iam.User) *iamv1.User {
 func checkCreateUser(v *violations, r *iamv1.CreateUserRequest) {
 	v.givenUserName(r.GetUserName())
 	v.text("path", r.GetPath(), 0, maxPath)
+	v.text("permissions_boundary", r.GetPermissionsBoundary(), 0, maxEntityARN)
+	v.tags(r.GetTags())
+}
+
+// pathOr is the path that a request has, or that which it stands for without one.
+func pathOr(path string) string {
+	if path == "" {
+		return "/"
+	}
+	return path
 }
 
 func createUser(c *call, r *iamv1.CreateUserRequest) (*iamv1.CreateUserResponse, error) {
-	path := r.GetPath()
-	if path == "" {
-		path = "/"
+	n := iam.NewUser{Name: r.GetUserName(), Path: r.GetPath(), PermissionsBoundary: r.GetPermissionsBoundary(), Tags: c.iamTags(r.GetTags())}
+	c.aboutBoundary(n.PermissionsBoundary)
+	c.param(audit.String("permissionsBoundary", n.PermissionsBoundary))
+	arn := c.people.NewUserARN(c.account(), pathOr(r.GetPath()), r.GetUserName())
+	if len(n.Tags) > 0 {
+		var err error
+		if n.Tagging, err = c.onNew(authz.IAMTagUser, "USER", arn); err != nil {
+			return nil, err
+		}
 	}
-	made := authz.Resource{Kind: authz.IAMEntity, Account: c.account(), ARN: c.people.NewUserARN(c.account(), path, r.GetUserName())}
-	c.touched("USER", made.ARN, made.Account, "")
-	g, err := c.allow(authz.IAMCreateUser, &made)
-	if err != nil {
-		return nil, err
-	}
-	people, err := c.changingPeople()
-	if err != nil {
-		return nil, err
-	}
-	u, err := people.CreateUser(g, c.account(), r.GetUserName(), path)
-	if err != nil {
-		return nil, err
-	}
-	return iamv1.CreateUserResponse_builder{User: userOf(u)}.Build(), nil
+	out := iamv1.CreateUserResponse_builder{}
+	err := c.changeBy(func() (authz.Grant, error) { return c.onNew(authz.IAMCreateUser, "USER", arn) }, func(people *iam.IAM, g authz.Grant) error {
+		made, err := people.CreateUser(g, c.account(), n)
+		out.User = userOf(made)
+		out.User.SetPermissionsBoundary(boundaryOf(made.PermissionsBoundary))
+		out.User.SetTags(r.GetTags())
+		return err
+	})
+	return out.Build(), err
 }
 
 func checkGetUser(v *violations, r *iamv1.GetUserRequest) { v.userName(r.GetUserName()) }
@@ -98,7 +87,28 @@ func getUser(c *call, r *iamv1.GetUserRequest) (*iamv1.GetUserResponse, error) {
 	if !ok {
 		return nil, iam.ErrNoSuchEntity
 	}
-	return iamv1.GetUserResponse_builder{User: userOf(u)}.Build(), nil
+	out := userOf(u)
+	out.SetPermissionsBoundary(boundaryOf(u.PermissionsBoundary))
+	out.SetTags(tagsOf(c.people.UserTags(u.ID)))
+	return iamv1.GetUserResponse_builder{User: out}.Build(), nil
+}
+
+func checkUpdateUser(v *violations, r *iamv1.UpdateUserRequest) {
+	v.givenUserName(r.GetUserName())
+	v.text("new_user_name", r.GetNewUserName(), 0, maxUserName)
+	v.text("new_path", r.GetNewPath(), 0, maxPath)
+}
+
+// updateUser needs the permission on the user as it is and as it will be.
+func updateUser(c *call, r *iamv1.UpdateUserRequest) (*iamv1.UpdateUserResponse, error) {
+	to, err := c.onNew(authz.IAMUpdateUser, "USER", c.people.RenamedUserARN(c.account(), r.GetUserName(), r.GetNewUserName(), r.GetNewPath()))
+	if err != nil {
+		return nil, err
+	}
+	return &iamv1.UpdateUserResponse{}, c.changeUser(authz.IAMUpdateUser, r.GetUserName(), func(people *iam.IAM, from authz.Grant) error {
+		_, err := people.UpdateUser(from, to, c.account(), r.GetUserName(), r.GetNewUserName(), r.GetNewPath())
+		return err
+	})
 }
 
 func checkListUsers(v *violations, r *iamv1.ListUsersRequest) {
@@ -114,41 +124,25 @@ func listUsers(c *call, r *iamv1.ListUsersRequest) (*iamv1.ListUsersResponse, er
 	if err != nil {
 		return nil, err
 	}
-	out := iamv1.ListUsersResponse_builder{}
-	for size := pageSize(r.GetMaxItems(), usualItems); ; {
-		page, more := c.people.Users(c.account(), after, largestItems)
-		for _, u := range page {
-			if !strings.HasPrefix(u.Path, r.GetPathPrefix()) {
-				continue
-			}
-			if len(out.Users) == size {
-				out.IsTruncated, out.Marker = true, c.marker(r.GetPathPrefix(), out.Users[size-1].GetUserName())
-				return out.Build(), nil
-			}
-			out.Users = append(out.Users, userOf(u))
-		}
-		if !more {
-			return out.Build(), nil
-		}
-		after = page[len(page)-1].Name
+	list, more := pageThrough(after, pageSize(r.GetMaxItems(), usualItems),
+		func(after string) ([]iam.User, bool) { return c.people.Users(c.account(), after, largestItems) },
+		func(u iam.User) string { return u.Name }, func(u iam.User) bool { return hasPrefix(u.Path, r.GetPathPrefix()) })
+	out := iamv1.ListUsersResponse_builder{IsTruncated: more}
+	for _, u := range list {
+		out.Users = append(out.Users, userOf(u))
 	}
+	if more {
+		out.Marker = c.marker(r.GetPathPrefix(), list[len(list)-1].Name)
+	}
+	return out.Build(), nil
 }
 
 func checkDeleteUser(v *violations, r *iamv1.DeleteUserRequest) { v.givenUserName(r.GetUserName()) }
 
 func deleteUser(c *call, r *iamv1.DeleteUserRequest) (*iamv1.DeleteUserResponse, error) {
-	g, err := c.onUser(authz.IAMDeleteUser, r.GetUserName())
-	if err != nil {
-		return nil, err
-	}
-	people, err := c.changingPeople()
-	if err != nil {
-		return nil, err
-	}
-	if err := people.DeleteUser(g, c.account(), r.GetUserName()); err != nil {
-		return nil, err
-	}
-	return &iamv1.DeleteUserResponse{}, nil
+	return &iamv1.DeleteUserResponse{}, c.changeUser(authz.IAMDeleteUser, r.GetUserName(), func(people *iam.IAM, g authz.Grant) error {
+		return people.DeleteUser(g, c.account(), r.GetUserName())
+	})
 }
 
 func hexOf(b []byte) string { return hex.EncodeToString(b) }

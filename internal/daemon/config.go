@@ -45,8 +45,20 @@ type Config struct {
 	TLS TLSConfig `yaml:"tls,omitempty"`
 	// Audit says how the audit log is kept.
 	Audit AuditConfig `yaml:"audit,omitempty"`
+	// OIDC says from where the keys of identity providers may be fetched.
+	OIDC OIDCConfig `yaml:"oidc,omitempty"`
 	// Limits bound what clients can make kmsd hold.
 	Limits LimitsConfig `yaml:"limits,omitempty"`
+}
+
+// OIDCConfig bounds the only connections that kmsd opens of its own accord: who may make identity providers chooses the URL of their keys, and could
+// otherwise reach whatever this machine can.
+type OIDCConfig struct {
+	// Hosts are the hosts from which keys may be fetched: names or addresses in lower case, with ":port" unless it is 443. Default none, so that
+	// keys have to be given with the provider.
+	Hosts []string `yaml:"hosts,omitempty"`
+	// CAFile holds the authorities, PEM, that these hosts' certificates must be of. Default those of the system.
+	CAFile string `yaml:"ca_file,omitempty"`
 }
 
 // SealConfig names one place that the root key comes from.

@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -45,6 +46,7 @@ type Daemon struct {
 	log    *slog.Logger
 	store  *storage.Store
 	people *iam.IAM
+	keys   *keystore.Keystore
 	audit  *audit.Log
 	server *server.Server
 	domain crypto.Secret
@@ -116,13 +118,17 @@ func (d *Daemon) open(o Options) (err error) {
 	if store, log := d.store.Generation(), d.audit.StateGeneration(); store < log {
 		return fmt.Errorf("the store is at generation %d, the audit log has recorded generation %d: the store was rolled back, or belongs to another log; restore the store that goes with the log", store, log)
 	}
-	if d.people, err = iam.Open(iam.Config{Store: d.store, Partition: place.Partition, Region: place.Region}); err != nil {
-		return err
-	}
-	keys, err := keystore.Open(d.store, place)
+	roots, err := d.cfg.OIDC.roots(&d.cfg)
 	if err != nil {
 		return err
 	}
+	if d.people, err = iam.Open(iam.Config{Store: d.store, Partition: place.Partition, Region: place.Region, OIDCHosts: d.cfg.OIDC.Hosts, OIDCRoots: roots}); err != nil {
+		return err
+	}
+	if d.keys, err = keystore.Open(d.store, place); err != nil {
+		return err
+	}
+	d.alarm()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	d.admin = newAdmin(registry, d)
@@ -131,10 +137,36 @@ func (d *Daemon) open(o Options) (err error) {
 		return err
 	}
 	d.server, err = server.New(server.Config{
-		Store: d.store, People: d.people, Keys: keys, Place: place, Audit: d.audit, Log: d.log, Registry: registry, TLS: tlsConfig,
+		Store: d.store, People: d.people, Keys: d.keys, Place: place, Audit: d.audit, Log: d.log, Registry: registry, TLS: tlsConfig,
 		Markers: crypto.NewMAC(crypto.Derive(d.domain, "kmsd/marker/v1", nil, 32)), Limits: d.cfg.Limits.limits(),
 	})
 	return err
+}
+
+// roots are the authorities that the hosts of identity providers are checked against; nil stands for those of the system.
+func (o *OIDCConfig) roots(c *Config) (*x509.CertPool, error) {
+	if o.CAFile == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(c.path(o.CAFile))
+	if err != nil {
+		return nil, fmt.Errorf("oidc.ca_file: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("oidc.ca_file: %s holds no certificate in PEM", o.CAFile)
+	}
+	return pool, nil
+}
+
+// alarm tells of stored policies that do not parse: what they are part of is denied until somebody puts others in their place.
+func (d *Daemon) alarm() {
+	for _, p := range d.people.Snapshot().UnusablePolicies() {
+		d.log.Error("a stored policy does not parse, and denies everything it is part of: put another one in its place", "owner", p.Owner, "policy", p.Name, "error", p.Err)
+	}
+	for _, p := range d.keys.Snapshot().UnusablePolicies() {
+		d.log.Error("the stored policy of a key does not parse, and the key denies everything: put another one in its place", "key", p.Key.ARN, "error", p.Cause)
+	}
 }
 
 // source is where the root key comes from.
@@ -235,13 +267,16 @@ func (d *Daemon) note(name string) error {
 // How often what runs beside calls looks after things.
 const (
 	healthInterval = time.Second
+	sweepInterval  = time.Minute
 	scrubInterval  = time.Hour
 )
 
-// watch keeps the health service true, reads the whole store every hour, and renews the certificate.
+// watch keeps the health service true, removes grants that have expired, and every hour reads the whole store, renews the certificate and saves
+// when access keys were last used.
 func (d *Daemon) watch(ctx context.Context) {
-	health, scrub := time.NewTicker(healthInterval), time.NewTicker(scrubInterval)
+	health, sweep, scrub := time.NewTicker(healthInterval), time.NewTicker(sweepInterval), time.NewTicker(scrubInterval)
 	defer health.Stop()
+	defer sweep.Stop()
 	defer scrub.Stop()
 	for {
 		select {
@@ -252,7 +287,14 @@ func (d *Daemon) watch(ctx context.Context) {
 			if err := d.recordShed(ctx); err != nil {
 				d.log.Warn("counting refused calls", "error", err)
 			}
+		case <-sweep.C:
+			if _, err := d.keys.Sweep(time.Now()); err != nil {
+				d.log.Error("removing grants that have expired", "error", err)
+			}
 		case <-scrub.C:
+			if err := d.people.SaveLastUsed(); err != nil {
+				d.log.Error("saving when access keys were last used", "error", err)
+			}
 			if err := d.store.Verify(); err != nil {
 				d.log.Error("the store is damaged", "error", err)
 				d.fatal(err)
@@ -290,6 +332,9 @@ func (d *Daemon) Failed() <-chan error { return d.failed }
 func (d *Daemon) Shutdown(ctx context.Context) error {
 	d.log.Info("shutting down")
 	d.server.Shutdown(ctx)
+	if err := d.people.SaveLastUsed(); err != nil {
+		d.log.Error("saving when access keys were last used", "error", err)
+	}
 	var noted error
 	if d.audit.Err() == nil {
 		noted = d.note("KmsdStopped")

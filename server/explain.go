@@ -1,0 +1,210 @@
+package server
+
+import (
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/kmsd/kmsd/audit"
+	"github.com/kmsd/kmsd/authz"
+	iamv1 "github.com/kmsd/kmsd/proto/kmsd/iam/v1"
+)
+
+func checkExplainDecision(v *violations, r *iamv1.ExplainDecisionRequest) {
+	if _, err := audit.ParseID(r.GetRequestId()); err != nil {
+		v.add("request_id", "is not the id of a request: it is in the header %s of a reply, in an error, and in the audit log", headerRequestID)
+	}
+}
+
+func explainDecision(c *call, r *iamv1.ExplainDecisionRequest) (*iamv1.ExplainDecisionResponse, error) {
+	if _, err := c.allow(authz.AuthzExplainDecision, nothing); err != nil {
+		return nil, err
+	}
+	id, err := audit.ParseID(r.GetRequestId())
+	if err != nil {
+		return nil, err
+	}
+	d, ok := c.s.denials.find(c.account(), id, time.Now())
+	if !ok {
+		return nil, &failure{
+			code: codes.NotFound, reason: reasonNotFound, class: "NoSuchDenial",
+			message: "no denied request of this account has this id: denials are kept for a day, the last " + strconv.Itoa(denialsPerAccount) + " of an account, and not over a restart",
+		}
+	}
+	e := authz.Explain(d.who, d.action, &d.resource, d.facts)
+	out := explanationOf(e, d)
+	out.SetRequestId(d.request.String())
+	out.SetEventTime(timestamppb.New(d.at))
+	return iamv1.ExplainDecisionResponse_builder{Explanation: out}.Build(), nil
+}
+
+// hidden reports whether a layer is the business of the resource's account alone.
+func hidden(e *authz.Explanation, l authz.Layer) bool {
+	return e.CrossAccount && (l == authz.ResourceLayer || l == authz.RCPLayer || l == authz.GrantLayer)
+}
+
+// explanationOf is an explanation as the account of the caller may see it: what another account says about its own resource stays there.
+func explanationOf(e *authz.Explanation, d *denial) *iamv1.Explanation {
+	arn := d.resource.ARN
+	if d.resource.Kind == authz.None {
+		arn = "*"
+	}
+	out := iamv1.Explanation_builder{
+		PrincipalArn: d.who.ARN, Action: d.action.String(), ResourceArn: arn, Decision: verdictOf(e.Decision),
+		Reason:         authz.Message(d.who, d.action, &d.resource, e.Decision, d.resource.Account == d.who.Account || d.resource.Kind == authz.None),
+		ContextEntries: contextEntries(d), Layers: layersOf(e, arn),
+	}
+	if !hidden(e, e.Decision.Layer) {
+		out.Layer = e.Decision.Layer.String()
+	}
+	if !e.CrossAccount {
+		out.MissingContextValues = e.Missing
+	}
+	if n := e.Nearest; n != nil && !hidden(e, n.Layer) {
+		out.NearestMiss = iamv1.NearestMiss_builder{
+			PolicyId: policyID(n.Layer, n.Policy, arn), Statement: int32(n.Statement), Element: n.Element, Needed: n.Needed,
+		}.Build()
+	}
+	return out.Build()
+}
+
+func verdictOf(d authz.Decision) iamv1.PolicyEvaluationDecisionType {
+	switch {
+	case d.Verdict == authz.Allow:
+		return iamv1.PolicyEvaluationDecisionType_POLICY_EVALUATION_DECISION_TYPE_ALLOWED
+	case d.Reason.Explicit():
+		return iamv1.PolicyEvaluationDecisionType_POLICY_EVALUATION_DECISION_TYPE_EXPLICIT_DENY
+	}
+	return iamv1.PolicyEvaluationDecisionType_POLICY_EVALUATION_DECISION_TYPE_IMPLICIT_DENY
+}
+
+var outcomes = map[authz.Outcome]iamv1.PolicyEvaluationDecisionType{
+	authz.Allowed:      iamv1.PolicyEvaluationDecisionType_POLICY_EVALUATION_DECISION_TYPE_ALLOWED,
+	authz.ExplicitDeny: iamv1.PolicyEvaluationDecisionType_POLICY_EVALUATION_DECISION_TYPE_EXPLICIT_DENY,
+	authz.ImplicitDeny: iamv1.PolicyEvaluationDecisionType_POLICY_EVALUATION_DECISION_TYPE_IMPLICIT_DENY,
+}
+
+// policyID is the name by which an explanation calls a policy.
+func policyID(l authz.Layer, p *authz.Policy, resource string) string {
+	switch {
+	case l == authz.ResourceLayer:
+		return resource
+	case p == nil:
+		return ""
+	}
+	return p.Name()
+}
+
+// sourceType says what a policy belongs to, which its layer and its name tell.
+func sourceType(l authz.Layer, name string) iamv1.PolicySourceType {
+	switch l {
+	case authz.ResourceLayer:
+		return iamv1.PolicySourceType_POLICY_SOURCE_TYPE_RESOURCE
+	case authz.SessionLayer:
+		return iamv1.PolicySourceType_POLICY_SOURCE_TYPE_SESSION
+	case authz.SCPLayer:
+		return iamv1.PolicySourceType_POLICY_SOURCE_TYPE_SERVICE_CONTROL_POLICY
+	case authz.RCPLayer:
+		return iamv1.PolicySourceType_POLICY_SOURCE_TYPE_RESOURCE_CONTROL_POLICY
+	case authz.GrantLayer:
+		return iamv1.PolicySourceType_POLICY_SOURCE_TYPE_GRANT
+	}
+	switch {
+	case strings.Contains(name, ":iam::aws:policy/"):
+		return iamv1.PolicySourceType_POLICY_SOURCE_TYPE_AWS_MANAGED
+	case strings.HasPrefix(name, "arn:"):
+		return iamv1.PolicySourceType_POLICY_SOURCE_TYPE_USER_MANAGED
+	case strings.HasPrefix(name, "group/"):
+		return iamv1.PolicySourceType_POLICY_SOURCE_TYPE_GROUP
+	}
+	return iamv1.PolicySourceType_POLICY_SOURCE_TYPE_USER
+}
+
+func layersOf(e *authz.Explanation, resource string) (out []*iamv1.LayerResult) {
+	for i := range e.Policies {
+		if t := &e.Policies[i]; !hidden(e, t.Layer) {
+			id := policyID(t.Layer, t.Policy, resource)
+			out = append(out, iamv1.LayerResult_builder{
+				Layer: t.Layer.String(), PolicyId: id, PolicyType: sourceType(t.Layer, id), Result: outcomes[t.Outcome], Statements: statementsOf(t),
+			}.Build())
+		}
+	}
+	if hidden(e, authz.GrantLayer) {
+		return out
+	}
+	for i := range e.Grants {
+		g := &e.Grants[i]
+		result := outcomes[authz.ImplicitDeny]
+		if g.Holds {
+			result = outcomes[authz.Allowed]
+		}
+		out = append(out, iamv1.LayerResult_builder{
+			Layer: authz.GrantLayer.String(), PolicyId: g.Grant.ID, PolicyType: iamv1.PolicySourceType_POLICY_SOURCE_TYPE_GRANT, Result: result,
+			Statements: []*iamv1.StatementResult{iamv1.StatementResult_builder{
+				Sid: g.Grant.Name, Index: 1, Effect: "Allow", ActionMatches: g.Operation, PrincipalMatches: g.Level != authz.NoLevel && g.Limits,
+				ResourceMatches: g.Current && g.Constraint, Matches: g.Holds,
+			}.Build()},
+		}.Build())
+	}
+	return out
+}
+
+func statementsOf(t *authz.PolicyTrace) (out []*iamv1.StatementResult) {
+	if t.Policy == nil {
+		return nil
+	}
+	doc := t.Policy.Document()
+	for i := range t.Statements {
+		s := &t.Statements[i]
+		from, to := t.Policy.StatementSpan(s.Statement)
+		one := iamv1.StatementResult_builder{
+			Sid: t.Policy.Sid(s.Statement), Index: int32(s.Statement), Effect: effects[s.Effect], ActionMatches: s.Action,
+			PrincipalMatches: s.Principal, ResourceMatches: s.Resource, Matches: s.Holds,
+			StartPosition: positionOf(doc, from), EndPosition: positionOf(doc, to),
+		}
+		for _, cond := range s.Conditions {
+			one.Conditions = append(one.Conditions, iamv1.ConditionResult_builder{
+				Operator: cond.Operator, Key: cond.Key, Values: cond.Values, RequestValues: cond.RequestValues, Present: cond.Present, Matches: cond.Holds,
+			}.Build())
+		}
+		out = append(out, one.Build())
+	}
+	return out
+}
+
+// effects :: effect → as policies write it. It is never written.
+var effects = map[authz.Verdict]string{authz.Allow: "Allow", authz.Deny: "Deny"}
+
+// positionOf is the line and column of a byte of a document.
+func positionOf(doc []byte, at int) *iamv1.Position {
+	before := string(doc[:min(at, len(doc))])
+	start := strings.LastIndexByte(before, '\n') + 1
+	return iamv1.Position_builder{Line: int32(strings.Count(before, "\n") + 1), Column: int32(utf8.RuneCountInString(before[start:]) + 1)}.Build()
+}
+
+// contextEntries is what the request had for conditions.
+func contextEntries(d *denial) (out []*iamv1.ContextEntry) {
+	for _, v := range authz.ContextValues(d.who, d.action, &d.resource, d.facts) {
+		out = append(out, iamv1.ContextEntry_builder{
+			ContextKeyName: v.Name, ContextKeyType: contextType(v.Type, v.Multi), ContextKeyValues: v.Values,
+		}.Build())
+	}
+	return out
+}
+
+// contextType is the type of a condition key in the words of the API.
+func contextType(t authz.KeyType, multi bool) iamv1.ContextKeyType {
+	types := map[authz.KeyType]iamv1.ContextKeyType{
+		authz.StringKey: iamv1.ContextKeyType_CONTEXT_KEY_TYPE_STRING, authz.ARNKey: iamv1.ContextKeyType_CONTEXT_KEY_TYPE_STRING,
+		authz.BoolKey: iamv1.ContextKeyType_CONTEXT_KEY_TYPE_BOOLEAN, authz.NumericKey: iamv1.ContextKeyType_CONTEXT_KEY_TYPE_NUMERIC,
+		authz.DateKey: iamv1.ContextKeyType_CONTEXT_KEY_TYPE_DATE, authz.IPAddressKey: iamv1.ContextKeyType_CONTEXT_KEY_TYPE_IP,
+	}
+	if multi { // each list type follows its single type
+		return types[t] + 1
+	}
+	return types[t]
+}
