@@ -21,6 +21,8 @@ type dataKeyFlags struct {
 	show             bool
 	ec               contextFlag
 	out, sealed      outFlags
+	tokens           []string
+	dry              dryRun
 }
 
 // length returns what the flags ask for: a spec or a number of bytes.
@@ -60,6 +62,8 @@ into a file, --ciphertext-out the ciphertext into another.`,
 	f.ec.add(cmd, "context", contextUsage)
 	f.out.add(cmd, "`FILE` for the plaintext, as bytes (mode 0600)")
 	fl.StringVar(&f.sealed.path, "ciphertext-out", "", "`FILE` for the ciphertext, as bytes")
+	addGrantTokens(cmd, &f.tokens)
+	f.dry.add(cmd)
 	required(cmd, "key")
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, _ []string) error {
 		f.sealed.force = f.out.force
@@ -83,7 +87,7 @@ func (a *app) dataKey(ctx context.Context, c *client.Client, f *dataKeyFlags) er
 	if f.out.path == standard || f.sealed.path == standard {
 		return usage("--out and --ciphertext-out take a file: there are two things to write")
 	}
-	if !f.withoutPlaintext && !f.out.toFile() && !f.show && a.output == formatTable && isTerminal(a.stdout) {
+	if !f.dry.on && !f.withoutPlaintext && !f.out.toFile() && !f.show && a.output == formatTable && isTerminal(a.stdout) {
 		return hintAt(usageError{errors.New("this would show the data key in clear on a terminal")}, "--out FILE, --without-plaintext, or --show-plaintext if that is what you want")
 	}
 	for _, o := range []outFlags{f.out, f.sealed} {
@@ -91,31 +95,31 @@ func (a *app) dataKey(ctx context.Context, c *client.Client, f *dataKeyFlags) er
 			return err
 		}
 	}
-	v, err := makeDataKey(ctx, c, f, pairs, spec, n)
-	if err != nil {
-		return err
+	v, was, err := makeDataKey(ctx, c, f, pairs, spec, n)
+	if err != nil || f.dry.on {
+		return a.rehearsed(err, was)
 	}
 	defer clear(v.Plaintext)
 	return a.deliverDataKey(f, v)
 }
 
-func makeDataKey(ctx context.Context, c *client.Client, f *dataKeyFlags, pairs map[string]string, spec kmsv1.DataKeySpec, n int32) (*cryptoView, error) {
+func makeDataKey(ctx context.Context, c *client.Client, f *dataKeyFlags, pairs map[string]string, spec kmsv1.DataKeySpec, n int32) (v *cryptoView, dryRun bool, err error) {
 	if f.withoutPlaintext {
 		r, err := c.Crypto().GenerateDataKeyWithoutPlaintext(ctx, kmsv1.GenerateDataKeyWithoutPlaintextRequest_builder{
-			KeyId: f.key, EncryptionContext: pairs, KeySpec: spec, NumberOfBytes: n,
+			KeyId: f.key, EncryptionContext: pairs, KeySpec: spec, NumberOfBytes: n, GrantTokens: f.tokens, DryRun: f.dry.on,
 		}.Build())
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		return &cryptoView{KeyID: r.GetKeyId(), Material: r.GetKeyMaterialId(), Ciphertext: r.GetCiphertextBlob()}, nil
+		return &cryptoView{KeyID: r.GetKeyId(), Material: r.GetKeyMaterialId(), Ciphertext: r.GetCiphertextBlob()}, r.GetDryRun(), nil
 	}
 	r, err := c.Crypto().GenerateDataKey(ctx, kmsv1.GenerateDataKeyRequest_builder{
-		KeyId: f.key, EncryptionContext: pairs, KeySpec: spec, NumberOfBytes: n,
+		KeyId: f.key, EncryptionContext: pairs, KeySpec: spec, NumberOfBytes: n, GrantTokens: f.tokens, DryRun: f.dry.on,
 	}.Build())
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return &cryptoView{KeyID: r.GetKeyId(), Material: r.GetKeyMaterialId(), Plaintext: r.GetPlaintext(), Ciphertext: r.GetCiphertextBlob()}, nil
+	return &cryptoView{KeyID: r.GetKeyId(), Material: r.GetKeyMaterialId(), Plaintext: r.GetPlaintext(), Ciphertext: r.GetCiphertextBlob()}, r.GetDryRun(), nil
 }
 
 // deliverDataKey writes the files that were asked for and prints the rest.

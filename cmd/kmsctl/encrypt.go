@@ -56,6 +56,8 @@ func (a *app) encryptCommand() *cobra.Command {
 	var key, in string
 	var ec contextFlag
 	var out outFlags
+	var tokens []string
+	var dry dryRun
 	cmd := &cobra.Command{
 		Use: "encrypt --key KEY", Short: "encrypt up to 64 KiB under a key", Args: takes(),
 		Long: `encrypt sends up to 64 KiB to kmsd and returns them encrypted, as bytes, or as base64 with -o json. To decrypt, the same encryption context must
@@ -66,13 +68,15 @@ be given. Use kmsctl file encrypt for anything larger, or that shall not leave t
 	cmd.Flags().StringVar(&in, "in", standard, "`FILE` to encrypt, - for standard input")
 	ec.add(cmd, "context", contextUsage)
 	out.add(cmd, "`FILE` for the ciphertext, - for standard output")
+	addGrantTokens(cmd, &tokens)
+	dry.add(cmd)
 	required(cmd, "key")
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, _ []string) error {
 		pairs, err := ec.pairs()
 		if err != nil {
 			return err
 		}
-		if a.toTerminal(out) {
+		if !dry.on && a.toTerminal(out) {
 			return errTerminal(instead)
 		}
 		if err := out.check(); err != nil {
@@ -83,9 +87,9 @@ be given. Use kmsctl file encrypt for anything larger, or that shall not leave t
 			return hintAt(err, "kmsctl file encrypt takes files of any size")
 		}
 		defer clear(b)
-		r, err := c.Crypto().Encrypt(ctx, kmsv1.EncryptRequest_builder{KeyId: key, Plaintext: b, EncryptionContext: pairs}.Build())
-		if err != nil {
-			return err
+		r, err := c.Crypto().Encrypt(ctx, kmsv1.EncryptRequest_builder{KeyId: key, Plaintext: b, EncryptionContext: pairs, GrantTokens: tokens, DryRun: dry.on}.Build())
+		if err != nil || dry.on {
+			return a.rehearsed(err, r.GetDryRun())
 		}
 		v := &cryptoView{KeyID: r.GetKeyId(), Material: r.GetKeyMaterialId()}
 		return a.deliver(out, r.GetCiphertextBlob(), v, &v.Ciphertext, fmt.Sprintf("encrypted %d bytes under %s", len(b), r.GetKeyId()))
@@ -97,6 +101,8 @@ func (a *app) decryptCommand() *cobra.Command {
 	var key, in string
 	var ec contextFlag
 	var out outFlags
+	var tokens []string
+	var dry dryRun
 	cmd := &cobra.Command{
 		Use: "decrypt --ciphertext-file FILE", Short: "decrypt what encrypt, re-encrypt or data-key returned", Args: takes(),
 		Long: `decrypt sends a ciphertext to kmsd and returns what was encrypted, as bytes, or as base64 with -o json. The encryption context must be the one that
@@ -107,6 +113,8 @@ was given to encrypt. The ciphertext names its key; --key makes sure that it is 
 	cmd.Flags().StringVar(&key, "key", "", "the `KEY` that it must be under: id, ARN, alias or alias ARN")
 	ec.add(cmd, "context", contextUsage)
 	out.add(cmd, "`FILE` for the plaintext (mode 0600), - for standard output")
+	addGrantTokens(cmd, &tokens)
+	dry.add(cmd)
 	required(cmd, "ciphertext-file")
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, _ []string) error {
 		pairs, err := ec.pairs()
@@ -120,9 +128,9 @@ was given to encrypt. The ciphertext names its key; --key makes sure that it is 
 		if err != nil {
 			return hintAt(err, "kmsctl file decrypt takes what kmsctl file encrypt made")
 		}
-		r, err := c.Crypto().Decrypt(ctx, kmsv1.DecryptRequest_builder{CiphertextBlob: b, KeyId: key, EncryptionContext: pairs}.Build())
-		if err != nil {
-			return err
+		r, err := c.Crypto().Decrypt(ctx, kmsv1.DecryptRequest_builder{CiphertextBlob: b, KeyId: key, EncryptionContext: pairs, GrantTokens: tokens, DryRun: dry.on}.Build())
+		if err != nil || dry.on {
+			return a.rehearsed(err, r.GetDryRun())
 		}
 		defer clear(r.GetPlaintext())
 		if a.toTerminal(out) && !isText(r.GetPlaintext()) {
@@ -150,6 +158,8 @@ func (a *app) reEncryptCommand() *cobra.Command {
 	var key, sourceKey, in string
 	var ec, sourceContext contextFlag
 	var out outFlags
+	var tokens []string
+	var dry dryRun
 	cmd := &cobra.Command{
 		Use: "re-encrypt --key KEY --ciphertext-file FILE", Short: "encrypt a ciphertext under another key, version or context", Args: takes(),
 		Long: `re-encrypt lets kmsd decrypt a ciphertext and encrypt it again, without showing the plaintext: under another key, under the latest version of the
@@ -162,6 +172,8 @@ same key, or in another encryption context.`,
 	ec.add(cmd, "context", "`KEY=VALUE` of the new encryption context (repeatable)")
 	sourceContext.add(cmd, "source-context", "`KEY=VALUE` of the ciphertext's encryption context (repeatable)")
 	out.add(cmd, "`FILE` for the new ciphertext, - for standard output")
+	addGrantTokens(cmd, &tokens)
+	dry.add(cmd)
 	required(cmd, "ciphertext-file", "key")
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, _ []string) error {
 		pairs, err := ec.pairs()
@@ -172,7 +184,7 @@ same key, or in another encryption context.`,
 		if err != nil {
 			return err
 		}
-		if a.toTerminal(out) {
+		if !dry.on && a.toTerminal(out) {
 			return errTerminal(instead)
 		}
 		if err := out.check(); err != nil {
@@ -184,9 +196,10 @@ same key, or in another encryption context.`,
 		}
 		r, err := c.Crypto().ReEncrypt(ctx, kmsv1.ReEncryptRequest_builder{
 			CiphertextBlob: b, SourceKeyId: sourceKey, SourceEncryptionContext: sourcePairs, DestinationKeyId: key, DestinationEncryptionContext: pairs,
+			GrantTokens: tokens, DryRun: dry.on,
 		}.Build())
-		if err != nil {
-			return err
+		if err != nil || dry.on {
+			return a.rehearsed(err, r.GetDryRun())
 		}
 		v := &cryptoView{
 			KeyID: r.GetKeyId(), Material: r.GetDestinationKeyMaterialId(), SourceKeyID: r.GetSourceKeyId(), SourceMaterial: r.GetSourceKeyMaterialId(),

@@ -66,36 +66,47 @@ func (a *app) keyCommand() *cobra.Command {
 		Example: "  kmsctl key create --alias alias/app --description 'the app'\n  kmsctl key list",
 	},
 		a.keyCreateCommand(), a.keyListCommand(), a.keyDescribeCommand(),
-		a.keyStateCommand("enable", "let a disabled key be used again", func(ctx context.Context, c *client.Client, id string) (string, error) {
-			out, err := c.Keys().EnableKey(ctx, kmsv1.EnableKeyRequest_builder{KeyId: id}.Build())
-			return out.GetKeyId(), err
+		a.keyStateCommand("enable", "let a disabled key be used again", func(ctx context.Context, c *client.Client, id string, dry bool) (string, bool, error) {
+			out, err := c.Keys().EnableKey(ctx, kmsv1.EnableKeyRequest_builder{KeyId: id, DryRun: dry}.Build())
+			return out.GetKeyId(), out.GetDryRun(), err
 		}),
-		a.keyStateCommand("disable", "stop every use of a key, at once", func(ctx context.Context, c *client.Client, id string) (string, error) {
-			if err := a.confirm("Disable %s? Nothing can be encrypted or decrypted under it until it is enabled again.", id); err != nil {
-				return "", err
+		a.keyStateCommand("disable", "stop every use of a key, at once", func(ctx context.Context, c *client.Client, id string, dry bool) (string, bool, error) {
+			if !dry {
+				if err := a.confirm("Disable %s? Nothing can be encrypted or decrypted under it until it is enabled again.", id); err != nil {
+					return "", false, err
+				}
 			}
-			out, err := c.Keys().DisableKey(ctx, kmsv1.DisableKeyRequest_builder{KeyId: id}.Build())
-			return out.GetKeyId(), err
+			out, err := c.Keys().DisableKey(ctx, kmsv1.DisableKeyRequest_builder{KeyId: id, DryRun: dry}.Build())
+			return out.GetKeyId(), out.GetDryRun(), err
 		}),
 		a.keyRotateCommand(), a.keyRotationsCommand(), a.keyDescriptionCommand(), a.keyPolicyCommand(), a.keyTagCommand(), a.keyUntagCommand(), a.keyTagsCommand(),
 	)
 }
 
 func (a *app) keyCreateCommand() *cobra.Command {
-	var description, policy, alias, token string
+	var r kmsv1.CreateKeyRequest_builder
+	var policy, alias string
+	var tags []string
+	var dry dryRun
 	cmd := &cobra.Command{
 		Use: "create", Short: "make a key", Args: takes(),
 		Long: `create makes a symmetric key of the caller's account. Without --policy the account's identity policies decide who may use it. With
 --client-token a repetition within 24 hours returns the key that the first one made.`,
-		Example: "  kmsctl key create --alias alias/app --description 'the app'\n  kmsctl key create --policy key-policy.json -o json",
+		Example: "  kmsctl key create --alias alias/app --description 'the app' --tag team=ops\n  kmsctl key create --policy key-policy.json -o json",
 	}
 	f := cmd.Flags()
-	f.StringVar(&description, "description", "", "`TEXT` that says what the key is for")
+	f.StringVar(&r.Description, "description", "", "`TEXT` that says what the key is for")
 	f.StringVar(&policy, "policy", "", "`FILE` with the key's policy, - for standard input")
+	f.BoolVar(&r.BypassPolicyLockoutSafetyCheck, "bypass-policy-lockout-safety-check", false, "accept a policy that locks you out")
 	f.StringVar(&alias, "alias", "", "`NAME` to give the key, such as alias/app")
-	f.StringVar(&token, "client-token", "", "`TOKEN` of this request: the same one makes one key only")
+	f.StringArrayVar(&tags, "tag", nil, "`KEY=VALUE` of a tag of the key (repeatable)")
+	f.StringVar(&r.ClientToken, "client-token", "", "`TOKEN` of this request: the same one makes one key only")
+	dry.add(cmd)
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, _ []string) error {
-		r := kmsv1.CreateKeyRequest_builder{Description: description, ClientToken: token}
+		var err error
+		if r.Tags, err = keyTags(tags); err != nil {
+			return err
+		}
 		if policy != "" {
 			b, err := a.read(ctx, policy, maxPolicy)
 			if err != nil {
@@ -103,26 +114,35 @@ func (a *app) keyCreateCommand() *cobra.Command {
 			}
 			r.Policy = string(b)
 		}
-		if err := aliasIsFree(ctx, c, alias); err != nil {
-			return err
-		}
-		out, err := c.Keys().CreateKey(ctx, r.Build())
-		if err != nil {
-			return policyFault(err, r.Policy)
-		}
-		k := out.GetKeyMetadata()
-		var aliases []string
-		if alias != "" {
-			name := aliasName(alias)
-			if _, err := c.Keys().CreateAlias(ctx, kmsv1.CreateAliasRequest_builder{AliasName: name, TargetKeyId: k.GetKeyId()}.Build()); err != nil {
-				return hint(fmt.Errorf("the key %s was made, its alias was not: %w", k.GetKeyId(), err), "kmsctl alias create NAME --key %s, or kmsctl key disable %s", k.GetKeyId(), k.GetKeyId())
-			}
-			aliases = []string{name}
-		}
-		v := viewOfKey(k, aliases)
-		return a.emit(v, v.table)
+		r.DryRun = dry.on
+		return a.createKey(ctx, c, r, alias)
 	})
 	return cmd
+}
+
+func (a *app) createKey(ctx context.Context, c *client.Client, r kmsv1.CreateKeyRequest_builder, alias string) error {
+	if err := aliasIsFree(ctx, c, alias); err != nil {
+		return err
+	}
+	out, err := c.Keys().CreateKey(ctx, r.Build())
+	if err != nil {
+		return policyFault(err, r.Policy)
+	}
+	a.findings(out.GetFindings())
+	if r.DryRun {
+		return a.rehearsed(nil, out.GetDryRun())
+	}
+	k := out.GetKeyMetadata()
+	var aliases []string
+	if alias != "" {
+		name := aliasName(alias)
+		if _, err := c.Keys().CreateAlias(ctx, kmsv1.CreateAliasRequest_builder{AliasName: name, TargetKeyId: k.GetKeyId()}.Build()); err != nil {
+			return hint(fmt.Errorf("the key %s was made, its alias was not: %w", k.GetKeyId(), err), "kmsctl alias create NAME --key %s, or kmsctl key disable %s", k.GetKeyId(), k.GetKeyId())
+		}
+		aliases = []string{name}
+	}
+	v := viewOfKey(k, aliases)
+	return a.emit(v, v.table)
 }
 
 // aliasIsFree looks before a key is made for an alias that it cannot have. Who may not look finds out afterwards.
@@ -217,27 +237,30 @@ func allPages[E any](page func(marker string) ([]E, string, error)) ([]E, error)
 }
 
 func (a *app) keyDescribeCommand() *cobra.Command {
-	return &cobra.Command{
+	var tokens []string
+	cmd := &cobra.Command{
 		Use: "describe KEY", Short: "show a key", Args: takes("KEY"),
 		Long:    "describe shows a key's metadata. KEY is a key's id, its ARN, an alias (alias/name) or an alias's ARN.",
 		Example: "  kmsctl key describe alias/app\n  kmsctl key describe 1234abcd-12ab-34cd-56ef-1234567890ab -o json",
-		RunE: a.calls(func(ctx context.Context, c *client.Client, args []string) error {
-			out, err := c.Keys().DescribeKey(ctx, kmsv1.DescribeKeyRequest_builder{KeyId: args[0]}.Build())
-			if err != nil {
-				return err
-			}
-			var names []string
-			aliases, err := listAliases(ctx, c, out.GetKeyMetadata().GetArn())
-			if err != nil && !client.Is(err, "AccessDeniedException") {
-				return err
-			}
-			for _, al := range aliases {
-				names = append(names, al.AliasName)
-			}
-			v := viewOfKey(out.GetKeyMetadata(), names)
-			return a.emit(v, v.table)
-		}),
 	}
+	addGrantTokens(cmd, &tokens)
+	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, args []string) error {
+		out, err := c.Keys().DescribeKey(ctx, kmsv1.DescribeKeyRequest_builder{KeyId: args[0], GrantTokens: tokens}.Build())
+		if err != nil {
+			return err
+		}
+		var names []string
+		aliases, err := listAliases(ctx, c, out.GetKeyMetadata().GetArn())
+		if err != nil && !client.Is(err, "AccessDeniedException") {
+			return err
+		}
+		for _, al := range aliases {
+			names = append(names, al.AliasName)
+		}
+		v := viewOfKey(out.GetKeyMetadata(), names)
+		return a.emit(v, v.table)
+	})
+	return cmd
 }
 
 // changed is what a change of a key is answered with.
@@ -255,23 +278,27 @@ func (a *app) done(v any, format string, args ...any) error {
 	return a.emit(v, nil)
 }
 
-func (a *app) keyStateCommand(name, short string, do func(context.Context, *client.Client, string) (string, error)) *cobra.Command {
-	return &cobra.Command{
+func (a *app) keyStateCommand(name, short string, do func(ctx context.Context, c *client.Client, id string, dry bool) (arn string, was bool, err error)) *cobra.Command {
+	var dry dryRun
+	cmd := &cobra.Command{
 		Use: name + " KEY", Short: short, Args: takes("KEY"),
 		Long:    name + ": " + short + ". KEY is a key's id or ARN.",
 		Example: "  kmsctl key " + name + " 1234abcd-12ab-34cd-56ef-1234567890ab",
-		RunE: a.calls(func(ctx context.Context, c *client.Client, args []string) error {
-			arn, err := do(ctx, c, args[0])
-			if err != nil {
-				return err
-			}
-			return a.done(changed{KeyID: arn}, "%sd %s", name, arn)
-		}),
 	}
+	dry.add(cmd)
+	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, args []string) error {
+		arn, was, err := do(ctx, c, args[0], dry.on)
+		if err != nil || dry.on {
+			return a.rehearsed(err, was)
+		}
+		return a.done(changed{KeyID: arn}, "%sd %s", name, arn)
+	})
+	return cmd
 }
 
 func (a *app) keyRotateCommand() *cobra.Command {
 	var token string
+	var dry dryRun
 	cmd := &cobra.Command{
 		Use: "rotate KEY", Short: "give a key new material", Args: takes("KEY"),
 		Long: `rotate adds a version to a key and makes it the one that encrypts; all others go on decrypting. A key can be rotated 25 times. With
@@ -279,10 +306,11 @@ func (a *app) keyRotateCommand() *cobra.Command {
 		Example: "  kmsctl key rotate 1234abcd-12ab-34cd-56ef-1234567890ab",
 	}
 	cmd.Flags().StringVar(&token, "client-token", "", "`TOKEN` of this request: the same one rotates once only")
+	dry.add(cmd)
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, args []string) error {
-		out, err := c.Keys().RotateKeyOnDemand(ctx, kmsv1.RotateKeyOnDemandRequest_builder{KeyId: args[0], ClientToken: token}.Build())
-		if err != nil {
-			return err
+		out, err := c.Keys().RotateKeyOnDemand(ctx, kmsv1.RotateKeyOnDemandRequest_builder{KeyId: args[0], ClientToken: token, DryRun: dry.on}.Build())
+		if err != nil || dry.on {
+			return a.rehearsed(err, out.GetDryRun())
 		}
 		return a.done(changed{out.GetKeyId(), out.GetKeyMaterialId()}, "rotated %s: material %s encrypts from now on", out.GetKeyId(), out.GetKeyMaterialId())
 	})
@@ -328,7 +356,8 @@ func (a *app) keyRotationsCommand() *cobra.Command {
 }
 
 func (a *app) keyDescriptionCommand() *cobra.Command {
-	return &cobra.Command{
+	var dry dryRun
+	cmd := &cobra.Command{
 		Use: "update-description KEY TEXT", Short: "change a key's description",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 2 && args[0] != "" {
@@ -338,14 +367,16 @@ func (a *app) keyDescriptionCommand() *cobra.Command {
 		},
 		Long:    "update-description replaces a key's description; an empty TEXT removes it. KEY is a key's id or ARN.",
 		Example: "  kmsctl key update-description 1234abcd-12ab-34cd-56ef-1234567890ab 'the app, production'",
-		RunE: a.calls(func(ctx context.Context, c *client.Client, args []string) error {
-			out, err := c.Keys().UpdateKeyDescription(ctx, kmsv1.UpdateKeyDescriptionRequest_builder{KeyId: args[0], Description: args[1]}.Build())
-			if err != nil {
-				return err
-			}
-			return a.done(changed{KeyID: out.GetKeyId()}, "updated the description of %s", out.GetKeyId())
-		}),
 	}
+	dry.add(cmd)
+	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, args []string) error {
+		out, err := c.Keys().UpdateKeyDescription(ctx, kmsv1.UpdateKeyDescriptionRequest_builder{KeyId: args[0], Description: args[1], DryRun: dry.on}.Build())
+		if err != nil || dry.on {
+			return a.rehearsed(err, out.GetDryRun())
+		}
+		return a.done(changed{KeyID: out.GetKeyId()}, "updated the description of %s", out.GetKeyId())
+	})
+	return cmd
 }
 
 var errNoPolicyInput = errors.New("give a file with the policy, or - for standard input")
