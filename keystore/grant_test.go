@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -299,6 +300,9 @@ func TestGrantPages(t *testing.T) {
 		for more := true; more; {
 			var page []KeyedGrant
 			page, more = f.Snapshot().RetirableGrants(user("carol1").ID, after, size)
+			if more && page[len(page)-1].Marker() <= after {
+				t.Fatalf("a page behind %q does not go on", after)
+			}
 			for _, g := range page {
 				after = g.Marker()
 				got = append(got, after)
@@ -315,6 +319,9 @@ func pagesOf(k *Key, granteeID string, size int) (ids []string) {
 	for more := true; more; {
 		var page []*authz.KeyGrant
 		page, more = k.Grants(granteeID, after, size)
+		if more && page[len(page)-1].ID <= after {
+			return append(ids, "a page that does not go on")
+		}
 		ids = append(ids, idsOf(page)...)
 		if len(ids) > 0 {
 			after = ids[len(ids)-1]
@@ -449,4 +456,47 @@ func TestGrantQuota(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.mustGrant(k, nil)
+}
+
+// Who reads while others write sees a key whose grants are the same in every order.
+func TestGrantsWhileTheyChange(t *testing.T) {
+	f := newFixture(t)
+	k := f.mustCreate()
+	create, revoke := f.toCreateGrant(k), f.toRevoke(k)
+	var writers, reader sync.WaitGroup
+	stop := make(chan struct{})
+	reader.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			k := f.now(k)
+			page, _ := k.Grants(user("alice").ID, "", 1000)
+			if n := k.grants.byID.Len(); n != k.Resource.Grants.Len() || n != len(page) {
+				t.Errorf("%d grants by id, %d for decisions, %d by grantee", n, k.Resource.Grants.Len(), len(page))
+				return
+			}
+		}
+	})
+	for range 4 {
+		writers.Go(func() {
+			for i := range 12 {
+				g, _, err := f.CreateGrant(create, k.ID, wanted(nil))
+				if err == nil && i%3 != 0 {
+					err = f.RevokeGrant(revoke, k.ID, g.ID)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	close(stop)
+	reader.Wait()
+	if n := len(f.grantIDs(k)); n != 16 {
+		t.Errorf("%d grants are left, want 16", n)
+	}
 }
