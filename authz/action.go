@@ -366,6 +366,12 @@ type actionSet [(actionEnd + 63) / 64]uint64
 func (s *actionSet) add(a Action)      { s[a>>6] |= 1 << (a & 63) }
 func (s *actionSet) has(a Action) bool { return s[a>>6]&(1<<(a&63)) != 0 }
 
+func (s *actionSet) addAll(t *actionSet) {
+	for i := range s {
+		s[i] |= t[i]
+	}
+}
+
 // complement returns the actions that s does not have.
 func (s *actionSet) complement() actionSet {
 	var c actionSet

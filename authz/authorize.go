@@ -271,13 +271,13 @@ func (q *request) denied(d *Decision) bool {
 // guarded finds a level of an organization at which no policy allows it.
 func (q *request) guarded(d *Decision) bool {
 	for _, level := range q.rcps() {
-		if _, n := q.first(Allow, level); n == 0 {
+		if !q.permitted(level) {
 			d.Reason, d.Layer = NoRCPAllow, RCPLayer
 			return true
 		}
 	}
 	for _, level := range q.scps() {
-		if _, n := q.first(Allow, level); n == 0 {
+		if !q.permitted(level) {
 			d.Reason, d.Layer = NoSCPAllow, SCPLayer
 			return true
 		}
@@ -293,6 +293,16 @@ func (q *request) first(effect Verdict, list []*Policy) (*Policy, int) {
 		}
 	}
 	return nil, 0
+}
+
+// permitted reports whether one of a list of policies allows the request.
+func (q *request) permitted(list []*Policy) bool {
+	for _, p := range list {
+		if p.permits(q) {
+			return true
+		}
+	}
+	return false
 }
 
 // byTrust decides about a key or a role that exists, once nothing forbids it.
@@ -375,14 +385,12 @@ func (q *request) limits() Reason {
 		return q.limit
 	}
 	q.askedLimits = true
-	if p := q.caller.Boundary; p != nil && p.first(Allow, q) == 0 {
+	if p := q.caller.Boundary; p != nil && !p.permits(q) {
 		q.limit = NoBoundaryAllow
 		return q.limit
 	}
-	if q.caller.Session != nil {
-		if _, n := q.first(Allow, q.caller.Session); n == 0 {
-			q.limit = NoSessionAllow
-		}
+	if q.caller.Session != nil && !q.permitted(q.caller.Session) {
+		q.limit = NoSessionAllow
 	}
 	return q.limit
 }

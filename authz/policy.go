@@ -41,7 +41,9 @@ func (k PolicyKind) String() string {
 // zero Policy, one made by [Unusable], and a key or trust policy that has to be bound and is not, deny every request
 // that they are part of.
 type Policy struct {
-	ready PolicyKind // the kind, or zero if the policy must not be evaluated
+	ready PolicyKind   // the kind, or zero if the policy must not be evaluated
+	named [2]actionSet // :: Verdict → actions that its statements name
+	sure  actionSet    // actions that a statement allows on everything, on no condition
 	kind  PolicyKind
 	name  string
 	doc   string
@@ -65,6 +67,7 @@ type span struct{ from, to uint32 }
 type statement struct {
 	patterns     []pattern   // those that byARN does not hold
 	conditions   []condition // all of which must hold, the cheapest first
+	everywhere   bool        // Resource has "*"
 	notResource  bool
 	notPrincipal bool // principals are those of a NotPrincipal, which only a Deny has
 	effect       Verdict
@@ -81,11 +84,16 @@ const fewARNs = 8
 func compile(kind PolicyKind, stmts []statement) *Policy {
 	p := &Policy{kind: kind, ready: kind, stmts: stmts}
 	for i := range stmts {
+		p.named[stmts[i].effect].addAll(&stmts[i].actions)
 		if slices.ContainsFunc(stmts[i].principals.list, func(e principal) bool { return e.needsBinding() }) {
 			p.ready = 0
 		}
 		if kind == TrustPolicy && len(stmts[i].patterns) == 0 { // which has no Resource: it is about its role
 			stmts[i].patterns = []pattern{compilePattern("*")}
+		}
+		stmts[i].everywhere = !stmts[i].notResource && slices.ContainsFunc(stmts[i].patterns, func(e pattern) bool { return e.kind == anyPattern })
+		if stmts[i].effect == Allow && stmts[i].everywhere && len(stmts[i].conditions) == 0 {
+			p.sure.addAll(&stmts[i].actions)
 		}
 	}
 	if kind != KeyPolicy && kind != TrustPolicy {
@@ -120,9 +128,7 @@ func (p *Policy) indexARNs() {
 		if s.exactARNs() == 0 {
 			continue
 		}
-		for j := range p.indexed[s.effect] {
-			p.indexed[s.effect][j] |= s.actions[j]
-		}
+		p.indexed[s.effect].addAll(&s.actions)
 		var rest []pattern
 		for _, e := range s.patterns {
 			if e.kind != exactPattern {
@@ -160,19 +166,22 @@ const (
 // first returns the number, from 1, of the first statement that has the effect and takes in the request, or 0. It is
 // for policies without principals. It gives up when the budget is spent.
 func (p *Policy) first(effect Verdict, q *request) int {
-	q.target.budget -= policySteps
-	at := p.spans[q.action][effect]
-	if at.from == at.to && p.byARN == nil {
+	if !p.named[effect].has(q.action) {
 		return 0
 	}
-	return p.search(effect, q, at)
+	return p.search(effect, q)
 }
 
-func (p *Policy) search(effect Verdict, q *request, at span) int {
+// permits reports whether a statement allows the request.
+func (p *Policy) permits(q *request) bool { return p.sure.has(q.action) || p.first(Allow, q) != 0 }
+
+func (p *Policy) search(effect Verdict, q *request) int {
+	q.target.budget -= policySteps
 	found := int32(len(p.stmts))
-	if p.indexed[effect].has(q.action) {
+	if p.byARN != nil && p.indexed[effect].has(q.action) {
 		found = p.firstExact(effect, q)
 	}
+	at := p.spans[q.action][effect]
 	for _, i := range p.order[at.from:at.to] {
 		if i >= found {
 			break
@@ -180,7 +189,7 @@ func (p *Policy) search(effect Verdict, q *request, at span) int {
 		if q.target.budget -= statementSteps; q.target.exhausted() {
 			break
 		}
-		if s := &p.stmts[i]; s.covers(q) && s.conditionsHold(q) && !q.target.exhausted() {
+		if s := &p.stmts[i]; (s.everywhere || s.covers(q)) && s.conditionsHold(q) && !q.target.exhausted() {
 			found = i
 			break
 		}
@@ -224,7 +233,7 @@ func (p *Policy) firstFor(q *request) (int, Level) {
 			break
 		}
 		s := &p.stmts[i]
-		if l := s.level(q.caller); l != NoLevel && s.covers(q) && s.conditionsHold(q) && !q.target.exhausted() {
+		if l := s.level(q.caller); l != NoLevel && (s.everywhere || s.covers(q)) && s.conditionsHold(q) && !q.target.exhausted() {
 			return int(i) + 1, l
 		}
 	}
@@ -255,7 +264,7 @@ func (p *Policy) allowsFor(q *request) allows {
 		}
 		s := &p.stmts[i]
 		l := s.level(q.caller)
-		if l == NoLevel || w[l] != 0 || !s.covers(q) || !s.conditionsHold(q) {
+		if l == NoLevel || w[l] != 0 || !s.everywhere && !s.covers(q) || !s.conditionsHold(q) {
 			continue
 		}
 		if w[l] = int(i) + 1; l == DirectLevel {
