@@ -98,6 +98,7 @@ func TestKeysAreThereWhenTheyShould(t *testing.T) {
 	user := Caller{Kind: User, Account: "1", ID: "AIDA1", ARN: "arn:user", UserName: "alice", Tags: tags, SourceIdentity: "si", Membership: member}
 	session := Caller{Kind: RoleSession, Account: "1", ID: "AROA1", ARN: "arn:session", RoleARN: "arn:role", SessionName: "s", Issued: at}
 	mfa := Caller{Kind: User, Account: "1", ID: "AIDA1", Issued: at, MFA: at.Add(-90 * time.Second)}
+	early := Caller{Kind: User, Issued: at, MFA: at.Add(time.Second)}
 	root, web := Caller{Kind: Root, Account: "1", ID: "1", ARN: "arn:root"}, Caller{Kind: WebIdentity, ID: "arn:provider", ARN: "arn:provider"}
 	key := Resource{Kind: Key, Account: "2", Tags: tags, Aliases: []string{"alias/b", "alias/a"}, KeySpec: "SYMMETRIC_DEFAULT", KeyUsage: "ENCRYPT_DECRYPT", KeyOrigin: "AWS_KMS", Membership: member}
 	entity, none := Resource{Kind: IAMEntity, Account: "2", Tags: tags}, Resource{}
@@ -142,6 +143,7 @@ func TestKeysAreThereWhenTheyShould(t *testing.T) {
 		{"aws:MultiFactorAuthPresent", &session, &none, x, "false"},
 		{"aws:MultiFactorAuthPresent", &mfa, &none, x, "true"},
 		{"aws:MultiFactorAuthAge", &mfa, &none, x, "90"},
+		{"aws:MultiFactorAuthAge", &early, &none, x, "0"},
 		{"aws:MultiFactorAuthAge", &mfa, &none, nil, "absent"},
 		{"aws:MultiFactorAuthAge", &session, &none, x, "absent"},
 		{"aws:SourceIdentity", &user, &none, nil, "si"},

@@ -102,8 +102,13 @@ func TestVariablesInValues(t *testing.T) {
 }
 
 func TestVariablesOfSeveralValuesCountAgainstTheCaller(t *testing.T) {
-	for _, operator := range []string{"StringEquals", "StringNotEquals", "StringLike", "StringNotLike", "StringEqualsIgnoreCase"} {
-		c := conditionOf(t, `{"`+operator+`":{"aws:RequestTag/k":["z","${kms:EncryptionContext:APP}"]}}`)
+	values := map[string]string{
+		"StringEquals": "${kms:EncryptionContext:APP}", "StringNotEquals": "${kms:EncryptionContext:APP}", "StringLike": "*${kms:EncryptionContext:APP}",
+		"StringNotLike": "*${kms:EncryptionContext:APP}", "StringEqualsIgnoreCase": "${kms:EncryptionContext:APP}",
+		"StringNotEqualsIgnoreCase": "${kms:EncryptionContext:APP}",
+	}
+	for operator, value := range values {
+		c := conditionOf(t, `{"`+operator+`":{"aws:RequestTag/k":["z","`+value+`"]}}`)
 		for _, value := range []string{"a", "b", "c"} {
 			q := aliceAsks()
 			q.context.RequestTags = NewPairs(map[string]string{"k": value})
