@@ -64,11 +64,24 @@ var (
 	modelKinds    = []string{"user", "group", "role"}
 	modelPolicies = []string{"one", "One", "two"}
 	modelTags     = []string{"team", "Team", "cost"}
-	modelDocs     = []string{testPolicy, allowing("iam:*"), `{"Version":"2012-10-17"}`}
+	modelDocs     = []string{testPolicy, allowing("iam:*"), malformed, allowing("kms:Decrypt")}
 )
+
+const malformed = `{"Version":"2012-10-17"}`
 
 func pick(rt *rapid.T, what string, from []string) string {
 	return rapid.SampledFrom(from).Draw(rt, what)
+}
+
+// named picks a name, mostly one that an entity of the kind has.
+func (x *machine) named(rt *rapid.T, kind string) string {
+	names := slices.Clone(modelNames)
+	for range 3 {
+		for _, folded := range slices.Sorted(maps.Keys(x.m[kind])) {
+			names = append(names, x.m[kind][folded].name)
+		}
+	}
+	return pick(rt, kind, names)
 }
 
 func (x *machine) same(rt *rapid.T, what string, got, want error) bool {
@@ -142,7 +155,8 @@ func (x *machine) create(rt *rapid.T) {
 }
 
 func (x *machine) remove(rt *rapid.T) {
-	kind, name := pick(rt, "kind", modelKinds), pick(rt, "name", modelNames)
+	kind := pick(rt, "kind", modelKinds)
+	name := x.named(rt, kind)
 	var err error
 	switch kind {
 	case "user":
@@ -205,7 +219,8 @@ func (x *machine) anyPolicy(rt *rapid.T) string {
 }
 
 func (x *machine) rename(rt *rapid.T) {
-	kind, name := pick(rt, "kind", []string{"user", "group"}), pick(rt, "name", modelNames)
+	kind := pick(rt, "kind", []string{"user", "group"})
+	name := x.named(rt, kind)
 	newName, newPath := pick(rt, "new name", append(modelNames, "")), pick(rt, "new path", append(modelPaths, ""))
 	var err error
 	if kind == "user" {
@@ -238,7 +253,8 @@ func (x *machine) rename(rt *rapid.T) {
 }
 
 func (x *machine) putInline(rt *rapid.T) {
-	kind, name, policy, doc := pick(rt, "kind", modelKinds), pick(rt, "name", modelNames), pick(rt, "policy", modelPolicies), pick(rt, "document", modelDocs)
+	kind := pick(rt, "kind", modelKinds)
+	name, policy, doc := x.named(rt, kind), pick(rt, "policy", modelPolicies), pick(rt, "document", modelDocs)
 	g := x.allowed(kind, name, actionsOf[kind].put)
 	var err error
 	switch kind {
@@ -254,7 +270,7 @@ func (x *machine) putInline(rt *rapid.T) {
 	switch {
 	case e == nil:
 		want = ErrNoSuchEntity
-	case doc == modelDocs[2]:
+	case doc == malformed:
 		want = ErrMalformedPolicy
 	default:
 		for other := range e.inline {
@@ -269,7 +285,8 @@ func (x *machine) putInline(rt *rapid.T) {
 }
 
 func (x *machine) dropInline(rt *rapid.T) {
-	kind, name, policy := pick(rt, "kind", modelKinds), pick(rt, "name", modelNames), pick(rt, "policy", modelPolicies)
+	kind := pick(rt, "kind", modelKinds)
+	name, policy := x.named(rt, kind), pick(rt, "policy", modelPolicies)
 	g := x.allowed(kind, name, actionsOf[kind].drop)
 	var err error
 	switch kind {
@@ -291,7 +308,8 @@ func (x *machine) dropInline(rt *rapid.T) {
 }
 
 func (x *machine) attach(rt *rapid.T) {
-	kind, name, arn := pick(rt, "kind", modelKinds), pick(rt, "name", modelNames), x.anyPolicy(rt)
+	kind := pick(rt, "kind", modelKinds)
+	name, arn := x.named(rt, kind), x.anyPolicy(rt)
 	g := x.allowed(kind, name, actionsOf[kind].attach)
 	var err error
 	switch kind {
@@ -313,7 +331,8 @@ func (x *machine) attach(rt *rapid.T) {
 }
 
 func (x *machine) detach(rt *rapid.T) {
-	kind, name, arn := pick(rt, "kind", modelKinds), pick(rt, "name", modelNames), x.anyPolicy(rt)
+	kind := pick(rt, "kind", modelKinds)
+	name, arn := x.named(rt, kind), x.anyPolicy(rt)
 	g := x.allowed(kind, name, actionsOf[kind].detach)
 	var err error
 	switch kind {
@@ -335,7 +354,7 @@ func (x *machine) detach(rt *rapid.T) {
 }
 
 func (x *machine) member(rt *rapid.T) {
-	group, user, join := pick(rt, "group", modelNames), pick(rt, "user", modelNames), rapid.Bool().Draw(rt, "join")
+	group, user, join := x.named(rt, "group"), x.named(rt, "user"), rapid.Bool().Draw(rt, "join")
 	e, u := x.m.get("group", group), x.m.get("user", user)
 	in := e != nil && u != nil && slices.Contains(u.groups, strings.ToLower(group))
 	var want error
@@ -355,7 +374,8 @@ func (x *machine) member(rt *rapid.T) {
 }
 
 func (x *machine) tag(rt *rapid.T) {
-	kind, name, key := pick(rt, "kind", []string{"user", "role"}), pick(rt, "name", modelNames), pick(rt, "key", modelTags)
+	kind := pick(rt, "kind", []string{"user", "role"})
+	name, key := x.named(rt, kind), pick(rt, "key", modelTags)
 	value, on := pick(rt, "value", []string{"", "x"}), rapid.Bool().Draw(rt, "tag")
 	a := actionsOf[kind].tag
 	if !on {
@@ -395,7 +415,8 @@ func (x *machine) tag(rt *rapid.T) {
 }
 
 func (x *machine) bound(rt *rapid.T) {
-	kind, name, arn := pick(rt, "kind", []string{"user", "role"}), pick(rt, "name", modelNames), x.anyPolicy(rt)
+	kind := pick(rt, "kind", []string{"user", "role"})
+	name, arn := x.named(rt, kind), x.anyPolicy(rt)
 	on := rapid.Bool().Draw(rt, "put")
 	a := actionsOf[kind].bound
 	if !on {
@@ -442,7 +463,7 @@ func (x *machine) version(rt *rapid.T) {
 		case want != nil:
 		case len(e.versions) >= MaxPolicyVersions:
 			want = ErrLimitExceeded
-		case doc == modelDocs[2]:
+		case doc == malformed:
 			want = ErrMalformedPolicy
 		}
 		if x.same(rt, op, err, want) {
@@ -574,12 +595,16 @@ func TestEntitiesAreAsTheModelSays(t *testing.T) {
 		for range 12 {
 			x.create(rt)
 		}
-		steps := map[string]func(*rapid.T){
-			"create": x.create, "remove": x.remove, "remove policy": x.removePolicy, "rename": x.rename, "put": x.putInline, "drop": x.dropInline,
-			"attach": x.attach, "attach again": x.attach, "detach": x.detach, "member": x.member, "tag": x.tag, "bound": x.bound,
-			"version": x.version, "": x.check,
+		steps := []func(*rapid.T){
+			x.create, x.remove, x.removePolicy, x.rename, x.putInline, x.putInline, x.putInline, x.dropInline, x.attach, x.attach, x.attach,
+			x.detach, x.detach, x.member, x.tag, x.tag, x.bound, x.bound, x.version, x.version,
 		}
-		rt.Repeat(steps)
+		for n := range 100 {
+			rapid.SampledFrom(steps).Draw(rt, "step")(rt)
+			if n%3 == 0 {
+				x.check(rt)
+			}
+		}
 		x.reopen()
 		x.check(rt)
 	})
