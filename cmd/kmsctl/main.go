@@ -121,7 +121,7 @@ func (a *app) root() *cobra.Command {
 	add(groupData, a.encryptCommand(), a.decryptCommand(), a.reEncryptCommand(), a.dataKeyCommand(), a.randomCommand(), a.fileCommand())
 	add(groupPeople, a.userCommand(), a.groupCommand(), a.roleCommand(), a.policyCommand(), a.identityProviderCommand(), a.stsCommand(), a.whoamiCommand())
 	add(groupOrg, a.accountCommand(), a.ouCommand(), a.scpCommand())
-	add(groupAudit, a.auditCommand())
+	add(groupAudit, a.auditCommand(), a.iamCommand())
 	add(groupTool, a.configCommand(), a.doctorCommand(), a.completionCommand(), a.manCommand(), a.versionCommand())
 	return root
 }
