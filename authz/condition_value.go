@@ -80,7 +80,7 @@ func parseDate(s string) (int64, string) {
 			continue
 		}
 		t, err := time.Parse(layout, s)
-		if err != nil {
+		if y := t.UTC().Year(); err != nil || y < 0 || y > 9999 {
 			return 0, "is not a date of the calendar; " + dateForms
 		}
 		return t.UnixMilli(), ""

@@ -1,6 +1,8 @@
 package authz
 
 import (
+	"encoding/base64"
+	"strings"
 	"testing"
 	"time"
 )
@@ -122,9 +124,17 @@ func FuzzConditionValues(f *testing.F) {
 		if p, wrong := parseNetwork(s); wrong == "" && (!p.IsValid() || !p.Contains(p.Addr())) {
 			t.Errorf("parseNetwork(%q) = %v", s, p)
 		}
-		parseBinary(s)
-		parseTruth(s)
-		parseOperator(s)
-		parseKey(s, true)
+		if b, wrong := parseBinary(s); wrong == "" && len(b) != base64.StdEncoding.DecodedLen(len(s))-strings.Count(s, "=") {
+			t.Errorf("parseBinary(%q) = %q", s, b)
+		}
+		if _, wrong := parseTruth(s); (wrong == "") != (strings.ToLower(s) == "true" || strings.ToLower(s) == "false") {
+			t.Errorf("parseTruth(%q) = %s", s, wrong)
+		}
+		if o, _, _, wrong := parseOperator(s); (wrong == "") != (o != nil) {
+			t.Errorf("parseOperator(%q) = %v, %s", s, o, wrong)
+		}
+		if k, member, wrong := parseKey(s, true); (wrong == "") != (k != 0) || k != 0 && keyTable[k].family != (member != "") {
+			t.Errorf("parseKey(%q) = %d, %q, %s", s, k, member, wrong)
+		}
 	})
 }

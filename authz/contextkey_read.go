@@ -78,7 +78,7 @@ func (q *request) readCaller(v *reading, k keyID, member string) {
 		switch c.Kind {
 		case Root, User:
 			v.optional(c.ID)
-		case RoleSession:
+		case RoleSession: // the one value that is put together, and so the one that takes memory
 			v.setText(c.ID + ":" + c.SessionName)
 		}
 	case keyUserName:

@@ -98,6 +98,7 @@ var refusedConditions = []struct{ name, block, msg string }{
 	{"a date with a space", `{"DateEquals":{"aws:CurrentTime":"2026-01-01 00:00:00Z"}}`, "is not a date"},
 	{"a date that does not exist", `{"DateEquals":{"aws:CurrentTime":"2026-02-29"}}`, "of the calendar"},
 	{"an hour that does not exist", `{"DateEquals":{"aws:CurrentTime":"2026-01-01T24:00Z"}}`, "of the calendar"},
+	{"a year that does not exist", `{"DateEquals":{"aws:CurrentTime":"9999-12-31T23:59-00:01"}}`, "of the calendar"},
 	{"a short offset", `{"DateEquals":{"aws:CurrentTime":"2026-01-01T00:00+01"}}`, "is not a date"},
 	{"an offset that does not exist", `{"DateEquals":{"aws:CurrentTime":"2026-01-01T00:00+24:00"}}`, "is not a date"},
 	{"an empty fraction of a second", `{"DateEquals":{"aws:CurrentTime":"2026-01-01T00:00:00.Z"}}`, "is not a date"},

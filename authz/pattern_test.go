@@ -57,7 +57,7 @@ func randomText(r *rand.Rand, letters []string, most int) string {
 func TestTextPatternsAreGlobs(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	hits := 0
-	for range 200_000 {
+	for range 60_000 {
 		glob, s := randomText(r, []string{"a", "b", "*", "?", "é", ":"}, 7), randomText(r, []string{"a", "b", "é", ":", "a"}, 8)
 		p, wrong := compileText(glob, true, lexer{meaning: true})
 		got, want := textMatch(t, p, wrong, s), globReference([]rune(glob), []rune(s), false)
@@ -76,8 +76,8 @@ func TestTextPatternsAreGlobs(t *testing.T) {
 			t.Fatalf("ArnLike %q with %q = %v, want %v", glob, s, got, want)
 		}
 	}
-	if hits < 10_000 {
-		t.Errorf("%d of 200,000 texts matched, too few to say anything", hits)
+	if hits < 3_000 {
+		t.Errorf("%d of 60,000 texts matched, too few to say anything", hits)
 	}
 }
 
@@ -86,7 +86,7 @@ func TestSplitPatternsMatchAsTokensDo(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	hits := 0
 	letters := []string{"a", "b", "*", "?", "ab", "**"}
-	for range 200_000 {
+	for range 60_000 {
 		var pattern, arn [arnParts]string
 		for i := range pattern {
 			pattern[i], arn[i] = randomText(r, letters, 4), randomText(r, letters[:2], 4)
@@ -107,7 +107,7 @@ func TestSplitPatternsMatchAsTokensDo(t *testing.T) {
 			hits++
 		}
 	}
-	if hits < 10_000 {
+	if hits < 3_000 {
 		t.Errorf("%d patterns matched, too few to say anything", hits)
 	}
 }
