@@ -51,12 +51,9 @@ type session struct {
 	made   atomic.Pointer[sessionMade]
 }
 
-// sessionMade is the caller that was last made of a session: good while what it was made of is as it was.
-type sessionMade struct {
-	base   *authz.Caller // of the role or user
-	epoch  uint64
-	caller *authz.Caller
-}
+// sessionMade is the caller that was last made of a session: good while base is what the role or user gives. That is made anew
+// in each epoch of policies, so it stands for the managed session policies as well.
+type sessionMade struct{ base, caller *authz.Caller }
 
 // OpenSession returns the credential of a session token that this store's kmsd has made. Usable and [Snapshot.Caller] say
 // whether it may be accepted, as with other credentials. The error is ErrExpired, or ErrInvalidToken for
@@ -119,14 +116,14 @@ func (s *Snapshot) sessionCaller(c *Credential) (*authz.Caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m := c.session.made.Load(); m != nil && m.base == base && m.epoch == s.epoch {
+	if m := c.session.made.Load(); m != nil && m.base == base {
 		return m.caller, nil
 	}
 	caller, err := s.makeSession(c.session, base)
 	if err != nil {
 		return nil, err
 	}
-	c.session.made.Store(&sessionMade{base: base, epoch: s.epoch, caller: caller})
+	c.session.made.Store(&sessionMade{base: base, caller: caller})
 	return caller, nil
 }
 

@@ -66,6 +66,9 @@ func TestSessionReplacesPermissions(t *testing.T) {
 func TestSessionFollowsItsRole(t *testing.T) {
 	w := newSessionWorld(t)
 	c := w.mustAssume(w.alice, "batch", AssumeRole{})
+	if !w.may(c, authz.KMSDecrypt) {
+		t.Error("the role's policy has no effect")
+	}
 	w.putRolePolicy("batch", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:Encrypt","Resource":"*"}]}`)
 	if w.may(c, authz.KMSDecrypt) || !w.may(c, authz.KMSEncrypt) {
 		t.Error("the change of the role's policy has no effect")

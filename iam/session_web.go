@@ -49,7 +49,7 @@ func (i *IAM) VerifyWebIdentity(ctx context.Context, roleARN, token string) (*We
 	}
 	account, kind, _, ok := parseEntityARN(roleARN)
 	s := i.Snapshot()
-	if !ok || kind != "role" || !strings.HasPrefix(issuer, "https://") {
+	if !ok || kind != "role" {
 		return nil, ErrIdentityToken
 	}
 	p, ok := s.provider(account, s.NewOpenIDConnectProviderARN(account, issuer))
