@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -81,7 +82,7 @@ var timedCases = []timedCase{
 		r.ARN = "arn:aws:kms:local:111122223333:key/00000999-12ab-34cd-56ef-1234567890ab"
 		return benchCaller(tb, times(1000, `{"Effect":"Allow","Action":"kms:Decrypt","Resource":"arn:aws:kms:local:111122223333:key/%08d-12ab-34cd-56ef-1234567890ab"}`)...), r, nil
 	}},
-	{"1,000 statements on the action, globs", 120, Deny, func(tb testing.TB) (*Caller, *Resource, *Context) {
+	{"1,000 statements on the action, globs", 80, Deny, func(tb testing.TB) (*Caller, *Resource, *Context) {
 		return benchCaller(tb, times(1000, `{"Effect":"Allow","Action":"kms:Decrypt","Resource":"arn:aws:kms:*:111122223333:key/*%d?x*"}`)...), benchResource(tb, benchDefault), nil
 	}},
 	{"50,000 grants", 0.4, Allow, func(tb testing.TB) (*Caller, *Resource, *Context) {
@@ -247,12 +248,74 @@ func adversarialCase(tb testing.TB) (*Caller, *Resource) {
 	}
 }
 
-func BenchmarkAuthorizeAdversarial(b *testing.B) {
-	caller, r := adversarialCase(b)
-	for b.Loop() {
-		if _, d := Authorize(caller, IAMGetUser, r, nil); d.Reason != TooComplex {
-			b.Fatalf("Authorize = %+v, want TooComplex", d)
+// crowdedCase is a user with as many policies as the quotas allow, each of as many statements as it can hold.
+func crowdedCase(tb testing.TB) (*Caller, *Resource) {
+	fill := func(kind PolicyKind, statement string, size int) *Policy {
+		n := (size - 60) / (len(statement) + 1)
+		return parseFor(tb, kind, `{"Version":"2012-10-17","Statement":[`+strings.TrimSuffix(strings.Repeat(statement+",", n), ",")+`]}`)
+	}
+	own := fill(IdentityPolicy, `{"Effect":"Deny","Action":"*","Resource":"arn:aws:iam::*:role/*"}`, maxIdentity)
+	scp := fill(ServiceControlPolicy, `{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"true"}}}`, 5120)
+	c := &Caller{Kind: User, Account: benchAccount, ID: "AIDAALICE00000000001", Membership: &Membership{}}
+	for range 110 {
+		p := *own
+		p.stmts, p.order = slices.Clone(own.stmts), slices.Clone(own.order)
+		c.Identity = append(c.Identity, &p)
+	}
+	full := parseFor(tb, ServiceControlPolicy, FullAWSAccess)
+	for range 7 {
+		c.Membership.SCPs = append(c.Membership.SCPs, []*Policy{full, scp, scp, scp, scp})
+	}
+	c.Identity = append(c.Identity, parseFor(tb, IdentityPolicy, `{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`))
+	return c, &Resource{Kind: IAMEntity, Account: benchAccount, ARN: "arn:aws:iam::111122223333:user/a"}
+}
+
+// manyForOne is a key with 50,000 grants, all for the caller, none of which it may use.
+func manyForOne(tb testing.TB) (*Caller, *Resource) {
+	r := benchResource(tb, strings.Replace(benchDefault, "111122223333", "999999999999", 1))
+	var text string
+	r.Grants = CollectKeyGrants(func(yield func(*KeyGrant) bool) {
+		for i := range 50000 {
+			text = fmt.Sprint(i)
+			g := KeyGrant{ID: text, Grantee: Principal{Level: DirectLevel, ID: "AIDAALICE00000000001"}, Actions: []Action{KMSGenerateDataKey, IAMGetUser}}
+			g.Equals = NewPairs(map[string]string{"volume": text})
+			if !yield(&g) {
+				return
+			}
 		}
+	})
+	return benchCaller(tb), r
+}
+
+// worstCases cost as much as policies can make a decision cost.
+var worstCases = []struct {
+	name   string
+	action Action
+	want   Reason
+	build  func(tb testing.TB) (*Caller, *Resource)
+}{
+	{"globs", IAMGetUser, TooComplex, adversarialCase},
+	{"statements", IAMGetUser, TooComplex, crowdedCase},
+	{"grants", KMSGenerateDataKey, TooComplex, manyForOne},
+}
+
+// BenchmarkAuthorizeWorst has the goal of 100 µs, where a seal takes 250 ns.
+func BenchmarkAuthorizeWorst(b *testing.B) {
+	for _, c := range worstCases {
+		b.Run(c.name, func(b *testing.B) {
+			caller, r := c.build(b)
+			seal := sealTime(b)
+			best, start := time.Duration(1<<62), time.Now()
+			for b.Loop() {
+				if _, d := Authorize(caller, c.action, r, nil); d.Reason != c.want {
+					b.Fatalf("Authorize = %+v, want %v", d, c.want)
+				}
+				end := time.Now()
+				best, start = min(best, end.Sub(start)), end
+			}
+			b.ReportMetric(float64(best.Nanoseconds())/seal, "ratio")
+			b.ReportMetric(400, "goal")
+		})
 	}
 }
 
@@ -269,6 +332,19 @@ func TestACostlyDecisionIsADenial(t *testing.T) {
 	r.ARN = "arn:aws:iam::111122223333:user/bob"
 	if _, d := Authorize(caller, IAMGetUser, r, nil); d.Verdict != Allow {
 		t.Errorf("Authorize = %+v for a short name, want ALLOW", d)
+	}
+	for _, c := range worstCases {
+		caller, r := c.build(t)
+		if g, d := Authorize(caller, c.action, r, nil); d.Reason != c.want || (g == (Grant{})) != (c.want == TooComplex) {
+			t.Errorf("%s: Authorize = %+v, want %v", c.name, d, c.want)
+		}
+		// A Deny that is found before the budget is spent is reported, whatever comes after it.
+		caller.Identity = append([]*Policy{parseFor(t, IdentityPolicy, `{"Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}`)}, caller.Identity...)
+		if caller.Membership = nil; c.action != KMSGenerateDataKey {
+			if _, d := Authorize(caller, c.action, r, nil); d.Reason != ExplicitIdentity {
+				t.Errorf("%s: Authorize = %+v with a Deny in front, want ExplicitIdentity", c.name, d)
+			}
+		}
 	}
 }
 
