@@ -128,6 +128,10 @@ func TestCreateGrantRepeated(t *testing.T) {
 	if err != nil || again.ID != first.ID || other == token {
 		t.Errorf("repeated: grant %v, %v with the same token: %v; want %v and another token", again, err, other == token, first.ID)
 	}
+	dry, noToken, err := f.DryRun().CreateGrant(f.toCreateGrant(k), k.ID, wanted(named))
+	if !errors.Is(err, ErrDryRun) || dry.ID != first.ID || noToken != "" {
+		t.Errorf("repeated in a dry run: grant %v, token %q, %v; want %v, no token and ErrDryRun", dry, noToken, err, first.ID)
+	}
 	differences := map[string]func(*authz.KeyGrant){
 		"no name":                  func(g *authz.KeyGrant) { g.Name = "" },
 		"another name":             func(g *authz.KeyGrant) { g.Name = "N" },
