@@ -298,7 +298,10 @@ func changes(method string) bool {
 	if service == "kmsd.kms.v1.CryptoService" {
 		return false
 	}
-	for _, prefix := range []string{"Get", "List", "Describe"} {
+	if service == "kmsd.sts.v1.STSService" {
+		return false // sessions are not stored
+	}
+	for _, prefix := range []string{"Get", "List", "Describe", "Simulate", "Explain"} {
 		if strings.HasPrefix(name, prefix) {
 			return false
 		}

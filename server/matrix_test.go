@@ -60,15 +60,16 @@ func allowed(user string, auth audit.AuthMethod) outcome {
 // cast is who calls in the matrix.
 type cast struct {
 	nobody, both, inactive, deleted client.Credentials
+	everybody                       client.Credentials // may do everything
 	unknown, wrongSecret, elsewhere client.Credentials
 	admin, orphan, foreign          *http.Client // present certificates: of a user who may do all, one that was deleted, one of another authority
 }
 
 func newCast(d *door) *cast {
-	everything := kmstest.Allow([]string{"kms:*", "iam:*", "sts:*"})
+	everything := kmstest.Allow([]string{"*"})
 	c := &cast{
-		nobody: d.User("nobody"), inactive: d.User("inactive", everything), deleted: d.User("deleted", everything),
-		both: d.User("both", everything, kmstest.Deny([]string{"kms:*", "iam:*", "sts:*"})),
+		nobody: d.User("nobody"), everybody: d.User("everybody", everything), inactive: d.User("inactive", everything), deleted: d.User("deleted", everything),
+		both: d.User("both", everything, kmstest.Deny([]string{"*"})),
 	}
 	ctx := d.t.Context()
 	if _, err := d.Root().IAM().UpdateAccessKey(ctx, iamv1.UpdateAccessKeyRequest_builder{
@@ -122,11 +123,15 @@ type asked struct {
 // matrix makes calls and keeps them until they are compared with the log.
 type matrix struct {
 	*door
-	calls []asked
+	calls  []asked
+	as     client.Credentials // who may do what the row under way is about
+	by     string             // the name of that
+	second *http.Client       // another connection
 }
 
 func (m *matrix) ask(name string, c call, want outcome) answer {
-	c.agent = m.agent(short(c.method) + ": " + name)
+	source := strings.Split(c.method, ".")[1]
+	c.agent = m.agent(source + ":" + short(c.method) + ": " + name)
 	got := m.send(m.t.Context(), c)
 	m.calls = append(m.calls, asked{c, got, want})
 	return got
@@ -136,8 +141,17 @@ func (m *matrix) ask(name string, c call, want outcome) answer {
 func TestMatrix(t *testing.T) {
 	rows := specimensOf(t)
 	m := &matrix{door: newDoor(t, nil)}
+	m.second = m.presenting(nil)
 	p, who := newProps(m.door), newCast(m.door)
 	for _, method := range methods(t) {
+		m.as, m.by = m.root, "root"
+		if rows[method].byUser {
+			m.as, m.by = who.everybody, "everybody"
+		}
+		if rows[method].anonymous {
+			m.anonymous(method, rows[method], p)
+			continue
+		}
 		m.refusals(method, who, marshal(t, rows[method].valid(p)))
 		m.decisions(method, who, marshal(t, rows[method].valid(p)))
 		m.messages(method, rows[method])
@@ -157,16 +171,16 @@ func (m *matrix) refusals(method string, who *cast, body []byte) {
 	m.ask("inactive access key", call{method: method, body: body, as: who.inactive}, refused("UnrecognizedClientException", "InactiveAccessKey"))
 	m.ask("wrong secret", call{method: method, body: body, as: who.wrongSecret}, refused("InvalidSignatureException", "SignatureMismatch"))
 	m.ask("wrong region", call{method: method, body: body, as: who.elsewhere}, refused("InvalidSignatureException", "Scope"))
-	m.ask("signed 302 seconds ago", call{method: method, body: body, as: m.root, at: now.Add(-302 * time.Second)}, refused("InvalidSignatureException", "ClockSkew"))
-	m.ask("signed 302 seconds ahead", call{method: method, body: body, as: m.root, at: now.Add(302 * time.Second)}, refused("InvalidSignatureException", "ClockSkew"))
+	m.ask("signed 302 seconds ago", call{method: method, body: body, as: m.as, at: now.Add(-302 * time.Second)}, refused("InvalidSignatureException", "ClockSkew"))
+	m.ask("signed 302 seconds ahead", call{method: method, body: body, as: m.as, at: now.Add(302 * time.Second)}, refused("InvalidSignatureException", "ClockSkew"))
 	m.ask("deleted certificate", call{method: method, body: body, over: who.orphan}, refused("UnrecognizedClientException", "UnknownCertificate"))
 	both := refused("UnrecognizedClientException", "CertificateOfAnotherPrincipal")
-	both.actor, both.auth = "root", audit.AuthAccessKey // whose signature was good
-	m.ask("certificate of another principal", call{method: method, body: body, as: m.root, over: who.admin}, both)
-	other := m.sign(m.root, "/kmsd.sts.v1.STSService/Other", rand.Text(), now)
+	both.actor, both.auth = m.by, audit.AuthAccessKey // whose signature was good
+	m.ask("certificate of another principal", call{method: method, body: body, as: m.as, over: who.admin}, both)
+	other := m.sign(m.as, "/kmsd.sts.v1.STSService/Other", rand.Text(), now)
 	m.ask("signature of another method", call{method: method, body: body, signed: other}, refused("InvalidSignatureException", "SignatureMismatch"))
 	unsigned := map[string]string{"X-Kmsd-Extra": "1"}
-	m.ask("header that is not signed", call{method: method, body: body, as: m.root, header: unsigned}, refused("IncompleteSignatureException", "IncompleteSignature"))
+	m.ask("header that is not signed", call{method: method, body: body, as: m.as, header: unsigned}, refused("IncompleteSignatureException", "IncompleteSignature"))
 	m.ask("another scheme", call{method: method, body: body, header: map[string]string{"Authorization": "Bearer token"}}, refused("IncompleteSignatureException", "IncompleteSignature"))
 }
 
@@ -177,14 +191,14 @@ func (m *matrix) decisions(method string, who *cast, body []byte) {
 	}
 	m.ask("nothing allows it", call{method: method, body: body, as: who.nobody}, nobody)
 	m.ask("a Deny beside the Allow", call{method: method, body: body, as: who.both}, both)
-	m.ask("allowed", call{method: method, body: body, as: m.root}, allowed("root", audit.AuthAccessKey))
+	m.ask("allowed", call{method: method, body: body, as: m.as}, allowed(m.by, audit.AuthAccessKey))
 }
 
 func (m *matrix) messages(method string, row specimen) {
 	for name, wire := range map[string][]byte{
 		"a field that ends early": {0x0a, 0x7f, 'x'}, "field number 0": {0x02, 0x00}, "an endless varint": []byte(strings.Repeat("\xff", 11)), "a group that does not end": {0x0b},
 	} {
-		m.ask("malformed: "+name, call{method: method, body: wire, as: m.root}, invalid("ValidationException", "Malformed"))
+		m.ask("malformed: "+name, call{method: method, body: wire, as: m.as}, invalid("ValidationException", "Malformed").by(m.by))
 	}
 	if row.invalid == nil {
 		if n := descriptor(m.t, method).Input().Fields().Len(); n > 0 {
@@ -196,26 +210,44 @@ func (m *matrix) messages(method string, row specimen) {
 	if reason == "" {
 		reason = "ValidationException"
 	}
-	got := m.ask("invalid field", call{method: method, body: marshal(m.t, row.invalid), as: m.root}, invalid(reason, ""))
+	got := m.ask("invalid field", call{method: method, body: marshal(m.t, row.invalid), as: m.as}, invalid(reason, "").by(m.by))
 	if reason == "ValidationException" && len(got.status.GetDetails()) != 3 {
 		m.t.Errorf("%s: a ValidationException has %d details, want ErrorInfo, RequestInfo and BadRequest", method, len(got.status.GetDetails()))
 	}
 }
 
 func (m *matrix) nonces(method string, body []byte) {
-	without, again := refused("IncompleteSignatureException", "NoNonce").by("root"), refused("InvalidSignatureException", "Replay").by("root")
+	without, again := refused("IncompleteSignatureException", "NoNonce").by(m.by), refused("InvalidSignatureException", "Replay").by(m.by)
 	if !changes(method) {
-		without, again = allowed("root", audit.AuthAccessKey), allowed("root", audit.AuthAccessKey)
+		without, again = allowed(m.by, audit.AuthAccessKey), allowed(m.by, audit.AuthAccessKey)
 	}
-	m.ask("without a nonce", call{method: method, body: body, as: m.root, nonce: noNonce}, without)
-	once := m.sign(m.root, method, rand.Text(), time.Now().Add(-290*time.Second))
-	m.ask("signed 290 seconds ago", call{method: method, body: body, signed: once}, allowed("root", audit.AuthAccessKey))
+	m.ask("without a nonce", call{method: method, body: body, as: m.as, nonce: noNonce}, without)
+	once := m.sign(m.as, method, rand.Text(), time.Now().Add(-290*time.Second))
+	m.ask("signed 290 seconds ago", call{method: method, body: body, signed: once}, allowed(m.by, audit.AuthAccessKey))
 	m.ask("the same again", call{method: method, body: body, signed: once}, again)
-	m.ask("the same again over another connection", call{method: method, body: body, signed: once, over: m.presenting(nil)}, again)
+	m.ask("the same again over another connection", call{method: method, body: body, signed: once, over: m.second}, again)
 	if changes(method) {
-		short := m.sign(m.root, method, "short", time.Now())
-		m.ask("a short nonce", call{method: method, body: body, signed: short}, refused("IncompleteSignatureException", "Nonce").by("root"))
+		short := m.sign(m.as, method, "short", time.Now())
+		m.ask("a short nonce", call{method: method, body: body, signed: short}, refused("IncompleteSignatureException", "Nonce").by(m.by))
 	}
+}
+
+// anonymous calls a method that takes no credentials: what is in the message says who calls.
+func (m *matrix) anonymous(method string, row specimen, p *props) {
+	m.ask("malformed", call{method: method, body: []byte{0x0a, 0x7f, 'x'}}, nobodys(invalid("ValidationException", "Malformed")))
+	m.ask("invalid field", call{method: method, body: marshal(m.t, row.invalid)}, nobodys(invalid("ValidationException", "")))
+	m.ask("allowed", call{method: method, body: marshal(m.t, row.valid(p))}, outcome{codes.OK, "OK", "", "", audit.ResultAllow, webActor, audit.AuthWebIdentity})
+	signed := outcome{codes.OK, "OK", "", "", audit.ResultAllow, webActor, audit.AuthWebIdentity}
+	m.ask("allowed, signed by somebody", call{method: method, body: marshal(m.t, row.valid(p)), as: m.root}, signed)
+}
+
+// webActor stands for the web identity of props.
+const webActor = "web identity"
+
+// nobodys is the outcome of a call whose caller is not known.
+func nobodys(o outcome) outcome {
+	o.actor, o.auth = "", audit.AuthNone
+	return o
 }
 
 // compare checks every call against its answer and its event.
@@ -274,6 +306,8 @@ func (m *matrix) event(name string, a asked, e audit.Record) {
 	switch w.actor {
 	case "":
 		kind, arn = audit.ActorUnknown, ""
+	case webActor:
+		kind, arn, user = audit.ActorWebIdentity, "arn:aws:iam::"+kmstest.Account+":oidc-provider/tokens.example", ""
 	case "root":
 		kind, arn, user = audit.ActorRoot, "arn:aws:iam::"+kmstest.Account+":root", ""
 	}

@@ -9,6 +9,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/kmsd/kmsd/client"
+	"github.com/kmsd/kmsd/internal/kmstest"
 	iamv1 "github.com/kmsd/kmsd/proto/kmsd/iam/v1"
 	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
 	stsv1 "github.com/kmsd/kmsd/proto/kmsd/sts/v1"
@@ -19,10 +21,12 @@ func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m))
 // props makes, as the root user, what requests are about.
 type props struct {
 	*door
-	keyID, otherID string // ARNs of two keys
-	blob           []byte // a ciphertext under the first, without context
-	userName       string // a user who stays
-	document       string // a policy that a user can have
+	keyID, otherID string             // ARNs of two keys
+	blob           []byte             // a ciphertext under the first, without context
+	userName       string             // a user who stays
+	document       string             // a policy that a user can have
+	nobody         client.Credentials // of a user who may do nothing; made when it is first needed
+	issuer         *kmstest.Issuer    // of web identities; likewise
 }
 
 func newProps(d *door) *props {
@@ -87,6 +91,9 @@ type specimen struct {
 	valid   func(p *props) proto.Message // succeeds, once, for a caller who may do it
 	invalid proto.Message                // is refused for what is in it; nil if no message of the type can be
 	reason  string                       // of that refusal; ValidationException if empty
+
+	byUser    bool // the root user may not; a user who may do everything can
+	anonymous bool // is called without credentials
 }
 
 const keyPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"kms:*","Resource":"*"}]}`
@@ -98,6 +105,14 @@ func specimens() map[string]specimen {
 	maps.Copy(all, keySpecimens())
 	maps.Copy(all, userSpecimens())
 	maps.Copy(all, credentialSpecimens())
+	maps.Copy(all, groupSpecimens())
+	maps.Copy(all, userChangeSpecimens())
+	maps.Copy(all, managedSpecimens())
+	maps.Copy(all, roleSpecimens())
+	maps.Copy(all, providerSpecimens())
+	maps.Copy(all, grantSpecimens())
+	maps.Copy(all, organizationSpecimens())
+	maps.Copy(all, sessionSpecimens())
 	return all
 }
 

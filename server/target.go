@@ -29,7 +29,7 @@ func (c *call) target(field, text string) (target, error) {
 // lookUp finds a key and notes in the event what was asked for.
 func (c *call) lookUp(ref keystore.Ref) target {
 	t := target{ref: ref}
-	if k, ok := c.keys.Resolve(ref); ok {
+	if k, ok := c.keys.Resolve(ref); ok && !c.people.Suspended(k.Account()) { // nobody uses the keys of a closed account
 		t.key = k
 		c.event.Key = audit.Key{ID: k.Name, Origin: originKMS, State: k.State.String()}
 		c.touched("KEY", k.ARN, k.Account(), "")
