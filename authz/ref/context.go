@@ -14,9 +14,12 @@ type entry struct {
 	plural bool // the key is one of several values, even if it has one
 }
 
-// keys gathers every condition key of section 6, folded, with what the request says of it. A key without values is absent.
+// keys gathers every condition key of section 6, folded, with what the request says of it, once. A key without values is absent.
 func (e *evaluation) keys() {
-	e.found, e.colliding = map[string]entry{}, map[string][]string{}
+	if e.found != nil {
+		return
+	}
+	e.found, e.colliding, e.exact = map[string]entry{}, map[string][]string{}, map[string]bool{}
 	e.callerKeys()
 	e.resourceKeys()
 	e.requestKeys()
@@ -143,6 +146,7 @@ func date(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z"
 
 // collide returns the values of a name that the request has several times, in different cases; nil if it has not.
 func (e *evaluation) collide(key string) []string {
+	e.keys()
 	if list := e.colliding[fold(key)]; len(list) > 1 {
 		return list
 	}
@@ -151,6 +155,7 @@ func (e *evaluation) collide(key string) []string {
 
 // values returns the values of a key, nil if it is absent, and whether it is a key of several values.
 func (e *evaluation) values(key string) ([]string, bool) {
+	e.keys()
 	folded := fold(key)
 	if _, family := e.colliding[folded]; family && e.Defect == CaseSensitiveKeys && !e.exact[key] {
 		return nil, false

@@ -29,7 +29,7 @@ var actions = map[string]action{
 // evaluation is one request while it is answered.
 type evaluation struct {
 	*Request
-	found     map[string]entry
+	found     map[string]entry    // :: folded key → what the request says of it; nil before the first is asked for
 	colliding map[string][]string // :: folded key of a family → its values
 	exact     map[string]bool     // :: key of a family as the request writes it
 }
@@ -45,8 +45,7 @@ func Decide(q *Request) Answer {
 	case q.misfit(known):
 		return Answer{Reason: "InvalidRequest"}
 	}
-	e := &evaluation{Request: q, exact: map[string]bool{}}
-	e.keys()
+	e := &evaluation{Request: q}
 	return e.decide(known)
 }
 
