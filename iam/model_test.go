@@ -59,7 +59,7 @@ type machine struct {
 }
 
 var (
-	modelNames    = []string{"ann", "Ann", "bob", "b.o+b"}
+	modelNames    = []string{"ann", "Ann", "b.o+b"}
 	modelPaths    = []string{"/", "/div/", "/div/sub/"}
 	modelKinds    = []string{"user", "group", "role"}
 	modelPolicies = []string{"one", "One", "two"}
@@ -333,6 +333,9 @@ func (x *machine) attach(rt *rapid.T) {
 func (x *machine) detach(rt *rapid.T) {
 	kind := pick(rt, "kind", modelKinds)
 	name, arn := x.named(rt, kind), x.anyPolicy(rt)
+	if e := x.m.get(kind, name); e != nil && len(e.attached) > 0 && rapid.Bool().Draw(rt, "attached") {
+		arn = pick(rt, "of those attached", e.attached)
+	}
 	g := x.allowed(kind, name, actionsOf[kind].detach)
 	var err error
 	switch kind {
