@@ -333,6 +333,13 @@ func TestACostlyDecisionIsADenial(t *testing.T) {
 	if _, d := Authorize(caller, IAMGetUser, r, nil); d.Verdict != Allow {
 		t.Errorf("Authorize = %+v for a short name, want ALLOW", d)
 	}
+	// What could not be compared in time is no Deny, though NotResource would be one of what does not match.
+	not := strings.Replace(string(caller.Identity[0].Document()), `"Resource"`, `"NotResource"`, 1)
+	caller.Identity[0] = parseFor(t, IdentityPolicy, not)
+	r.ARN = "arn:aws:iam::111122223333:user/" + strings.Repeat("a", 5000) + "/zz"
+	if _, d := Authorize(caller, IAMGetUser, r, nil); d.Reason != TooComplex {
+		t.Errorf("Authorize = %+v for NotResource, want TooComplex", d)
+	}
 	for _, c := range worstCases {
 		caller, r := c.build(t)
 		if g, d := Authorize(caller, c.action, r, nil); d.Reason != c.want || (g == (Grant{})) != (c.want == TooComplex) {

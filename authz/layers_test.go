@@ -224,6 +224,12 @@ func scenarios(t testing.TB) []struct {
 		{"a session policy denies", night(t, allowAll).session(denyAll), authz.ExplicitSession},
 		{"a boundary denies", alice(t, allowAll).boundary(denyAll), authz.ExplicitBoundary},
 		{"a boundary does not allow", alice(t).boundary(allowAll), authz.NoIdentityAllow},
+		{"a boundary that allows on a condition", alice(t, allowAll).
+			boundary(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"true"}}}}`), authz.NoBoundaryAllow},
+		{"a boundary that allows another key", alice(t, allowAll).
+			boundary(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"` + keyA2 + `"}}`), authz.NoBoundaryAllow},
+		{"a boundary for nothing", alice(t, allowAll).
+			boundary(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","NotResource":["*"]}}`), authz.NoBoundaryAllow},
 
 		// Trust policies.
 		{"a trust policy that names the user is enough", alice(t).role(trustAlice), authz.ByResourcePolicy},

@@ -258,8 +258,11 @@ func TestManyExactARNs(t *testing.T) {
 		{"kms:DescribeKey", keyA, authz.Allow, 2},
 		{"kms:DescribeKey", keyA2, authz.Deny, 5},
 	} {
-		if d := w.ask(tt.action, tt.arn); d.Verdict != tt.want || d.Statement != tt.statement {
+		d := w.ask(tt.action, tt.arn)
+		if d.Verdict != tt.want || d.Statement != tt.statement {
 			t.Errorf("Authorize(%s, %s) = %+v, want %v by statement %d", tt.action, tt.arn, d, tt.want, tt.statement)
 		}
+		a, _ := authz.ActionByName(tt.action)
+		checkExplanation(t, &w.caller, a, w.resource(tt.arn), nil, d)
 	}
 }
