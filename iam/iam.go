@@ -3,7 +3,8 @@
 //
 // It keeps them as sealed records in a store and serves them from an immutable Snapshot, from which it makes the
 // callers that authz decides about. It makes access keys and client certificates, and is the certificate authority
-// behind the latter. It does not decide who may do what (authz does, and every change asks for its Grant), does not
+// behind the latter. Temporary credentials are sealed tokens of which it stores nothing; it checks the second factors and
+// the tokens of identity providers that open them. It does not decide who may do what (authz does, and every change asks for its Grant), does not
 // speak TLS or gRPC, and does not write the audit log.
 //
 // Names are AWS IAM's. An id (AIDA…, AROA…, AGPA…, ANPA…, AKIA…) is random and never given twice, and it is ids that
@@ -12,7 +13,9 @@
 // Trust: names, paths, tags, policy documents and certificate requests are hostile. Records are sealed by storage, so
 // who writes the file cannot make one up; a record that does not load stops Open all the same, but for a policy
 // document that does not parse, which denies everything in its place. Who holds the store's domain key holds every
-// secret access key and the certificate authority.
+// secret access key, every seed, the keys of session tokens and the certificate authority. An identity provider vouches
+// for whom it likes, within the roles that trust it; its keys are fetched from hosts that Config lists, and this is the only
+// connection that is ever opened from here.
 package iam
 
 import (
