@@ -45,7 +45,8 @@ func GrantOperations() []Action { return slices.Clone(grantOperations[:]) }
 // KeyGrants are the grants of one key, found by whom they are for: what a decision costs does not depend on how many
 // there are for others. They never change; With and Without return others, which share what they can: among 50,000
 // grants for different principals a change copies about 200 entries. Those for one principal are looked at in turn: a
-// decision that comes upon more than about 8,000 that do not help is denied as too complex. A nil *KeyGrants is of a key without grants.
+// decision that comes upon several thousand that do not help is denied as too complex. A nil *KeyGrants is of a key
+// without grants.
 type KeyGrants struct {
 	few    []*KeyGrant                  // all, if there are no more than fewGrants
 	many   cow.Map[string, []*KeyGrant] // :: Principal.ID → grants for it, if there are more
