@@ -52,8 +52,8 @@ func TestDryRunAndClientTokens(t *testing.T) {
 		t.Errorf("the key that a dry run repeated cannot be used: %v", err)
 	}
 	token.Request[0] = 2
-	if _, err := create(f.DryRun(), token); !errors.Is(err, ErrTokenReused) {
-		t.Errorf("other parameters in a dry run = %v, want ErrTokenReused", err)
+	if k, err := create(f.DryRun(), token); !errors.Is(err, ErrTokenReused) || k != nil {
+		t.Errorf("other parameters in a dry run = %v, %v, want ErrTokenReused alone", k, err)
 	}
 	rotate := Token{Principal: "AIDA", Operation: "RotateKeyOnDemand", Value: "r"}
 	_, one, err := f.Rotate(f.onKey(authz.KMSRotateKeyOnDemand, first), first.ID, rotate)

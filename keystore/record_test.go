@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/kmsd/kmsd/authz"
 	"github.com/kmsd/kmsd/crypto"
 	"github.com/kmsd/kmsd/storage"
 )
@@ -38,6 +39,21 @@ func TestRecordsThatCannotBeRead(t *testing.T) {
 		},
 		"alias of no key": func(tx *storage.Tx, k *Key) error {
 			return tx.Put(kindAlias, aliasPath(testAccount, "alias/x"), mustJSON(aliasRecord{V: 1, Key: crypto.NewKeyID().String()}))
+		},
+		"grant of no key": func(tx *storage.Tx, k *Key) error {
+			return tx.Put(kindGrant, keyPath(testAccount, crypto.NewKeyID())+"/"+newGrantID(), mustJSON(recordOf(wanted(nil))))
+		},
+		"grant of another account": func(tx *storage.Tx, k *Key) error {
+			return tx.Put(kindGrant, keyPath("444455556666", k.ID)+"/"+newGrantID(), mustJSON(recordOf(wanted(nil))))
+		},
+		"grant without an id": func(tx *storage.Tx, k *Key) error {
+			return tx.Put(kindGrant, grantPath(k, "x"), mustJSON(recordOf(wanted(nil))))
+		},
+		"grant without operations": func(tx *storage.Tx, k *Key) error {
+			return tx.Put(kindGrant, grantPath(k, newGrantID()), mustJSON(recordOf(wanted(func(g *authz.KeyGrant) { g.Actions = nil }))))
+		},
+		"key of grant tokens cut short": func(tx *storage.Tx, k *Key) error {
+			return tx.Put(kindGrantTokenKey, grantTokenKeyPath, []byte{1, 1})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
