@@ -149,6 +149,18 @@ func TestOpenConfig(t *testing.T) {
 func FuzzDecodeRecord(f *testing.F) {
 	created := time.Date(2026, 11, 23, 1, 2, 3, 0, time.UTC)
 	f.Add((&principal{userState: userState{User: User{ID: "AIDAAAAAAAAAAAAAAAAAA", Name: "ann", Path: "/", Created: created}}}).record())
+	f.Add(encodeJSON(userRecord{
+		Version: 2, ID: "AIDAAAAAAAAAAAAAAAAAA", Name: "ann", Path: "/", Created: created, Boundary: "ANPAAAAAAAAAAAAAAAAAA",
+		Policies: []string{"ANPAAAAAAAAAAAAAAAAAA"}, Groups: []string{"AGPAAAAAAAAAAAAAAAAAA"}, Tags: tagSet{"k": "v"},
+	}))
+	f.Add(encodeJSON(groupRecord{Version: 1, ID: "AGPAAAAAAAAAAAAAAAAAA", Name: "ops", Path: "/", Created: created}))
+	f.Add(encodeJSON(roleRecord{
+		Version: 1, ID: "AROAAAAAAAAAAAAAAAAAA", Name: "r", Path: "/", Created: created, MaxSession: 3600, Trust: trusting(testAccount),
+		Bindings: map[string]string{"arn:aws:iam::111122223333:user/ann": "AIDAAAAAAAAAAAAAAAAAA"},
+	}))
+	f.Add(encodeJSON(managedRecord{Version: 1, ID: "ANPAAAAAAAAAAAAAAAAAA", Name: "p", Path: "/", Created: created, Updated: created, Last: 2, Default: 1}))
+	f.Add(encodeJSON(versionRecord{Version: 1, Created: created, Document: testPolicy}))
+	f.Add(encodeLastUse(29_000_000))
 	f.Add(encodeJSON(accountRecord{Version: 1, ID: testAccount, Management: true, Created: created}))
 	f.Add(encodeJSON(policyRecord{Version: 1, Name: "p", Document: testPolicy, Updated: created}))
 	f.Add(encodeJSON(certificateRecord{Version: 1, Created: created, Certificate: []byte{1}}))
@@ -160,6 +172,16 @@ func FuzzDecodeRecord(f *testing.F) {
 				t.Errorf("%s %q encodes to %q", what, data, again)
 			}
 		}
+		group, err := decodeGroup(data)
+		check("group", encodeJSON(group), err)
+		role, err := decodeRole(data)
+		check("role", encodeJSON(role), err)
+		managed, err := decodeManaged(data)
+		check("managed policy", encodeJSON(managed), err)
+		version, err := decodeVersion(data)
+		check("version of a managed policy", encodeJSON(version), err)
+		minute, err := decodeLastUse(data)
+		check("last use", encodeLastUse(minute), err)
 		account, err := decodeAccount(data)
 		check("account", encodeJSON(account), err)
 		user, err := decodeUser(data)
