@@ -46,6 +46,8 @@ type house struct {
 	log    *lockedBuffer
 	ctx    context.Context
 	rows   map[string]*method
+
+	foreign string // another account
 }
 
 type lockedBuffer struct {
@@ -65,10 +67,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-const (
-	homeAccount    = "111122223333"
-	foreignAccount = "999988887777"
-)
+const homeAccount = "111122223333"
 
 var homePlace = keystore.Place{Partition: "aws", Region: "local"}
 
@@ -107,6 +106,9 @@ func newHouse(t *testing.T) *house {
 	credential, _ := people.Snapshot().AccessKey(root.ID)
 	who, err := people.Snapshot().Caller(credential)
 	h.check(err)
+	made, err := people.CreateAccount(h.may(who, authz.OrganizationsCreateAccount, authz.Resource{}), iam.CreateAccount{Name: "foreign"})
+	h.check(err)
+	h.foreign = made.Account.ID
 	h.moveIn(who)
 	return h
 }
@@ -176,13 +178,13 @@ func (h *house) events(name string) (all []*audit.Record) {
 // foreignKey makes a key of another account, with a policy or its default, and a ciphertext under it.
 func (h *house) foreignKey(policy string) (*keystore.Key, []byte) {
 	h.t.Helper()
-	owner := &authz.Caller{Kind: authz.Root, Account: foreignAccount, ID: foreignAccount, ARN: "arn:aws:iam::" + foreignAccount + ":root"}
+	owner := &authz.Caller{Kind: authz.Root, Account: h.foreign, ID: h.foreign, ARN: "arn:aws:iam::" + h.foreign + ":root"}
 	if policy == "" {
-		policy = keystore.DefaultPolicy("aws", foreignAccount)
+		policy = keystore.DefaultPolicy("aws", h.foreign)
 	}
 	p, err := keystore.CompilePolicy(policy, h.s.people.Snapshot().PrincipalID)
 	h.check(err)
-	k, err := h.s.keys.CreateKey(h.may(owner, authz.KMSCreateKey, authz.Resource{Kind: authz.None}), keystore.NewKey{Account: foreignAccount, Policy: p})
+	k, err := h.s.keys.CreateKey(h.may(owner, authz.KMSCreateKey, authz.Resource{Kind: authz.None}), keystore.NewKey{Account: h.foreign, Policy: p})
 	h.check(err)
 	u, err := k.Use(h.may(owner, authz.KMSEncrypt, k.Resource))
 	h.check(err)
@@ -200,7 +202,7 @@ func TestForeignKeyLooksAbsent(t *testing.T) {
 	copy(forged[2:], absent[:]) // names a key that is not there
 	type pair struct{ foreign, absent proto.Message }
 	byName := func(make func(arn string) proto.Message) pair {
-		return pair{make(k.ARN), make(homePlace.KeyARN(foreignAccount, absent))}
+		return pair{make(k.ARN), make(homePlace.KeyARN(h.foreign, absent))}
 	}
 	pairs := map[string][]pair{}
 	for name := range h.rows {
@@ -231,7 +233,7 @@ func TestForeignKeyLooksAbsent(t *testing.T) {
 		}
 	}
 	for _, e := range h.events("Decrypt") {
-		if e.Resources[0].Tenant == foreignAccount && e.Decision.Result != audit.ResultDeny {
+		if e.Resources[0].Tenant == h.foreign && e.Decision.Result != audit.ResultDeny {
 			t.Errorf("the event of a foreign key has the decision %s, want %s", e.Decision.Result, audit.ResultDeny)
 		}
 	}
@@ -252,7 +254,7 @@ func requestKeyField(t *testing.T, m *method) string {
 func TestForeignKeyThatTrustsUs(t *testing.T) {
 	h := newHouse(t)
 	_, blob := h.foreignKey(`{"Version":"2012-10-17","Statement":[
-		{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + foreignAccount + `:root"},"Action":"kms:*","Resource":"*"},
+		{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + h.foreign + `:root"},"Action":"kms:*","Resource":"*"},
 		{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + homeAccount + `:root"},"Action":"kms:Decrypt","Resource":"*"}]}`)
 	out, err := h.ask(kmsv1.CryptoService_Decrypt_FullMethodName, kmsv1.DecryptRequest_builder{CiphertextBlob: blob}.Build())
 	if err != nil || string(out.(*kmsv1.DecryptResponse).GetPlaintext()) != "foreign plaintext" {
