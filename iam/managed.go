@@ -15,7 +15,7 @@ const awsAccount = "aws"
 // Policy is a managed policy: one that can be attached to users, groups and roles, and be a permissions boundary.
 type Policy struct {
 	Account        string    // 12 digits; "aws" for those that every account has
-	ID             string    // ANPA and 17 of A-Z, 0-9, never given twice
+	ID             string    // ANPA and 17 of A-Z and 2-7, never given twice
 	Name           string    // 1 to 128 characters; unique in the account without regard to case, found by its exact spelling only
 	Path           string    // begins and ends with a slash
 	ARN            string    // arn:PARTITION:iam::ACCOUNT:policy/path/name

@@ -181,13 +181,14 @@ func FuzzTags(f *testing.F) {
 			}
 			return
 		}
-		if strings.EqualFold(a, b) || strings.ToLower(a) == strings.ToLower(b) || strings.ToUpper(a) == strings.ToUpper(b) && foldTag(a) == foldTag(b) || len(set) != 2 {
+		lower := []string{strings.ToLower(a), strings.ToLower(b)} // as authz compares them
+		if strings.EqualFold(a, b) || lower[0] == lower[1] || len(set) != 2 {
 			t.Errorf("the keys %q and %q are told apart", a, b)
 		}
 		if pairs := set.pairs(); pairs.Len() != 2 {
 			t.Errorf("%q and %q are %d pairs", a, b, pairs.Len())
 		}
-		rest, err := set.without([]string{strings.ToLower(a), b})
+		rest, err := set.without([]string{lower[0], b})
 		if err != nil || len(rest) != 0 {
 			t.Errorf("without %q and %q there is %v, %v", a, b, rest, err)
 		}

@@ -145,7 +145,9 @@ func TestRoleLife(t *testing.T) {
 			t.Errorf("CreateRole(%+v) = %+v", bad, got)
 		}
 	}
-	update := func(u RoleUpdate) error { return w.UpdateRole(w.onRole(authz.IAMUpdateRole, "Batch"), testAccount, "Batch", u) }
+	update := func(u RoleUpdate) error {
+		return w.UpdateRole(w.onRole(authz.IAMUpdateRole, "Batch"), testAccount, "Batch", u)
+	}
 	text, hours, tooLong := "walks", 12*time.Hour, 13*time.Hour
 	w.must(update(RoleUpdate{Description: &text}))
 	w.must(update(RoleUpdate{MaxSessionDuration: &hours}))
