@@ -46,7 +46,7 @@ var imports = map[string][]string{
 	"client":                      {"proto/*", "crypto", "client/envelope"},
 	"client/envelope":             {"crypto"},
 	"internal/daemon":             {"client", "proto/*", "server", "iam", "iam/sigv4", "keystore", "authz", "audit", "crypto", "storage", "seal", "internal/durable"},
-	"internal/kmstest":            {"proto/*", "internal/daemon", "client", "client/envelope", "audit", "storage", "crypto", "server"},
+	"internal/kmstest":            {"proto/*", "iam/totp", "internal/daemon", "client", "client/envelope", "audit", "storage", "crypto", "server"},
 	"cmd/kmsd":                    {"internal/daemon", "server", "crypto", "seal", "storage", "audit"},
 	"cmd/kmsctl":                  {"authz", "authz/lint", "authz/diff", "client", "client/envelope", "proto/*", "audit", "crypto", "internal/durable"},
 	"bench/echo":                  {"proto/*", "client", "bench/load"},
@@ -57,7 +57,7 @@ var imports = map[string][]string{
 var testImports = []string{"internal/leaktest", "internal/kmstest", "authz/ref", "internal/durable", "crypto", "storage", "authz", "audit", "client", "client/envelope", "server", "proto/*", "internal/daemon"}
 
 // exposers may read the bytes of a crypto.Secret.
-var exposers = []string{"crypto", "seal", "storage", "iam", "iam/sigv4", "keystore", "server", "client", "client/envelope", "cmd/kmsctl", "internal/daemon"}
+var exposers = []string{"crypto", "seal", "storage", "iam", "iam/sigv4", "iam/totp", "keystore", "server", "client", "client/envelope", "cmd/kmsctl", "internal/daemon"}
 
 // grpcUsers may import gRPC.
 var grpcUsers = []string{"server", "client", "cmd/kmsd", "cmd/kmsctl", "internal/daemon", "internal/kmstest", "bench/*", "proto/*"}
@@ -172,9 +172,12 @@ var unmapped = map[string]string{
 	"crypto.ErrTampered":     "matches crypto.ErrCiphertext; the audit event says which",
 	"crypto.ErrSealed":       "storage and seal say what it was about",
 
-	"iam.ErrMalformedPolicy": "is authz.ErrMalformedPolicy",
-	"iam.ErrInactive":        "authentication gives its own failure",
-	"iam.ErrExpired":         "authentication gives its own failure",
+	"iam.ErrMalformedPolicy":  "is authz.ErrMalformedPolicy",
+	"iam.ErrInactive":         "authentication gives its own failure",
+	"iam.ErrAccountSuspended": "authentication gives its own failure",
+	"iam.ErrInvalidToken":     "authentication gives its own failure",
+	"keystore.ErrDryRun":      "is how a dry run succeeds",
+	"iam.ErrExpired":          "authentication gives its own failure",
 
 	"sigv4.ErrIncomplete":  "authentication gives its own failure",
 	"sigv4.ErrExpired":     "authentication gives its own failure",

@@ -99,7 +99,7 @@ func (q *request) answer(d *Decision) {
 // decide answers in the order of the text: what forbids, then what must permit, then what allows.
 func (q *request) decide(d *Decision) {
 	switch {
-	case q.action == STSGetCallerIdentity && q.caller.Kind != WebIdentity:
+	case (q.action == STSGetCallerIdentity || q.action == STSGetSessionToken) && q.caller.Kind != WebIdentity:
 		d.Verdict, d.Reason = Allow, AlwaysAllowed
 	case q.cross && !q.action.CrossAccount():
 		d.Reason = NotCrossAccount

@@ -100,7 +100,7 @@ func (s *supplier) supply() (err error) {
 	case keyTagKeys:
 		s.x.SetList(CtxTagKeys, s.values)
 	case keyEncryptionContextKeys:
-		return errors.New("follows from the pairs of kms:EncryptionContext:")
+		return errors.New("follows from the pairs of the encryption context")
 	default:
 		return s.supplySet()
 	}

@@ -186,7 +186,7 @@ func (m *matrix) refusals(method string, who *cast, body []byte) {
 
 func (m *matrix) decisions(method string, who *cast, body []byte) {
 	nobody, both := denied("nobody", ""), denied("both", "")
-	if method == stsv1.STSService_GetCallerIdentity_FullMethodName { // needs no permission and cannot be denied, as in AWS
+	if method == stsv1.STSService_GetCallerIdentity_FullMethodName || method == stsv1.STSService_GetSessionToken_FullMethodName { // needs no permission and cannot be denied, as in AWS
 		nobody, both = allowed("nobody", audit.AuthAccessKey), allowed("both", audit.AuthAccessKey)
 	}
 	m.ask("nothing allows it", call{method: method, body: body, as: who.nobody}, nobody)

@@ -112,6 +112,14 @@ func (c *call) deniedRole(a authz.Action, arn string, class string) error {
 	}
 }
 
+// lostRole is how a call fails whose role has gone since it was allowed: like one whose role was never there.
+func (c *call) lostRole(a authz.Action, id, arn string, err error) error {
+	if _, there := c.s.people.Snapshot().RoleByID(id); !there {
+		return c.deniedRole(a, arn, "NoSuchRole")
+	}
+	return err
+}
+
 // allowOnRole asks for actions on a role that is to be assumed.
 func (c *call) allowOnRole(id string, r *authz.Resource, actions ...authz.Action) (grants []authz.Grant, err error) {
 	for _, a := range actions {
@@ -157,7 +165,7 @@ func assumeRole(c *call, r *stsv1.AssumeRoleRequest) (*stsv1.AssumeRoleResponse,
 	}
 	t, err := c.s.people.AssumeRole(grants, c.credential, &spec, c.event.ReceivedTime)
 	if err != nil {
-		return nil, err
+		return nil, c.lostRole(authz.STSAssumeRole, id, r.GetRoleArn(), err)
 	}
 	c.param(audit.String("assumedRoleAccessKeyId", t.AccessKeyID))
 	return stsv1.AssumeRoleResponse_builder{
@@ -204,7 +212,7 @@ func assumeRoleWithWebIdentity(c *call, r *stsv1.AssumeRoleWithWebIdentityReques
 	}
 	t, err := c.s.people.AssumeRoleWithWebIdentity(grants[0], w, &spec, c.event.ReceivedTime)
 	if err != nil {
-		return nil, err
+		return nil, c.lostRole(authz.STSAssumeRoleWithWebIdentity, id, r.GetRoleArn(), err)
 	}
 	c.param(audit.String("assumedRoleAccessKeyId", t.AccessKeyID))
 	return stsv1.AssumeRoleWithWebIdentityResponse_builder{

@@ -15,6 +15,7 @@ import (
 	"github.com/kmsd/kmsd/authz"
 	"github.com/kmsd/kmsd/crypto"
 	"github.com/kmsd/kmsd/iam"
+	"github.com/kmsd/kmsd/iam/totp"
 	"github.com/kmsd/kmsd/keystore"
 	"github.com/kmsd/kmsd/storage"
 )
@@ -86,6 +87,7 @@ var rows = []row{
 	{iam.ErrValidation, codes.InvalidArgument, reasonValidation, ""},
 	{iam.ErrUnmodifiable, codes.FailedPrecondition, "UnmodifiableEntityException", ""},
 	{iam.ErrMFACode, codes.PermissionDenied, "InvalidAuthenticationCodeException", ""},
+	{totp.ErrFIPS, codes.FailedPrecondition, "UnsupportedOperationException", ""},
 	{iam.ErrMFAThrottled, codes.ResourceExhausted, reasonThrottling, ""},
 	{iam.ErrPackedPolicyTooLarge, codes.InvalidArgument, "PackedPolicyTooLargeException", ""},
 	{iam.ErrSessionNotAllowed, codes.PermissionDenied, reasonAccessDenied, ""},

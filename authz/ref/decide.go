@@ -73,7 +73,7 @@ func (q *Request) misfit(known action) bool {
 // decide is section 8.3.
 func (e *evaluation) decide(known action) Answer {
 	c, r := &e.Caller, &e.Resource
-	if e.Action == "sts:GetCallerIdentity" && c.Kind != "web" {
+	if (e.Action == "sts:GetCallerIdentity" || e.Action == "sts:GetSessionToken") && c.Kind != "web" {
 		return Answer{Allow: true, Reason: "AlwaysAllowed"}
 	}
 	cross := r.Kind != "none" && c.Account != r.Account && c.Kind != "web"
