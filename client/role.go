@@ -293,7 +293,7 @@ func load(path string, named func(string) (string, error), behind []string) (Cre
 	if slices.Contains(behind, whole) {
 		return Credentials{}, invalid("source_profile goes round in a circle: %s", strings.Join(chain, " → "))
 	}
-	c, err := LoadFile(whole)
+	c, err := LoadFile(path)
 	if err != nil || c.Role == nil || c.Role.WebIdentityTokenFile != "" {
 		return c, err
 	}

@@ -67,7 +67,7 @@ type (
 func decisionName(d iamv1.PolicyEvaluationDecisionType) string {
 	words := strings.Split(strings.ToLower(trimEnum(d, "POLICY_EVALUATION_DECISION_TYPE_")), "_")
 	for i := 1; i < len(words); i++ {
-		words[i] = title(words[i])
+		words[i] = title(strings.ToUpper(words[i]))
 	}
 	return strings.Join(words, "")
 }

@@ -80,7 +80,7 @@ func (a *app) setProfile(name string, r client.Role) error {
 		return err
 	}
 	if old, ok := cfg.Contexts[name]; ok && old != path {
-		return hint(fmt.Errorf("the context %s stands for %s", name, old), "choose another name, or kmsctl config delete-context %s", name)
+		return &codedError{fmt.Errorf("the context %s stands for %s", name, old), "choose another name, or kmsctl config delete-context " + name, exitConflict}
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("writing the profile: %w", err)

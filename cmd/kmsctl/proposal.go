@@ -26,8 +26,8 @@ var literal = strings.NewReplacer("*", "${*}", "?", "${?}", "$", "${$}")
 func propose(uses []actionUse) *proposedPolicy {
 	resources := map[string][]string{} // :: action → ARNs
 	for _, u := range uses {
-		if u.Unused || u.Action == "sts:GetCallerIdentity" || u.Action == "sts:GetSessionToken" {
-			continue // the last two need no permission
+		if u.Unused {
+			continue
 		}
 		resource := u.Resource
 		if resource != "*" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -27,12 +29,14 @@ func TestMain(m *testing.M) {
 //	cut FILE N                cuts N bytes off the end of a file
 //	mode FILE PERM            the file has these permissions
 //	user NAME POLICY…         makes a user with these policies; $NAME is its credentials file
+//	code NAME FILE STEPS      $NAME is what the MFA device shows STEPS times 30 seconds from now, whose otpauth URI is in FILE
+//	token FILE SUBJECT        writes a token of the provider $ISSUER, whose keys are in $JWKS, with the audience kmsd
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/*.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(scripts) < 10 {
+	if len(scripts) < 23 {
 		t.Fatalf("found %d scripts in testdata: they are not all there", len(scripts))
 	}
 	if testing.Short() { // under the race detector each command takes a second: those that use several goroutines
@@ -42,6 +46,7 @@ func TestScripts(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".txt"), func(t *testing.T) {
 			// One after the other: a process that another script starts would inherit the locks of this kmsd for the moment before it runs.
 			k := kmstest.New(t, nil)
+			issuer := kmstest.NewIssuer(t, "https://issuer.example")
 			testscript.Run(t, testscript.Params{
 				Files: []string{script}, RequireExplicitExec: true, RequireUniqueNames: true,
 				Setup: func(env *testscript.Env) error {
@@ -49,9 +54,25 @@ func TestScripts(t *testing.T) {
 					env.Setenv("ENDPOINT", k.Address())
 					env.Setenv("AUDIT", k.AuditDir())
 					env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
-					return nil
+					env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
+					env.Setenv("HOME", env.WorkDir)
+					env.Setenv("ISSUER", issuer.URL)
+					env.Setenv("JWKS", filepath.Join(env.WorkDir, "jwks.json"))
+					return os.WriteFile(filepath.Join(env.WorkDir, "jwks.json"), []byte(issuer.JWKS()), 0o600)
 				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
+					"code": func(ts *testscript.TestScript, _ bool, args []string) {
+						uri, err := url.Parse(strings.TrimSpace(ts.ReadFile(args[1])))
+						ts.Check(err)
+						steps, err := strconv.Atoi(args[2])
+						ts.Check(err)
+						ts.Setenv(args[0], kmstest.TOTP(t, uri.Query().Get("secret"), steps))
+					},
+					"token": func(ts *testscript.TestScript, _ bool, args []string) {
+						now := time.Now()
+						token := issuer.Token(map[string]any{"aud": "kmsd", "sub": args[1], "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()})
+						ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(token), 0o644))
+					},
 					"exits": exits, "capture": capture, "damage": damage, "cut": cut, "mode": mode,
 					"user": func(ts *testscript.TestScript, _ bool, args []string) {
 						for i, policy := range args[1:] {
