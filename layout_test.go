@@ -41,7 +41,7 @@ var imports = map[string][]string{
 	"proto/kmsd/kms/v1":           {"proto/kmsd/iam/v1"},
 	"proto/kmsd/iam/v1":           {},
 	"proto/kmsd/sts/v1":           {"proto/kmsd/iam/v1"},
-	"server":                      {"proto/*", "iam", "iam/sigv4", "keystore", "authz", "authz/lint", "audit", "crypto", "storage"},
+	"server":                      {"proto/*", "iam", "iam/sigv4", "iam/totp", "keystore", "authz", "authz/lint", "audit", "crypto", "storage"},
 	"proto/kmsd/organizations/v1": {"proto/kmsd/iam/v1"},
 	"client":                      {"proto/*", "crypto", "client/envelope"},
 	"client/envelope":             {"crypto"},
