@@ -9,6 +9,7 @@ BUF_VERSION := 1.75.0
 BUF := bin/buf-$(BUF_VERSION)
 FUZZTIME ?= 10s
 CRASH_ROUNDS ?= 200
+AUTHZ_CASES ?= 10000000
 
 .PHONY: help
 help: ## list the targets
@@ -31,7 +32,7 @@ test: ## all tests of a change
 	go test ./...
 
 .PHONY: check
-check: check-generated check-proto lint fips race crash fuzz ## everything that must hold before a change lands
+check: check-generated check-proto lint fips authz race crash fuzz ## everything that must hold before a change lands
 
 .PHONY: generate
 generate: $(BUF) ## make the Go code of the .proto files
@@ -66,6 +67,10 @@ format: ## format the Go code
 .PHONY: fips
 fips: ## the cryptography under FIPS 140-3 only
 	GODEBUG=fips140=only go test ./crypto/...
+
+.PHONY: authz
+authz: ## AUTHZ_CASES (10^7) random decisions against an interpreter that follows the text, and the planted defects that it must find
+	KMSD_AUTHZ_CASES=$(AUTHZ_CASES) go test -count=1 -timeout 60m -run 'TestCompiledPolicies|TestPlantedDefects' -v ./authz | grep -a -v '^=== '
 
 .PHONY: race
 race: ## all tests under the race detector
