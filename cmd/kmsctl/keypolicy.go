@@ -92,7 +92,12 @@ func policyFault(err error, document string) error {
 	if !errors.As(err, &e) || e.Reason != "MalformedPolicyDocumentException" {
 		return err
 	}
-	at := place.FindStringSubmatch(e.Message)
+	return documentFault(err, document)
+}
+
+// documentFault adds the line of the document that an error names.
+func documentFault(err error, document string) error {
+	at := place.FindStringSubmatch(err.Error())
 	if at == nil {
 		return err
 	}

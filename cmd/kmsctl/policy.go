@@ -29,7 +29,7 @@ simulate says what policies would decide; explain, why a call was denied; lint a
 	},
 		a.policyPutCommand(), a.policyCreateCommand(), a.policyGetCommand(), a.policyListCommand(), a.policyDeleteCommand(), a.policyEntitiesCommand(),
 		a.policyVersionsCommand(), a.createVersionCommand(), a.setDefaultVersionCommand(), a.deleteVersionCommand(),
-		a.policySimulateCommand(), a.policyExplainCommand(),
+		a.policySimulateCommand(), a.policyExplainCommand(), a.policyLintCommand(), a.policyDiffCommand(),
 	)
 }
 
