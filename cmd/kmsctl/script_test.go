@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 //	user NAME POLICY…         makes a user with these policies; $NAME is its credentials file
 //	code NAME FILE STEPS      $NAME is what the MFA device shows STEPS times 30 seconds from now, whose otpauth URI is in FILE
 //	token FILE SUBJECT        writes a token of the provider $ISSUER, whose keys are in $JWKS, with the audience kmsd
+//	requestid NAME            $NAME is the id of the request whose error is in the last standard error
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/*.txt")
 	if err != nil {
@@ -45,45 +46,55 @@ func TestScripts(t *testing.T) {
 	for _, script := range scripts {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".txt"), func(t *testing.T) {
 			// One after the other: a process that another script starts would inherit the locks of this kmsd for the moment before it runs.
-			k := kmstest.New(t, nil)
-			issuer := kmstest.NewIssuer(t, "https://issuer.example")
-			testscript.Run(t, testscript.Params{
-				Files: []string{script}, RequireExplicitExec: true, RequireUniqueNames: true,
-				Setup: func(env *testscript.Env) error {
-					env.Setenv("KMSD_CREDENTIALS", k.CredentialsFile(k.Credentials()))
-					env.Setenv("ENDPOINT", k.Address())
-					env.Setenv("AUDIT", k.AuditDir())
-					env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
-					env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
-					env.Setenv("HOME", env.WorkDir)
-					env.Setenv("ISSUER", issuer.URL)
-					env.Setenv("JWKS", filepath.Join(env.WorkDir, "jwks.json"))
-					return os.WriteFile(filepath.Join(env.WorkDir, "jwks.json"), []byte(issuer.JWKS()), 0o600)
-				},
-				Cmds: map[string]func(*testscript.TestScript, bool, []string){
-					"code": func(ts *testscript.TestScript, _ bool, args []string) {
-						uri, err := url.Parse(strings.TrimSpace(ts.ReadFile(args[1])))
-						ts.Check(err)
-						steps, err := strconv.Atoi(args[2])
-						ts.Check(err)
-						ts.Setenv(args[0], kmstest.TOTP(t, uri.Query().Get("secret"), steps))
-					},
-					"token": func(ts *testscript.TestScript, _ bool, args []string) {
-						now := time.Now()
-						token := issuer.Token(map[string]any{"aud": "kmsd", "sub": args[1], "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()})
-						ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(token), 0o644))
-					},
-					"exits": exits, "capture": capture, "damage": damage, "cut": cut, "mode": mode,
-					"user": func(ts *testscript.TestScript, _ bool, args []string) {
-						for i, policy := range args[1:] {
-							args[i+1] = ts.ReadFile(policy)
-						}
-						ts.Setenv(args[0], k.CredentialsFile(k.User(args[0], args[1:]...)))
-					},
-				},
-			})
+			runScript(t, kmstest.New(t, nil), script, nil)
 		})
 	}
+}
+
+// runScript runs a script as the root user of a kmsd. more may be nil, or add to what it starts with.
+func runScript(t *testing.T, k *kmstest.KMS, script string, more func(*testscript.Env) error) {
+	t.Helper()
+	issuer := kmstest.NewIssuer(t, "https://issuer.example")
+	testscript.Run(t, testscript.Params{
+		Files: []string{script}, RequireExplicitExec: true, RequireUniqueNames: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("KMSD_CREDENTIALS", k.CredentialsFile(k.Credentials()))
+			env.Setenv("ENDPOINT", k.Address())
+			env.Setenv("AUDIT", k.AuditDir())
+			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
+			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("ISSUER", issuer.URL)
+			env.Setenv("JWKS", filepath.Join(env.WorkDir, "jwks.json"))
+			if more != nil {
+				if err := more(env); err != nil {
+					return err
+				}
+			}
+			return os.WriteFile(filepath.Join(env.WorkDir, "jwks.json"), []byte(issuer.JWKS()), 0o600)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code": func(ts *testscript.TestScript, _ bool, args []string) {
+				uri, err := url.Parse(strings.TrimSpace(ts.ReadFile(args[1])))
+				ts.Check(err)
+				steps, err := strconv.Atoi(args[2])
+				ts.Check(err)
+				ts.Setenv(args[0], kmstest.TOTP(t, uri.Query().Get("secret"), steps))
+			},
+			"token": func(ts *testscript.TestScript, _ bool, args []string) {
+				now := time.Now()
+				token := issuer.Token(map[string]any{"aud": "kmsd", "sub": args[1], "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()})
+				ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(token), 0o644))
+			},
+			"exits": exits, "capture": capture, "damage": damage, "cut": cut, "mode": mode, "requestid": requestID,
+			"user": func(ts *testscript.TestScript, _ bool, args []string) {
+				for i, policy := range args[1:] {
+					args[i+1] = ts.ReadFile(policy)
+				}
+				ts.Setenv(args[0], k.CredentialsFile(k.User(args[0], args[1:]...)))
+			},
+		},
+	})
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {
