@@ -520,7 +520,7 @@ type ConditionResult_builder struct {
 	Operator string
 	// The condition key.
 	Key string
-	// What the policy asks for, variables replaced.
+	// What the policy asks for, as it is written: policy variables are not replaced.
 	Values []string
 	// What the request has.
 	RequestValues []string

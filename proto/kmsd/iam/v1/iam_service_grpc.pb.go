@@ -287,8 +287,8 @@ type IAMServiceClient interface {
 	SimulateCustomPolicy(ctx context.Context, in *SimulateCustomPolicyRequest, opts ...grpc.CallOption) (*SimulateCustomPolicyResponse, error)
 	// SimulatePrincipalPolicy evaluates the policies of an identity on requests that are given. It does nothing else.
 	SimulatePrincipalPolicy(ctx context.Context, in *SimulatePrincipalPolicyRequest, opts ...grpc.CallOption) (*SimulatePrincipalPolicyResponse, error)
-	// ExplainDecision tells why a request in the caller's account was denied, statement by statement. Denials are
-	// kept for a day, the last 65536 of them, and not over a restart.
+	// ExplainDecision tells why a request of a caller of the account was denied, statement by statement. Denials are
+	// kept for a day, the last 1024 of an account and 8192 of all together, and not over a restart.
 	ExplainDecision(ctx context.Context, in *ExplainDecisionRequest, opts ...grpc.CallOption) (*ExplainDecisionResponse, error)
 }
 
@@ -1313,8 +1313,8 @@ type IAMServiceServer interface {
 	SimulateCustomPolicy(context.Context, *SimulateCustomPolicyRequest) (*SimulateCustomPolicyResponse, error)
 	// SimulatePrincipalPolicy evaluates the policies of an identity on requests that are given. It does nothing else.
 	SimulatePrincipalPolicy(context.Context, *SimulatePrincipalPolicyRequest) (*SimulatePrincipalPolicyResponse, error)
-	// ExplainDecision tells why a request in the caller's account was denied, statement by statement. Denials are
-	// kept for a day, the last 65536 of them, and not over a restart.
+	// ExplainDecision tells why a request of a caller of the account was denied, statement by statement. Denials are
+	// kept for a day, the last 1024 of an account and 8192 of all together, and not over a restart.
 	ExplainDecision(context.Context, *ExplainDecisionRequest) (*ExplainDecisionResponse, error)
 	mustEmbedUnimplementedIAMServiceServer()
 }
