@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/kmsd/kmsd/audit"
 	"github.com/kmsd/kmsd/authz"
@@ -47,6 +48,14 @@ func (v *violations) tagKeys(keys []string) {
 	v.tagCount("tag_keys", len(keys))
 	if len(keys) == 0 {
 		v.add("tag_keys", "is missing")
+	}
+	v.texts("tag_keys", keys, 4*maxPolicyName)
+}
+
+// texts checks every entry of a list.
+func (v *violations) texts(field string, list []string, most int) {
+	for i, one := range list {
+		v.text(fmt.Sprintf("%s[%d]", field, i), one, 0, most)
 	}
 }
 
@@ -128,7 +137,7 @@ func (c *call) aboutBoundary(arn string) {
 
 func attachedOf(policies []iam.Policy, pathPrefix string) (out []*iamv1.AttachedPolicy) {
 	for _, p := range policies {
-		if hasPrefix(p.Path, pathPrefix) {
+		if strings.HasPrefix(p.Path, pathPrefix) {
 			out = append(out, iamv1.AttachedPolicy_builder{PolicyName: p.Name, PolicyArn: p.ARN}.Build())
 		}
 	}
@@ -150,11 +159,6 @@ func tagsOf(tags []iam.Tag) (out []*iamv1.Tag) {
 		out = append(out, iamv1.Tag_builder{Key: t.Key, Value: t.Value}.Build())
 	}
 	return out
-}
-
-// hasPrefix is strings.HasPrefix; every path has the empty prefix.
-func hasPrefix(path, prefix string) bool {
-	return len(path) >= len(prefix) && path[:len(prefix)] == prefix
 }
 
 // pageThrough gathers up to size of what keep chooses from pages of a list in the order of names, and says whether there is more.

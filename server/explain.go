@@ -196,15 +196,16 @@ func contextEntries(d *denial) (out []*iamv1.ContextEntry) {
 	return out
 }
 
-// contextType is the type of a condition key in the words of the API.
+// contextTypes :: type of a condition key of one value → in the words of the API. It is never written.
+var contextTypes = map[authz.KeyType]iamv1.ContextKeyType{
+	authz.StringKey: iamv1.ContextKeyType_CONTEXT_KEY_TYPE_STRING, authz.ARNKey: iamv1.ContextKeyType_CONTEXT_KEY_TYPE_STRING,
+	authz.BoolKey: iamv1.ContextKeyType_CONTEXT_KEY_TYPE_BOOLEAN, authz.NumericKey: iamv1.ContextKeyType_CONTEXT_KEY_TYPE_NUMERIC,
+	authz.DateKey: iamv1.ContextKeyType_CONTEXT_KEY_TYPE_DATE, authz.IPAddressKey: iamv1.ContextKeyType_CONTEXT_KEY_TYPE_IP,
+}
+
 func contextType(t authz.KeyType, multi bool) iamv1.ContextKeyType {
-	types := map[authz.KeyType]iamv1.ContextKeyType{
-		authz.StringKey: iamv1.ContextKeyType_CONTEXT_KEY_TYPE_STRING, authz.ARNKey: iamv1.ContextKeyType_CONTEXT_KEY_TYPE_STRING,
-		authz.BoolKey: iamv1.ContextKeyType_CONTEXT_KEY_TYPE_BOOLEAN, authz.NumericKey: iamv1.ContextKeyType_CONTEXT_KEY_TYPE_NUMERIC,
-		authz.DateKey: iamv1.ContextKeyType_CONTEXT_KEY_TYPE_DATE, authz.IPAddressKey: iamv1.ContextKeyType_CONTEXT_KEY_TYPE_IP,
-	}
 	if multi { // each list type follows its single type
-		return types[t] + 1
+		return contextTypes[t] + 1
 	}
-	return types[t]
+	return contextTypes[t]
 }

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"strings"
+
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/kmsd/kmsd/audit"
@@ -76,7 +78,7 @@ func listGroups(c *call, r *iamv1.ListGroupsRequest) (*iamv1.ListGroupsResponse,
 	}
 	list, more := pageThrough(after, pageSize(r.GetMaxItems(), usualItems),
 		func(after string) ([]iam.Group, bool) { return c.people.Groups(c.account(), after, largestItems) },
-		func(g iam.Group) string { return g.Name }, func(g iam.Group) bool { return hasPrefix(g.Path, r.GetPathPrefix()) })
+		func(g iam.Group) string { return g.Name }, func(g iam.Group) bool { return strings.HasPrefix(g.Path, r.GetPathPrefix()) })
 	out := iamv1.ListGroupsResponse_builder{IsTruncated: more}
 	for _, g := range list {
 		out.Groups = append(out.Groups, groupOf(g))

@@ -2,6 +2,7 @@ package server
 
 import (
 	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -95,14 +96,14 @@ func listPolicies(c *call, r *iamv1.ListPoliciesRequest) (*iamv1.ListPoliciesRes
 	}
 	use := c.people.PolicyUse(c.account())
 	keep := func(p iam.Policy) bool {
-		return hasPrefix(p.Path, r.GetPathPrefix()) && (!r.GetOnlyAttached() || use[p.ID].Attached > 0)
+		return strings.HasPrefix(p.Path, r.GetPathPrefix()) && (!r.GetOnlyAttached() || use[p.ID].Attached > 0)
 	}
 	size := pageSize(r.GetMaxItems(), usualItems)
 	out := iamv1.ListPoliciesResponse_builder{}
 	for _, owner := range owners(r.GetScope(), c.account()) {
 		after := ""
 		if position != "" {
-			from, name := cutPosition(position)
+			from, name, _ := strings.Cut(position, "/")
 			if from != owner {
 				continue
 			}
@@ -123,16 +124,7 @@ func listPolicies(c *call, r *iamv1.ListPoliciesRequest) (*iamv1.ListPoliciesRes
 	return out.Build(), nil
 }
 
-// cutPosition takes the position of a list of policies apart.
-func cutPosition(position string) (owner, name string) {
-	for i := range len(position) {
-		if position[i] == '/' {
-			return position[:i], position[i+1:]
-		}
-	}
-	return position, ""
-}
-
+// owners are the accounts whose policies a scope is about, so to say, in the order in which they are listed.
 func owners(scope iamv1.PolicyScopeType, account string) []string {
 	switch scope {
 	case iamv1.PolicyScopeType_POLICY_SCOPE_TYPE_AWS:
@@ -260,7 +252,7 @@ func holdersOf(e iam.PolicyEntities, r *iamv1.ListEntitiesForPolicyRequest) (lis
 			return
 		}
 		for _, one := range entities {
-			if !seen[one.ID] && hasPrefix(one.Path, r.GetPathPrefix()) {
+			if !seen[one.ID] && strings.HasPrefix(one.Path, r.GetPathPrefix()) {
 				seen[one.ID] = true
 				list = append(list, holder{kind, one})
 			}

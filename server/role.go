@@ -1,6 +1,7 @@
 package server
 
 import (
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -86,7 +87,7 @@ func listRoles(c *call, r *iamv1.ListRolesRequest) (*iamv1.ListRolesResponse, er
 	}
 	list, more := pageThrough(after, pageSize(r.GetMaxItems(), usualItems),
 		func(after string) ([]iam.Role, bool) { return c.people.Roles(c.account(), after, largestItems) },
-		func(r iam.Role) string { return r.Name }, func(role iam.Role) bool { return hasPrefix(role.Path, r.GetPathPrefix()) })
+		func(r iam.Role) string { return r.Name }, func(role iam.Role) bool { return strings.HasPrefix(role.Path, r.GetPathPrefix()) })
 	out := iamv1.ListRolesResponse_builder{IsTruncated: more}
 	for _, role := range list {
 		out.Roles = append(out.Roles, roleOf(role).Build())

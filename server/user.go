@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/hex"
+	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -126,7 +127,7 @@ func listUsers(c *call, r *iamv1.ListUsersRequest) (*iamv1.ListUsersResponse, er
 	}
 	list, more := pageThrough(after, pageSize(r.GetMaxItems(), usualItems),
 		func(after string) ([]iam.User, bool) { return c.people.Users(c.account(), after, largestItems) },
-		func(u iam.User) string { return u.Name }, func(u iam.User) bool { return hasPrefix(u.Path, r.GetPathPrefix()) })
+		func(u iam.User) string { return u.Name }, func(u iam.User) bool { return strings.HasPrefix(u.Path, r.GetPathPrefix()) })
 	out := iamv1.ListUsersResponse_builder{IsTruncated: more}
 	for _, u := range list {
 		out.Users = append(out.Users, userOf(u))

@@ -254,10 +254,10 @@ func (d *Daemon) serve(o Options) error {
 }
 
 // note writes an event of kmsd's own.
-func (d *Daemon) note(name string) error {
+func (d *Daemon) note(name string, params ...audit.Param) error {
 	e := audit.Event{
 		Phase: audit.PhaseService, EventType: audit.TypeServiceEvent, EventCategory: "Management", EventSource: "kmsd", EventName: name, EventTime: time.Now(),
-		Actor: audit.Actor{Type: audit.ActorService}, StateGeneration: audit.StateGeneration{Before: d.store.Generation(), After: d.store.Generation()},
+		Actor: audit.Actor{Type: audit.ActorService}, StateGeneration: audit.StateGeneration{Before: d.store.Generation(), After: d.store.Generation()}, Request: params,
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -288,7 +288,7 @@ func (d *Daemon) watch(ctx context.Context) {
 				d.log.Warn("counting refused calls", "error", err)
 			}
 		case <-sweep.C:
-			if _, err := d.keys.Sweep(time.Now()); err != nil {
+			if err := d.sweep(); err != nil {
 				d.log.Error("removing grants that have expired", "error", err)
 			}
 		case <-scrub.C:
@@ -304,6 +304,15 @@ func (d *Daemon) watch(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// sweep removes grants that have expired, which allow nothing any more, and records how many.
+func (d *Daemon) sweep() error {
+	n, err := d.keys.Sweep(time.Now())
+	if n > 0 {
+		err = errors.Join(err, d.note("ExpiredGrantsRemoved", audit.Int("count", int64(n))))
+	}
+	return err
 }
 
 func (d *Daemon) recordShed(ctx context.Context) error {
