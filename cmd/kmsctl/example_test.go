@@ -1,9 +1,12 @@
 package main
 
 import (
+	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,12 +17,17 @@ import (
 	"github.com/kmsd/kmsd/internal/kmstest"
 )
 
-const exampleFolders = "../../docs/iam/*/run.txt"
+const (
+	exampleScripts = "../../docs/iam/*/run.txt"
+	iamPage        = "../../docs/iam.md"
+)
+
+var update = flag.Bool("update", false, "write the table of condition keys into docs/iam.md")
 
 // examples returns the scripts of the worked examples of docs/iam.md.
 func examples(t *testing.T) []string {
 	t.Helper()
-	scripts, err := filepath.Glob(exampleFolders)
+	scripts, err := filepath.Glob(exampleScripts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,8 +90,12 @@ var intended = map[string]string{
 	"06-break-glass/administrator.json": "",
 }
 
-// TestExamplePolicies looks at each policy of the examples: its script uses it, and lint finds nothing grave in it.
+// TestExamplePolicies looks at each policy of the examples: its script uses it, the prose shows it or links to it, and lint finds nothing grave in it.
 func TestExamplePolicies(t *testing.T) {
+	prose, err := os.ReadFile(iamPage)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, script := range examples(t) {
 		folder := filepath.Dir(script)
 		commands, err := os.ReadFile(script)
@@ -98,6 +110,9 @@ func TestExamplePolicies(t *testing.T) {
 			name := filepath.Base(folder) + "/" + filepath.Base(policy)
 			if !strings.Contains(string(commands), " "+filepath.Base(policy)) {
 				t.Errorf("%s: the script beside it does not use it", name)
+			}
+			if !strings.Contains(string(prose), "(iam/"+name+")") {
+				t.Errorf("%s: docs/iam.md does not link to it", name)
 			}
 			lintExample(t, name, policy)
 		}
@@ -119,4 +134,77 @@ func lintExample(t *testing.T, name, path string) {
 			t.Errorf("%s: line %d: %s: %s %s", name, f.Line, f.Code, f.Message, f.Fix)
 		}
 	}
+}
+
+// TestConditionKeys compares the tables of condition keys in docs/iam.md with authz's own.
+func TestConditionKeys(t *testing.T) {
+	const begin, end = "<!-- condition keys: go test ./cmd/kmsctl -run TestConditionKeys -update -->\n", "<!-- end of condition keys -->\n"
+	page, err := os.ReadFile(iamPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := strings.Cut(string(page), begin)
+	got, after, ended := strings.Cut(rest, end)
+	if !found || !ended {
+		t.Fatalf("docs/iam.md has not both marks of the condition keys")
+	}
+	want := conditionKeys()
+	if strings.Count(want, "\n") < 50 {
+		t.Fatalf("authz tells of few condition keys: %s", want)
+	}
+	if got == want {
+		return
+	}
+	if !*update {
+		t.Fatalf("docs/iam.md has other condition keys than authz: run this test with -update")
+	}
+	if err := os.WriteFile(iamPage, []byte(before+begin+want+end+after), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// requestsWith :: a condition key → words for the requests that have it, which serve for all keys that the same requests have.
+var requestsWith = map[string]string{
+	"aws:PrincipalArn":        "every request",
+	"aws:ResourceAccount":     "every request for a resource",
+	"aws:ResourceTag/${k}":    "every request for a resource that is no alias",
+	"kms:KeySpec":             "requests for a key, `kms:CreateKey`",
+	"iam:ResourceTag/${k}":    "requests for a user, role or other entity of IAM",
+	"aws:RequestTag/${k}":     "what creates with tags, adds tags or opens a session with tags",
+	"aws:TagKeys":             "the same, and what removes tags",
+	"iam:PermissionsBoundary": "what creates or changes a user or role, its policies and its boundary",
+}
+
+func conditionKeys() string {
+	having := map[string][]string{} // :: condition key → actions
+	for a := range authz.Actions() {
+		for _, k := range authz.ContextKeys(a) {
+			having[k.Name] = append(having[k.Name], "`"+a.String()+"`")
+		}
+	}
+	words := map[string]string{} // :: actions → words for them
+	for key, w := range requestsWith {
+		words[strings.Join(having[key], ", ")] = w
+	}
+	var b strings.Builder
+	b.WriteString("| key | type | value | requests that have it |\n|---|---|---|---|\n")
+	var never []string
+	for k := range authz.ConditionKeys() {
+		if k.Never {
+			never = append(never, "`"+k.Name+"`")
+			continue
+		}
+		kind := k.Type.String()
+		if k.Multi {
+			kind += ", several"
+		}
+		requests := strings.Join(having[k.Name], ", ")
+		if w, ok := words[requests]; ok {
+			requests = w
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Name, kind, k.From, requests)
+	}
+	slices.Sort(never)
+	fmt.Fprintf(&b, "\nKeys that AWS has and no request to kmsd: they are accepted, and are always absent. %s.\n", strings.Join(never, ", "))
+	return b.String()
 }

@@ -144,13 +144,28 @@ var hints = map[string]string{
 	"IncompleteSignatureException":         "kmsctl and kmsd may be of different versions: compare kmsctl version and kmsd version",
 	"MissingAuthenticationTokenException":  "kmsctl doctor checks the credentials file",
 	"NotFoundException":                    "kmsctl key list and kmsctl alias list show what there is",
-	"NoSuchEntityException":                "kmsctl user list shows the users; user access-keys, user certificates and policy list --user what a user has",
+	"NoSuchEntityException":                "list shows what there is: kmsctl user list, group list, role list, policy list; policies and attached-policies what one of them has",
 	"DisabledException":                    "kmsctl key enable KEY",
 	"InvalidCiphertextException":           "give the same --context pairs as for encrypting, and the whole ciphertext",
 	"IncorrectKeyException":                "leave out --key: the ciphertext names its key",
 	"AlreadyExistsException":               "choose another name, or kmsctl alias update",
 	"EntityAlreadyExistsException":         "choose another name",
-	"DeleteConflictException":              "remove the user's access keys, certificates and policies first",
+	"DeleteConflictException":              "remove what hangs on it first: access keys, certificates, MFA devices, policies, memberships",
+	"ExpiredTokenException":                "the temporary credentials have ended: get others by kmsctl sts, or use a profile, which renews them (kmsctl config set-profile)",
+	"InvalidAuthenticationCodeException":   "a code is good once and for a short time: wait for the next one, and check the clock of the device",
+	"InvalidIdentityTokenException":        "kmsctl identity-provider get shows the audiences and keys that are accepted; a token also expires",
+	"PackedPolicyTooLargeException":        "make the session policy shorter, or give fewer tags",
+	"UnmodifiableEntityException":          "it comes with kmsd: make one of your own",
+	"AccountNotFoundException":             "kmsctl account list shows the accounts",
+	"OrganizationalUnitNotFoundException":  "kmsctl ou tree shows the units",
+	"ParentNotFoundException":              "kmsctl ou tree shows the root and the units",
+	"TargetNotFoundException":              "kmsctl ou tree shows the root, the units and the accounts",
+	"PolicyNotFoundException":              "kmsctl scp list shows the policies; --type rcp those of the other type",
+	"OrganizationalUnitNotEmptyException":  "kmsctl ou tree shows what is under it: move the accounts, delete the units first",
+	"PolicyInUseException":                 "kmsctl scp targets shows what it is attached to: detach it first",
+	"PolicyNotAttachedException":           "kmsctl scp for-target shows what is attached",
+	"InvalidGrantTokenException":           "kmsctl grant list shows the grants that there are",
+	"InvalidGrantIdException":              "kmsctl grant list shows the grants that there are",
 	"LimitExceededException":               "remove what is not used, or make it shorter",
 	"MalformedPolicyDocumentException":     "the policy language is AWS's: Version, Statement, Effect, Principal (key policies only), Action, Resource",
 	"IdempotentParameterMismatchException": "use another --client-token for another request",
@@ -185,6 +200,9 @@ func ofKMS(e *client.Error) (int, string) {
 		code = exitConflict
 	}
 	text := hints[e.Reason]
+	if e.Reason == "AccessDeniedException" && e.RequestID != "" {
+		text += "; kmsctl policy explain " + e.RequestID + " tells them why"
+	}
 	if e.Reason == "" && code == exitUnavailable {
 		text = "kmsctl doctor says what is in the way: is kmsd running, is the endpoint right, and is the CA in the credentials file kmsd's?"
 	}

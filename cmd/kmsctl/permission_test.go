@@ -231,3 +231,44 @@ func TestAReportIsBounded(t *testing.T) {
 		t.Error("a report of too many different uses = nil, want an error")
 	}
 }
+
+func TestADryRunThatWasNone(t *testing.T) {
+	var said strings.Builder
+	a := &app{stderr: &said, output: formatTable}
+	if err := a.rehearsed(nil, false); err == nil || !strings.Contains(err.Error(), "may have done it") {
+		t.Errorf("rehearsed of what was carried out = %v, want an error that says so", err)
+	}
+	if err := a.rehearsed(nil, true); err != nil || said.String() != "dry run: kmsd would do it; nothing was changed\n" {
+		t.Errorf("rehearsed = %v and says %q", err, said.String())
+	}
+}
+
+func FuzzPairs(f *testing.F) {
+	for _, s := range []string{"a=b", "a", "=b", "a=b,c\nb=", "A=1\na=2", "aws:SourceIp=10.0.0.1", "x=\xff"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		given := strings.Split(s, "\n")
+		entries, err := contextEntries(given)
+		if err == nil && len(entries) != len(given) {
+			t.Errorf("contextEntries(%q) has %d entries, want %d", given, len(entries), len(given))
+		}
+		for i, e := range entries {
+			if key, values, _ := strings.Cut(given[i], "="); e.GetContextKeyName() != key || strings.Join(e.GetContextKeyValues(), ",") != values {
+				t.Errorf("contextEntries(%q)[%d] = %v", given, i, e)
+			}
+		}
+		tags, err := tagPairs(given)
+		if err != nil {
+			if tags != nil {
+				t.Errorf("tagPairs(%q) = %q beside %v, want nothing", given, tags, err)
+			}
+			return
+		}
+		for i, p := range tags {
+			if p[0]+"="+p[1] != given[i] || p[0] == "" {
+				t.Errorf("tagPairs(%q)[%d] = %q", given, i, p)
+			}
+		}
+	})
+}
