@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
@@ -26,6 +27,8 @@ import (
 	"github.com/kmsd/kmsd/internal/kmstest"
 	iamv1 "github.com/kmsd/kmsd/proto/kmsd/iam/v1"
 	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
+	organizationsv1 "github.com/kmsd/kmsd/proto/kmsd/organizations/v1"
+	stsv1 "github.com/kmsd/kmsd/proto/kmsd/sts/v1"
 )
 
 const (
@@ -41,28 +44,104 @@ var allowedSinks = map[string]string{
 	"audit: source_encryption_context values":      "not secret; people search by it",
 	"audit: destination_encryption_context keys":   "not secret; people search by it",
 	"audit: destination_encryption_context values": "not secret; people search by it",
-	"audit: key_id":             "the resource: an alias by its ARN",
-	"audit: source_key_id":      "the resource: an alias by its ARN",
-	"audit: destination_key_id": "the resource: an alias by its ARN",
-	"audit: target_key_id":      "the resource: an alias by its ARN",
-	"audit: alias_name":         "the resource: an alias by its ARN",
-	"audit: user_name":          "the resource: a user by its ARN",
-	"audit: path":               "part of a user's ARN",
-	"audit: policy_name":        "the name of a user's policy",
-	"audit: access_key_id":      "names the credential; it is not the secret",
-	"audit: header User-Agent":  "says which program called",
-	"audit: unknown access key": "the credential that was claimed; it is not the secret",
-	"audit: method":             "the method that does not exist",
+	"audit: key_id":                                       "the resource: an alias by its ARN",
+	"audit: source_key_id":                                "the resource: an alias by its ARN",
+	"audit: destination_key_id":                           "the resource: an alias by its ARN",
+	"audit: target_key_id":                                "the resource: an alias by its ARN",
+	"audit: alias_name":                                   "the resource: an alias by its ARN",
+	"audit: user_name":                                    "the resource: a user by its ARN",
+	"audit: new_user_name":                                "the resource: a user by its ARN to be",
+	"audit: group_name":                                   "the resource: a group by its ARN",
+	"audit: new_group_name":                               "the resource: a group by its ARN to be",
+	"audit: role_name":                                    "the resource: a role by its ARN",
+	"audit: role_arn":                                     "the resource: a role",
+	"audit: path":                                         "part of an ARN",
+	"audit: new_path":                                     "part of an ARN",
+	"audit: policy_name":                                  "the name of a policy",
+	"audit: policy_arn":                                   "the resource: a managed policy",
+	"audit: policy_arns.arn":                              "the managed policies that limit a session",
+	"audit: policy_source_arn":                            "the resource: whose policies are simulated",
+	"audit: permissions_boundary":                         "the managed policy that limits a user or role",
+	"audit: version_id":                                   "names a version of a policy",
+	"audit: access_key_id":                                "names the credential; it is not the secret",
+	"audit: serial_number":                                "names the MFA device; it is not its seed",
+	"audit: virtual_mfa_device_name":                      "the resource: an MFA device by its ARN",
+	"audit: open_id_connect_provider_arn":                 "the resource: an identity provider",
+	"audit: url":                                          "the issuer of an identity provider, which is part of its ARN",
+	"audit: client_id":                                    "an audience that an identity provider is trusted for; not secret",
+	"audit: client_id_list":                               "audiences that an identity provider is trusted for; not secret",
+	"audit: tags.key":                                     "the keys of tags, not their values",
+	"audit: tags.tag_key":                                 "the keys of tags, not their values",
+	"audit: tag_keys":                                     "the keys of tags, not their values",
+	"audit: transitive_tag_keys":                          "the keys of tags, not their values",
+	"audit: role_session_name":                            "says who uses the role",
+	"audit: source_identity":                              "says who uses the role",
+	"audit: external_id":                                  "as in AWS: names a customer, is no secret",
+	"audit: grantee_principal":                            "whom a grant is for",
+	"audit: retiring_principal":                           "who may retire a grant",
+	"audit: grant_id":                                     "names a grant",
+	"audit: constraints.encryption_context_subset keys":   "not secret; people search by it",
+	"audit: constraints.encryption_context_subset values": "not secret; people search by it",
+	"audit: constraints.encryption_context_equals keys":   "not secret; people search by it",
+	"audit: constraints.encryption_context_equals values": "not secret; people search by it",
+	"audit: jwks_uri":                                     "where kmsd gets the keys of an issuer: public, and what an attacker would change",
+	"audit: account_id":                                   "the resource: an account",
+	"audit: account_name":                                 "the name of a new account",
+	"audit: policy_id":                                    "the resource: a policy of the organization",
+	"audit: target_id":                                    "the resource: what a policy is attached to",
+	"audit: parent_id":                                    "the resource: a place in the organization",
+	"audit: child_id":                                     "the resource: a place in the organization",
+	"audit: source_parent_id":                             "the resource: a place in the organization",
+	"audit: destination_parent_id":                        "the resource: a place in the organization",
+	"audit: organizational_unit_id":                       "the resource: a place in the organization",
+	"audit: name":                                         "the name of an organizational unit or of a policy of the organization",
+	"audit: header User-Agent":                            "says which program called",
+	"audit: unknown access key":                           "the credential that was claimed; it is not the secret",
+	"audit: method":                                       "the method that does not exist",
 
-	"error: key_id":             "names to the caller what he has asked for",
-	"error: source_key_id":      "names to the caller what he has asked for",
-	"error: destination_key_id": "names to the caller what he has asked for",
-	"error: alias_name":         "names to the caller what he has asked for",
-	"error: user_name":          "names to the caller what he has asked for",
-	"error: policy":             "the word that makes it malformed, to its author",
-	"error: policy_document":    "the word that makes it malformed, to its author",
-	"error: path":               "names to the caller what he has asked for: part of a user's ARN",
+	"error: key_id":                                 named,
+	"error: source_key_id":                          named,
+	"error: destination_key_id":                     named,
+	"error: alias_name":                             named,
+	"error: user_name":                              named,
+	"error: new_user_name":                          named,
+	"error: group_name":                             named,
+	"error: new_group_name":                         named,
+	"error: role_name":                              named,
+	"error: role_arn":                               named,
+	"error: path":                                   named,
+	"error: new_path":                               named,
+	"error: policy_name":                            named,
+	"error: policy_arn":                             named,
+	"error: policy_source_arn":                      named,
+	"error: grantee_principal":                      named,
+	"error: retiring_principal":                     named,
+	"error: serial_number":                          named,
+	"error: url":                                    named,
+	"error: virtual_mfa_device_name":                named,
+	"error: open_id_connect_provider_arn":           named,
+	"error: account_id":                             named,
+	"error: policy_id":                              named,
+	"error: target_id":                              named,
+	"error: parent_id":                              named,
+	"error: child_id":                               named,
+	"error: organizational_unit_id":                 named,
+	"error: policy":                                 malformed,
+	"error: content":                                malformed,
+	"error: policy_document":                        malformed,
+	"error: assume_role_policy_document":            malformed,
+	"error: resource_policy":                        malformed,
+	"error: policy_input_list":                      malformed,
+	"error: permissions_boundary_policy_input_list": malformed,
+	"error: session_policy_input_list":              malformed,
+	"error: ordered_organization_policy_input_list.service_control_policy_input_list":      malformed,
+	"error: ordered_resource_control_policy_input_list.resource_control_policy_input_list": malformed,
 }
+
+const (
+	named     = "names to the caller what he has asked for"
+	malformed = "the word that makes it malformed, to its author"
+)
 
 // aviary makes canaries and knows where each was put.
 type aviary struct {
@@ -82,19 +161,23 @@ func shapes(t testing.TB, f field) []func(string) string {
 		func(c string) string { return c + strings.Repeat("x", 70_000) }, // longer than any field may be
 	}
 	add := func(format string) { all = append(all, func(c string) string { return fmt.Sprintf(format, c) }) }
-	switch name := string(f.desc.Name()); {
+	switch name := string(f.desc().Name()); {
 	case name == "alias_name", strings.HasSuffix(name, "key_id"):
 		add("alias/%s")
 		add("arn:aws:kms:local:" + kmstest.Account + ":alias/%s")
 		add("arn:aws:kms:local:999988887777:alias/%s")
 		add("arn:aws:kms:local:" + kmstest.Account + ":key/%s")
-	case name == "policy":
+	case name == "policy" && !strings.Contains(f.method, "STS"):
 		add(`{"Version":"2012-10-17","Statement":[{"Sid":"%s","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + kmstest.Account + `:root"},"Action":"kms:*","Resource":"*"}]}`)
 		add(`{"Version":"2012-10-17","Statement":[{"%s":"x"}]}`)
-	case name == "policy_document":
+	case name == "role_arn":
+		add("arn:aws:iam::" + kmstest.Account + ":role/%s")
+	case name == "assume_role_policy_document":
+		add(`{"Version":"2012-10-17","Statement":[{"Sid":"%s","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + kmstest.Account + `:root"},"Action":"sts:AssumeRole"}]}`)
+	case name == "policy_document", name == "policy", name == "content", strings.HasSuffix(name, "policy_input_list"):
 		add(`{"Version":"2012-10-17","Statement":[{"Sid":"%s","Effect":"Allow","Action":"kms:*","Resource":"*"}]}`)
 		add(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"%s","Resource":"*"}]}`)
-	case name == "path", name == "path_prefix":
+	case name == "path", name == "path_prefix", name == "new_path":
 		add("/%s/")
 	case name == "marker":
 		all = append(all, func(c string) string { return base64.RawURLEncoding.EncodeToString([]byte(c)) })
@@ -135,21 +218,23 @@ func encodings(text string) [][]byte {
 // releases makes the calls that put canaries into every field of every request, by every kind of caller, and into headers.
 func (a *aviary) releases(t *testing.T, d *door, p *props) (calls []call) {
 	t.Helper()
-	rows, nobody := specimensOf(t), d.User("nobody")
+	rows, nobody, everybody := specimensOf(t), d.User("nobody"), d.User("everybody", kmstest.Allow([]string{"*"}))
 	for _, method := range methods(t) {
 		fields := textFields(t, method)
-		if len(fields) == 0 {
-			continue
+		able := d.root
+		if rows[method].byUser {
+			able = everybody
 		}
+		refusable := rows[method].valid(p)
+		calls = append(calls, call{method: method, body: marshal(t, rows[method].valid(p)), as: able})
 		for _, f := range fields {
 			for _, shape := range shapes(t, f) {
-				for _, who := range []client.Credentials{d.root, nobody, {}} {
-					m := rows[method].valid(p)
-					where := string(f.desc.Name())
-					if f.part != "" {
-						where += " " + f.part
+				for _, who := range []client.Credentials{able, nobody, {}} {
+					m := proto.Clone(refusable)
+					if who.AccessKeyID == able.AccessKeyID {
+						m = proto.Clone(rows[method].valid(p)) // it may share parts with others
 					}
-					f.put(m, shape(a.canary(where)))
+					f.put(m, shape(a.canary(f.where())))
 					calls = append(calls, call{method: method, body: marshal(t, m), as: who})
 				}
 			}
@@ -172,7 +257,7 @@ func (a *aviary) releases(t *testing.T, d *door, p *props) (calls []call) {
 	return calls
 }
 
-// secretsOf are what answers hold that is nobody else's business: field numbers of bytes, and the secret of an access key.
+// secretsOf are what a call holds that is nobody else's business: the bytes of its answer, credentials, seeds, and the token of a web identity.
 func secretsOf(t *testing.T, c call, got answer) (all []string) {
 	t.Helper()
 	if got.err != nil || got.code != codes.OK {
@@ -197,12 +282,43 @@ func secretsOf(t *testing.T, c call, got answer) (all []string) {
 		}
 	case iamv1.IAMService_CreateAccessKey_FullMethodName:
 		var out iamv1.CreateAccessKeyResponse
-		if err := proto.Unmarshal(got.body, &out); err != nil {
+		unmarshal(t, got.body, &out)
+		all = append(all, out.GetAccessKey().GetSecretAccessKey())
+	case iamv1.IAMService_CreateVirtualMFADevice_FullMethodName:
+		var out iamv1.CreateVirtualMFADeviceResponse
+		unmarshal(t, got.body, &out)
+		seed, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(out.GetVirtualMfaDevice().GetBase32StringSeed())
+		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, out.GetAccessKey().GetSecretAccessKey())
+		all = append(all, out.GetVirtualMfaDevice().GetBase32StringSeed(), string(seed))
+	case organizationsv1.OrganizationsService_CreateAccount_FullMethodName:
+		var out organizationsv1.CreateAccountResponse
+		unmarshal(t, got.body, &out)
+		all = append(all, out.GetRootAccessKey().GetSecretAccessKey())
+	case stsv1.STSService_AssumeRole_FullMethodName:
+		var out stsv1.AssumeRoleResponse
+		unmarshal(t, got.body, &out)
+		all = append(all, out.GetCredentials().GetSecretAccessKey(), out.GetCredentials().GetSessionToken())
+	case stsv1.STSService_GetSessionToken_FullMethodName:
+		var out stsv1.GetSessionTokenResponse
+		unmarshal(t, got.body, &out)
+		all = append(all, out.GetCredentials().GetSecretAccessKey(), out.GetCredentials().GetSessionToken())
+	case stsv1.STSService_AssumeRoleWithWebIdentity_FullMethodName:
+		var in stsv1.AssumeRoleWithWebIdentityRequest
+		unmarshal(t, c.body, &in)
+		var out stsv1.AssumeRoleWithWebIdentityResponse
+		unmarshal(t, got.body, &out)
+		all = append(all, in.GetWebIdentityToken(), out.GetCredentials().GetSecretAccessKey(), out.GetCredentials().GetSessionToken())
 	}
 	return all
+}
+
+func unmarshal(t testing.TB, b []byte, m proto.Message) {
+	t.Helper()
+	if err := proto.Unmarshal(b, m); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestCanaries puts a text of its own into every field of every request, and finds in the audit log, in the log, in the metrics and in errors only
@@ -213,13 +329,23 @@ func TestCanaries(t *testing.T) {
 	calls := a.releases(t, d, p)
 	secrets := []string{string(d.root.SecretAccessKey.Expose())}
 	var failures bytes.Buffer
+	of := map[string]int{} // :: method → calls whose secrets are searched
 	for i, got := range d.sendAll(t.Context(), calls) {
 		if got.err != nil {
 			t.Errorf("%s: %v", calls[i].method, got)
 			continue
 		}
 		fmt.Fprintf(&failures, "%s\n%s\n", got.message, marshal(t, got.status))
-		secrets = append(secrets, secretsOf(t, calls[i], got)...)
+		if of[calls[i].method] < 3 { // each is searched in many forms
+			found := secretsOf(t, calls[i], got)
+			if len(found) > 0 {
+				of[calls[i].method]++
+			}
+			secrets = append(secrets, found...)
+		}
+	}
+	if len(of) < 11 {
+		t.Errorf("secrets of %d methods only: %v", len(of), of)
 	}
 	d.Stop()
 	d.Start()
@@ -300,6 +426,12 @@ func metricsOf(t *testing.T, d *door) []byte {
 	return b
 }
 
+// secretOrigins are the fields whose content is stored nowhere.
+var secretOrigins = []string{
+	"plaintext", "ciphertext_blob", "header Authorization", "token_code", "authentication_code1", "authentication_code2", "web_identity_token", "grant_token", "grant_tokens",
+	"certificate_signing_request",
+}
+
 // searchFolder looks for secrets, plaintexts and the root key in the whole data folder.
 func (d *door) searchFolder(t *testing.T, a *aviary, secrets []string) {
 	t.Helper()
@@ -319,7 +451,7 @@ func (d *door) searchFolder(t *testing.T, a *aviary, secrets []string) {
 			search(t, name, content, []string{rootKey})
 		}
 		for c, origin := range a.origin {
-			if origin == "plaintext" || origin == "ciphertext_blob" || strings.HasPrefix(origin, "header Auth") {
+			if slices.Contains(secretOrigins, origin) {
 				if bytes.Contains(content, []byte(c)) {
 					t.Errorf("%s holds what was put into %q", name, origin)
 				}

@@ -42,7 +42,7 @@ func checkCreateKey(v *violations, r *kmsv1.CreateKeyRequest) {
 	v.enum("key_spec", int32(r.GetKeySpec()), int32(kmsv1.KeySpec_KEY_SPEC_SYMMETRIC_DEFAULT))
 	v.text("policy", r.GetPolicy(), 0, maxPolicy)
 	v.clientToken("client_token", r.GetClientToken())
-	v.tagCount("tags", len(r.GetTags()))
+	v.keyTags(r.GetTags())
 }
 
 // newKeyFacts tells conditions about the key that is to be made.

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"fmt"
+
 	"github.com/kmsd/kmsd/audit"
 	"github.com/kmsd/kmsd/authz"
 	"github.com/kmsd/kmsd/keystore"
@@ -31,9 +33,18 @@ func (v *violations) tagCount(field string, n int) {
 	}
 }
 
+// keyTags bounds what goes into the event: keystore checks tags more closely.
+func (v *violations) keyTags(tags []*kmsv1.Tag) {
+	v.tagCount("tags", len(tags))
+	for i, t := range tags {
+		v.text(fmt.Sprintf("tags[%d].tag_key", i), t.GetTagKey(), 0, 4*maxPolicyName)
+		v.text(fmt.Sprintf("tags[%d].tag_value", i), t.GetTagValue(), 0, 8*maxPolicyName)
+	}
+}
+
 func checkTagResource(v *violations, r *kmsv1.TagResourceRequest) {
 	v.given("key_id", r.GetKeyId())
-	v.tagCount("tags", len(r.GetTags()))
+	v.keyTags(r.GetTags())
 	if len(r.GetTags()) == 0 {
 		v.add("tags", "is missing")
 	}
@@ -53,10 +64,7 @@ func tagResource(c *call, r *kmsv1.TagResourceRequest) (*kmsv1.TagResourceRespon
 
 func checkUntagResource(v *violations, r *kmsv1.UntagResourceRequest) {
 	v.given("key_id", r.GetKeyId())
-	v.tagCount("tag_keys", len(r.GetTagKeys()))
-	if len(r.GetTagKeys()) == 0 {
-		v.add("tag_keys", "is missing")
-	}
+	v.tagKeys(r.GetTagKeys())
 }
 
 func untagResource(c *call, r *kmsv1.UntagResourceRequest) (*kmsv1.UntagResourceResponse, error) {

@@ -44,7 +44,9 @@ func checkCreateOpenIDConnectProvider(v *violations, r *iamv1.CreateOpenIDConnec
 	v.keySet(r.GetJwks(), r.GetJwksUri())
 	if n := len(r.GetClientIdList()); n == 0 || n > maxClientIDs {
 		v.add("client_id_list", "has %d entries, must have 1 to %d", n, maxClientIDs)
+		return
 	}
+	v.texts("client_id_list", r.GetClientIdList(), maxClientID)
 }
 
 func createOpenIDConnectProvider(c *call, r *iamv1.CreateOpenIDConnectProviderRequest) (*iamv1.CreateOpenIDConnectProviderResponse, error) {

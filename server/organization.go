@@ -112,7 +112,7 @@ func checkCreateAccount(v *violations, r *organizationsv1.CreateAccountRequest) 
 	v.text("account_name", r.GetAccountName(), 1, orgText)
 	v.text("email", r.GetEmail(), 0, orgText)
 	v.text("role_name", r.GetRoleName(), 0, maxUserName)
-	v.tagCount("tags", len(r.GetTags()))
+	v.tags(r.GetTags())
 }
 
 func createAccount(c *call, r *organizationsv1.CreateAccountRequest) (*organizationsv1.CreateAccountResponse, error) {

@@ -77,8 +77,9 @@ func checkAssumeRole(v *violations, r *stsv1.AssumeRoleRequest) {
 	v.mfa(r.GetSerialNumber(), r.GetTokenCode())
 	v.text("external_id", r.GetExternalId(), 0, maxExternalID)
 	v.text("source_identity", r.GetSourceIdentity(), 0, maxSessionName)
-	v.tagCount("tags", len(r.GetTags()))
+	v.tags(r.GetTags())
 	v.tagCount("transitive_tag_keys", len(r.GetTransitiveTagKeys()))
+	v.texts("transitive_tag_keys", r.GetTransitiveTagKeys(), 4*maxPolicyName)
 }
 
 // noteSession writes what a session is asked for with into the event.
