@@ -177,6 +177,28 @@ func lintExample(t *testing.T, name, path string) {
 	}
 }
 
+// TestPolicyPage reads the policies that docs/policies.md shows.
+func TestPolicyPage(t *testing.T) {
+	read := 0
+	for _, block := range strings.Split(readFile(t, "../../docs/policies.md"), "```json\n")[1:] {
+		document, _, _ := strings.Cut(block, "```")
+		if !strings.HasPrefix(document, "{") {
+			document = `{"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "*", "Resource": "*", ` + document + "}}" // a part of a statement
+		}
+		kind := authz.IdentityPolicy
+		if strings.Contains(document, `"Principal"`) {
+			kind = authz.KeyPolicy
+		}
+		if _, err := authz.Parse(kind, []byte(document)); err != nil {
+			t.Errorf("docs/policies.md shows a policy that is refused: %v\n%s", err, document)
+		}
+		read++
+	}
+	if read < 5 {
+		t.Errorf("docs/policies.md shows %d policies: they are not all there", read)
+	}
+}
+
 // TestConditionKeys compares the tables of condition keys in docs/iam.md with authz's own.
 func TestConditionKeys(t *testing.T) {
 	const begin, end = "<!-- condition keys: go test ./cmd/kmsctl -run TestConditionKeys -update -->\n", "<!-- end of condition keys -->\n"
