@@ -88,5 +88,11 @@ type Entry struct {
 // The error is that of [authz.Parse], about the first of the two documents that does not parse, and matches authz.ErrMalformedPolicy;
 // an Account that is not one is another error.
 func Compare(kind authz.PolicyKind, old, new []byte, o Options) (Result, error) {
-	return Result{Kind: kind.String(), Opens: []Access{}, Closes: []Access{}}, nil
+	s, err := newSearch(kind, old, new, o)
+	if err != nil {
+		return Result{}, err
+	}
+	r := Result{Kind: kind.String()}
+	s.run(&r)
+	return r, nil
 }

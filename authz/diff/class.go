@@ -1,0 +1,222 @@
+package diff
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"slices"
+	"strings"
+
+	"github.com/kmsd/kmsd/authz"
+)
+
+// A class is a kind of caller, among whom no statement tells one from another by its principals.
+type class struct {
+	name   string // in words, or an ARN
+	caller authz.Caller
+	owner  string // the account of the resource, unless it is in another
+	free   bool   // the caller's names and ids are not those of a principal that is named
+}
+
+// idOf is the unique id that stands for a user or a role of an ARN.
+func idOf(arn string) (string, bool) {
+	prefix := "AIDA"
+	if strings.Contains(arn, ":role/") {
+		prefix = "AROA"
+	}
+	sum := sha256.Sum256([]byte(arn))
+	return prefix + base32.StdEncoding.EncodeToString(sum[:])[:17], true
+}
+
+// userClass is a user by its ARN.
+func userClass(arn string) class {
+	id, _ := idOf(arn)
+	return class{name: arn, caller: authz.Caller{
+		Kind: authz.User, Account: accountOf(arn), ID: id, ARN: arn, UserName: arn[strings.LastIndexByte(arn, '/')+1:],
+	}}
+}
+
+// sessionClass is a session of a role by its ARN.
+func sessionClass(role, session string) class {
+	id, _ := idOf(role)
+	name := role[strings.LastIndexByte(role, '/')+1:]
+	account := accountOf(role)
+	return class{name: "a session of " + role, caller: authz.Caller{
+		Kind: authz.RoleSession, Account: account, ID: id, RoleARN: role, SessionName: session,
+		ARN: "arn:aws:sts::" + account + ":assumed-role/" + name + "/" + session,
+	}}
+}
+
+func rootClass(account string) class {
+	return class{name: "the root user of account " + account, caller: authz.Caller{
+		Kind: authz.Root, Account: account, ID: account, ARN: "arn:aws:iam::" + account + ":root",
+	}}
+}
+
+func anyUser(account string) class {
+	c := userClass("arn:aws:iam::" + account + ":user/someone")
+	c.name, c.free = "a user of account "+account, true
+	return c
+}
+
+func anySession(account string) class {
+	c := sessionClass("arn:aws:iam::"+account+":role/some-role", "session")
+	c.name, c.free = "a session of a role of account "+account, true
+	return c
+}
+
+func webClass(provider string) class {
+	return class{name: "a web identity of " + provider, caller: authz.Caller{Kind: authz.WebIdentity, ID: provider, ARN: provider}}
+}
+
+// accountOf returns the account that an ARN or an account id names, or "".
+func accountOf(s string) string {
+	if isAccount(s) {
+		return s
+	}
+	if parts := strings.SplitN(s, ":", 6); len(parts) == 6 && isAccount(parts[4]) {
+		return parts[4]
+	}
+	return ""
+}
+
+func isAccount(s string) bool { return len(s) == 12 && strings.Trim(s, "0123456789") == "" }
+
+// bounds of the classes that are looked at.
+const (
+	maxAccounts   = 8
+	maxPrincipals = 400
+)
+
+// mentions returns the accounts that both documents name, in their order.
+func (s *search) mentions() []string {
+	var list []string
+	add := func(text string) {
+		if a := accountOf(text); a != "" && !slices.Contains(list, a) {
+			list = append(list, a)
+		}
+	}
+	for _, p := range []*authz.Policy{s.old, s.new} {
+		for n := 1; n <= p.Statements(); n++ {
+			v := p.View(n)
+			for _, text := range v.Principals {
+				add(text)
+			}
+			for _, text := range v.Resources {
+				add(text)
+			}
+			for _, c := range v.Conditions {
+				for _, text := range c.Values {
+					add(text)
+				}
+			}
+		}
+	}
+	return list
+}
+
+// otherAccount is one that nobody mentions.
+func otherAccount(mentioned []string) string {
+	for _, a := range []string{"999988887777", "777766665555", "555544443333"} {
+		if !slices.Contains(mentioned, a) {
+			return a
+		}
+	}
+	return "123412341234"
+}
+
+// classes returns the kinds of callers. complete is false if there are too many.
+func (s *search) classes() (list []class, complete bool) {
+	mentioned := s.mentions()
+	accounts := []string{s.account}
+	for _, a := range mentioned {
+		if !slices.Contains(accounts, a) {
+			accounts = append(accounts, a)
+		}
+	}
+	complete = len(accounts) <= maxAccounts
+	named := accounts
+	accounts = append(slices.Clone(accounts[:min(len(accounts), maxAccounts)]), otherAccount(mentioned))
+	switch s.kind {
+	case authz.IdentityPolicy:
+		return s.owned(anyUser(s.account), anySession(s.account)), true
+	case authz.SessionPolicy:
+		return s.owned(anySession(s.account)), true
+	case authz.KeyPolicy, authz.TrustPolicy:
+		list, complete = s.principals()
+		for _, a := range append(named, otherAccount(mentioned)) {
+			list = append(list, anyUser(a), anySession(a), rootClass(a))
+		}
+		return s.owned(list...), complete
+	}
+	for _, a := range accounts {
+		list = append(list, anyUser(a), anySession(a), rootClass(a))
+	}
+	if s.kind == authz.ResourceControlPolicy {
+		list = append(list, webClass("arn:aws:iam::"+s.account+":oidc-provider/issuer.example"))
+		return s.owned(list...), complete
+	}
+	for i := range list { // a service control policy is about the principals of each account, and what they have
+		list[i].owner = list[i].caller.Account
+	}
+	return list, complete
+}
+
+// owned makes the account of the policy that of the resources.
+func (s *search) owned(list ...class) []class {
+	for i := range list {
+		list[i].owner = s.account
+	}
+	return list
+}
+
+// principals returns a class for each principal that either version names.
+func (s *search) principals() (list []class, complete bool) {
+	seen := make(map[string]bool)
+	roles := make(map[string]string) // :: account and name of a role → its ARN
+	var names []string
+	for _, p := range []*authz.Policy{s.old, s.new} {
+		for n := 1; n <= p.Statements(); n++ {
+			for _, name := range p.View(n).Principals {
+				if !seen[name] {
+					seen[name] = true
+					names = append(names, name)
+				}
+				if _, rest, ok := strings.Cut(name, ":role/"); ok {
+					roles[accountOf(name)+"/"+rest[strings.LastIndexByte(rest, '/')+1:]] = name
+				}
+			}
+		}
+	}
+	if complete = len(names) <= maxPrincipals; !complete {
+		names = names[:maxPrincipals]
+	}
+	for _, name := range names {
+		switch {
+		case strings.Contains(name, ":oidc-provider/"):
+			list = append(list, webClass(name))
+		case strings.Contains(name, ":assumed-role/"):
+			_, rest, _ := strings.Cut(name, ":assumed-role/")
+			role, session, _ := strings.Cut(rest, "/")
+			arn := roles[accountOf(name)+"/"+role]
+			if arn == "" {
+				arn = "arn:aws:iam::" + accountOf(name) + ":role/" + role
+			}
+			c := sessionClass(arn, session)
+			c.name, c.caller.ARN = name, name
+			list = append(list, c)
+		case strings.Contains(name, ":role/"):
+			list = append(list, sessionClass(name, "session"))
+		case strings.Contains(name, ":user/"):
+			list = append(list, userClass(name))
+		case strings.HasPrefix(name, "AIDA"):
+			c := userClass("arn:aws:iam::" + s.account + ":user/of-that-id")
+			c.name, c.caller.ID = name, name
+			list = append(list, c)
+		case strings.HasPrefix(name, "AROA"):
+			c := sessionClass("arn:aws:iam::"+s.account+":role/of-that-id", "session")
+			c.name, c.caller.ID = "a session of "+name, name
+			list = append(list, c)
+		}
+	}
+	return list, complete
+}
