@@ -88,12 +88,12 @@ func createKey(c *call, r *kmsv1.CreateKeyRequest) (*kmsv1.CreateKeyResponse, er
 		return nil, err
 	}
 	c.notePolicy(document)
-	if r.GetPolicy() != "" {
+	if r.GetPolicy() != "" { // the default policy lets the account decide
 		c.lint(authz.KeyPolicy, document)
-	}
-	if !r.GetBypassPolicyLockoutSafetyCheck() {
-		if err := c.checkLockout(p, c.s.place.KeyARN(c.account(), crypto.KeyID{})); err != nil {
-			return nil, err
+		if !r.GetBypassPolicyLockoutSafetyCheck() {
+			if err := c.checkLockout(p, c.s.place.KeyARN(c.account(), crypto.KeyID{})); err != nil {
+				return nil, err
+			}
 		}
 	}
 	token, err := c.token(r.GetClientToken(), r)
