@@ -58,8 +58,8 @@ func (c *choice) populated() bool {
 	if c.dim == "resource" || c.dim == "principal" {
 		return true
 	}
-	return slices.ContainsFunc(c.uses, func(u use) bool {
-		info, known := authz.ConditionKey(u.key)
+	return slices.ContainsFunc(c.keys, func(key string) bool {
+		info, known := authz.ConditionKey(key)
 		if !known {
 			return populates(c.base.action, "${k}") && c.base.caller.Kind == authz.WebIdentity
 		}
@@ -117,6 +117,10 @@ func (c *choice) domain() ([]string, bool) {
 	if d, ok := domains[c.dim]; ok {
 		return d, true
 	}
+	switch c.dim {
+	case "aws:useragent", "aws:requestedregion", "aws:sourceidentity", "aws:tagkeys", "kms:encryptioncontextkeys":
+		return c.texts("*", notEmpty()) // an empty one is none
+	}
 	return c.texts("*")
 }
 
@@ -127,7 +131,6 @@ func (c *choice) sets(plain []string, put func(*draft, []string)) ([]setting, bo
 		singles = append(slices.Clone(plain), singles...)
 		if c.dim == "aws:tagkeys" || c.dim == "kms:encryptioncontextkeys" {
 			singles = append(singles, c.known[c.dim]...)
-			singles = slices.DeleteFunc(singles, func(t string) bool { return t == "" })
 		}
 	}
 	lists, closed := c.unions(singles, put)
@@ -220,23 +223,16 @@ func (c *choice) times() ([]setting, bool) {
 func (c *choice) memberships(id, path string, put func(*draft, *authz.Membership), optional bool) ([]setting, bool) {
 	plain := &authz.Membership{Organization: "o-plainplain", Path: "o-plainplain/r-root/"}
 	places := []*authz.Membership{plain}
-	ids, all := c.texts(id)
+	ids, all := c.texts(id, notEmpty())
 	for _, t := range ids {
-		if t != "" {
-			places = append(places, &authz.Membership{Organization: t, Path: t + "/r-root/"})
-		}
+		places = append(places, &authz.Membership{Organization: t, Path: t + "/r-root/"})
 	}
-	paths, allPaths := c.texts(path)
+	paths, allPaths := c.texts(path, notEmpty())
 	for _, t := range paths {
-		if t == "" {
-			continue
-		}
 		organization, _, _ := strings.Cut(t, "/")
 		places = append(places, &authz.Membership{Organization: organization, Path: t})
-		for _, t2 := range ids {
-			if t2 != "" {
-				places = append(places, &authz.Membership{Organization: t2, Path: t})
-			}
+		for _, o := range ids {
+			places = append(places, &authz.Membership{Organization: o, Path: t})
 		}
 	}
 	var list []setting
@@ -260,22 +256,22 @@ func (c *choice) callers() ([]setting, bool) {
 		kind = "role/"
 	}
 	prefix := "arn:aws:iam::" + c.base.caller.Account + ":" + kind
-	arns, complete := c.texts(arnKey, newGlob(prefix+"*", likeGlob))
-	names, all := c.texts("aws:username")
-	for _, n := range names {
-		if c.base.caller.Kind == authz.User && n != "" && !strings.Contains(n, "/") && c.asks("aws:username") {
+	arns, complete := c.texts(arnKey, newForm(prefix, token{kind: manyInPart}, token{kind: oneInName}))
+	all := true
+	if c.base.caller.Kind == authz.User && c.asks("aws:username") {
+		var names []string
+		names, all = c.texts("aws:username", name())
+		for _, n := range names {
 			arns = append(arns, prefix+n)
 		}
 	}
 	for _, arn := range arns {
-		if !strings.HasSuffix(arn, "/") {
-			list = append(list, func(d *draft) { d.rename(arn) })
-		}
+		list = append(list, func(d *draft) { d.rename(arn) })
 	}
 	if !c.asks("aws:userid") {
 		return list, complete && all && !(c.asks("aws:username") && c.asks(arnKey))
 	}
-	ids, _ := c.texts("aws:userid")
+	ids, _ := c.texts("aws:userid", notEmpty())
 	plain := slices.Clone(list)
 	for _, id := range ids {
 		for _, first := range plain {
@@ -314,7 +310,7 @@ func (c *choice) resources() ([]setting, bool) {
 	if d.kind == authz.None {
 		return []setting{nothing}, true
 	}
-	crosses := d.action.CrossAccount() && c.s.kind != authz.KeyPolicy && c.s.kind != authz.ResourceControlPolicy
+	crosses := c.crosses()
 	var arns []string
 	complete := !crosses || !c.asks("aws:resourceaccount")
 	for _, form := range c.forms(crosses) {
@@ -337,6 +333,11 @@ func (c *choice) resources() ([]setting, bool) {
 	return list, complete
 }
 
+// crosses reports whether the resource may be of another account than the caller or the policy.
+func (c *choice) crosses() bool {
+	return c.base.action.CrossAccount() && c.s.kind != authz.KeyPolicy && c.s.kind != authz.ResourceControlPolicy
+}
+
 // place makes the draft about a resource, which is moved to an account if one is given.
 func (d *draft) place(arn, account string) {
 	if parts := strings.SplitN(arn, ":", 6); account != "" && len(parts) == 6 {
@@ -357,8 +358,8 @@ func (c *choice) forms(crosses bool) []glob {
 		account = slices.Repeat([]token{{kind: digit}}, 12)
 	}
 	form := func(before string, account []token, after string) glob {
-		g := newGlob("arn:aws:"+before+":", resourceGlob)
-		g.tokens = slices.Concat(g.tokens, account, newGlob(":"+after, exactGlob).tokens, []token{{kind: oneInPart}, {kind: manyInPart}})
+		g := newGlob("arn:aws:"+before+":", arnGlob)
+		g.tokens = slices.Concat(g.tokens, account, newForm(":"+after, token{kind: oneInPart}, token{kind: manyInPart}).tokens)
 		return g
 	}
 	amazon := newGlob("aws", exactGlob).tokens

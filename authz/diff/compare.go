@@ -18,7 +18,7 @@ func (s *search) kindsOf(a authz.Action) []authz.ResourceKind {
 	c := rootClass(defaultAccount).caller
 	for k := authz.None; k <= authz.OrganizationEntity; k++ {
 		r := authz.Resource{Kind: k, Account: c.Account, ARN: c.ARN}
-		if _, d := authz.Authorize(&c, a, &r, nil); d.Reason == authz.InvalidRequest {
+		if _, d := authz.Authorize(&c, a, &r, nil); d.Reason == authz.InvalidRequest || d.Reason == authz.AlwaysAllowed {
 			continue
 		}
 		asked := true
@@ -41,8 +41,6 @@ func (s *search) kindsOf(a authz.Action) []authz.ResourceKind {
 func reaches(c *class, a authz.Action, kind authz.ResourceKind) bool {
 	web := c.caller.Kind == authz.WebIdentity
 	switch {
-	case a == authz.STSGetCallerIdentity:
-		return false
 	case web:
 		return kind == authz.Role && (a == authz.STSAssumeRoleWithWebIdentity || a == authz.STSTagSession)
 	case a == authz.STSAssumeRoleWithWebIdentity, c.caller.Kind == authz.Root && kind == authz.Role:
@@ -328,7 +326,7 @@ func (d *direction) ask(base *draft, t Through, p *problem) verdict {
 			sure = append(sure, f)
 		}
 	}
-	implied := &problem{units: p.units, clauses: slices.Concat(p.clauses, s.implications(p.atoms()))}
+	implied := &problem{units: p.units, clauses: slices.Concat(p.clauses, s.implications(p.atoms(), base))}
 	v.possible = solved || len(sure) < len(facets) && s.solve(implied, sure, func([]*row) bool { return true })
 	return v
 }

@@ -24,11 +24,15 @@ type row struct {
 // maxRows bounds the combinations of settings of one facet.
 const maxRows = 3000
 
+// enoughPlain bounds the values that are tried for variables.
+const enoughPlain = 6
+
 // facet makes the facet of some atoms, for the requests of a draft.
 func (s *search) facet(atoms []int, base *draft) *facet {
 	f := &facet{atoms: atoms, complete: true}
 	var names []string
 	variables := make(map[string]bool)
+	plain := []string{"blue"}
 	for _, n := range atoms {
 		a := &s.in.atoms[n]
 		names = append(names, a.dims...)
@@ -36,6 +40,9 @@ func (s *search) facet(atoms []int, base *draft) *facet {
 		for _, v := range a.values {
 			for _, key := range variablesOf(v) {
 				variables[key] = true
+			}
+			if len(plain) < enoughPlain && !strings.ContainsAny(v, "*?$:") && v != "" {
+				plain = append(plain, v)
 			}
 		}
 	}
@@ -47,8 +54,13 @@ func (s *search) facet(atoms []int, base *draft) *facet {
 		for _, n := range atoms {
 			for _, u := range s.in.atoms[n].uses {
 				if u.dim == dim {
-					c.uses = append(c.uses, u)
+					c.uses, c.keys = append(c.uses, u), append(c.keys, u.key)
 				}
+			}
+		}
+		for key := range variables {
+			if dimOf(key) == dim {
+				c.keys, c.plain = append(c.keys, key), plain
 			}
 		}
 		list, complete := c.settings()

@@ -15,6 +15,8 @@ const (
 	many                 // any number of any characters
 	manyInPart           // any number, but no colon
 	digit
+	oneInName  // any but a colon or a slash
+	manyInName // any number, but neither
 )
 
 type token struct {
@@ -22,7 +24,7 @@ type token struct {
 	r    rune
 }
 
-func (t token) star() bool { return t.kind == many || t.kind == manyInPart }
+func (t token) star() bool { return t.kind == many || t.kind == manyInPart || t.kind == manyInName }
 
 func (t token) matches(r rune) bool {
 	switch t.kind {
@@ -32,6 +34,8 @@ func (t token) matches(r rune) bool {
 		return r != ':'
 	case digit:
 		return '0' <= r && r <= '9'
+	case oneInName, manyInName:
+		return r != ':' && r != '/'
 	}
 	return true
 }
@@ -52,6 +56,17 @@ const (
 	arnGlob      // * and ? stay within the first five parts of an ARN
 	resourceGlob // so they do, but a * that ends a part may run over colons
 )
+
+// A form is a glob of a literal, and then some tokens.
+func newForm(before string, tokens ...token) glob {
+	g := newGlob(before, exactGlob)
+	g.tokens = append(g.tokens, tokens...)
+	return g
+}
+
+// notEmpty and name are the forms of what has a character, and of what may stand at the end of an ARN.
+func notEmpty() glob { return newForm("", token{kind: one}, token{kind: many}) }
+func name() glob     { return newForm("", token{kind: oneInName}, token{kind: manyInName}) }
 
 func newGlob(s string, kind globKind) glob {
 	g := glob{fold: kind == foldedGlob}
@@ -103,13 +118,14 @@ func upperRune(r rune) rune {
 const (
 	maxStates  = 4000
 	maxTextLen = 700
+	textSteps  = 200_000 // of the steps of a comparison, for one search
 )
 
 // texts returns a text for each set of globs that can be the ones that a text matches, the shortest texts first, among those that match all of
 // form: what tells texts apart for the globs, and nothing else does. complete is false if there may be sets that were not
 // found. It runs all globs at once over all texts, of which a character that no glob names stands for all of its kind.
 func (s *search) texts(globs []glob, form []glob) (list []string, complete bool) {
-	all := slices.Concat(form, globs)
+	all, end := slices.Concat(form, globs), s.steps-textSteps
 	seen, found := make(map[string]bool), make(map[string]bool)
 	var queue []textState
 	push := func(text []rune, at []position) {
@@ -126,7 +142,7 @@ func (s *search) texts(globs []glob, form []glob) (list []string, complete bool)
 	}
 	push(nil, start)
 	for len(queue) > 0 {
-		if len(seen) > maxStates || s.spent() {
+		if len(seen) > maxStates || s.spent() || s.steps < end {
 			return list, false
 		}
 		state := queue[0]
@@ -151,6 +167,20 @@ func (s *search) texts(globs []glob, form []glob) (list []string, complete bool)
 		}
 	}
 	return list, true
+}
+
+// matches reports whether a text is what the glob says.
+func (g *glob) matches(text string) bool {
+	all := []glob{*g}
+	at := advance(all, nil, position{})
+	for _, r := range text {
+		var next []position
+		for _, p := range at {
+			next = step(all, next, p, r)
+		}
+		at = next
+	}
+	return len(accepting(all, at)) > 0
 }
 
 type textState struct {
@@ -272,6 +302,10 @@ func alphabet(all []glob, at []position) []rune {
 			digits, anything = true, true
 		case oneInPart, manyInPart:
 			add(':')
+			anything = true
+		case oneInName, manyInName:
+			add(':')
+			add('/')
 			anything = true
 		default:
 			anything = true

@@ -1,8 +1,6 @@
 package diff
 
 import (
-	"strings"
-
 	"github.com/kmsd/kmsd/authz"
 )
 
@@ -79,81 +77,4 @@ func (s *search) narrow() *authz.Policy {
 		s.kept["boundary"] = p
 	}
 	return p
-}
-
-// implications returns clauses that say which atoms follow from which, as far as one sees that from how they are written.
-func (s *search) implications(atoms []int) [][]lit {
-	var list [][]lit
-	for _, i := range atoms {
-		for _, j := range atoms {
-			s.spend(1)
-			a, b := &s.in.atoms[i], &s.in.atoms[j]
-			if i != j && s.implies(a, b) {
-				list = append(list, []lit{holds(i).not(), holds(j)})
-			}
-			if i < j && a.operator == "" && b.operator == "" && a.negated != b.negated && equal(a, b) {
-				list = append(list, []lit{holds(i), holds(j)}, []lit{holds(i).not(), holds(j).not()})
-			}
-		}
-	}
-	return list
-}
-
-func equal(a, b *atom) bool {
-	return strings.Join(a.values, "\x00") == strings.Join(b.values, "\x00") && !a.variables && !b.variables
-}
-
-// implies reports whether b holds wherever a does: they compare alike, and what is compared with the one is among what is compared with the
-// other.
-func (s *search) implies(a, b *atom) bool {
-	if a.operator != b.operator || a.key != b.key || a.negated != b.negated || a.variables || b.variables {
-		return false
-	}
-	if a.operator != "" && a.uses[0].compare == "Null" || strings.HasPrefix(a.operator, "For") && a.negated {
-		return false
-	}
-	if a.effect != b.effect && a.effect != authz.Allow { // of several values an Allow needs all, a Deny one
-		return false
-	}
-	if a.negated {
-		a, b = b, a
-	}
-	for _, v := range a.values {
-		if !s.among(v, b) {
-			return false
-		}
-	}
-	return true
-}
-
-// among reports whether a value is one of those of an atom.
-func (s *search) among(v string, b *atom) bool {
-	for _, w := range b.values {
-		s.spend(1)
-		if v == w || b.uses[0].compare == "StringLike" && covers(w, v) {
-			return true
-		}
-	}
-	return false
-}
-
-// covers reports whether a glob matches the text of another one, of which only a star matches a star.
-func covers(pattern, other string) bool {
-	i, j, star, from := 0, 0, -1, 0
-	for i < len(other) {
-		switch {
-		case j < len(pattern) && pattern[j] == '*':
-			star, from = j, i
-			j++
-		case j < len(pattern) && pattern[j] == other[i]:
-			i++
-			j++
-		case star >= 0:
-			from++
-			i, j = from, star+1
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[j:], "*") == ""
 }

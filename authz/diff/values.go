@@ -23,6 +23,8 @@ type choice struct {
 	base  *draft
 	atoms []int // of the facet
 	uses  []use
+	keys  []string            // folded, that are asked about, or are those of variables
+	plain []string            // values to try besides, if variables stand for what the dim is
 	known map[string][]string // :: folded key of a variable → values that it may have
 }
 
@@ -45,6 +47,9 @@ func (c *choice) asks(key string) bool {
 // globs returns the values that a key, or any, is compared with as text.
 func (c *choice) globs(key string) []glob {
 	var list []glob
+	for _, v := range c.plain {
+		list = append(list, newGlob(v, exactGlob))
+	}
 	for _, u := range c.uses {
 		if u.key != key && key != "*" {
 			continue
@@ -114,12 +119,20 @@ func (c *choice) expand(v string) []string {
 // texts returns texts that tell the values apart which conditions on the key compare with.
 func (c *choice) texts(key string, form ...glob) ([]string, bool) {
 	globs := c.globs(key)
-	if len(globs) <= maxGlobs {
-		return c.s.texts(globs, form)
-	}
 	var list []string
+	complete := false
+	if len(globs) <= maxGlobs {
+		list, complete = c.s.texts(globs, form)
+	}
+	if complete {
+		return list, true
+	}
 	for _, g := range globs[:min(len(globs), 4*maxGlobs)] {
-		list = append(list, g.instance())
+		text := g.instance()
+		c.s.spend(len(text))
+		if !slices.ContainsFunc(form, func(f glob) bool { return !f.matches(text) }) {
+			list = append(list, text)
+		}
 	}
 	return list, false
 }
@@ -133,6 +146,7 @@ func (g *glob) instance() string {
 			b.WriteRune(t.r)
 		case digit:
 			b.WriteByte('1')
+		case many, manyInPart, manyInName: // nothing is among any number
 		default:
 			b.WriteByte('x')
 		}
