@@ -104,6 +104,9 @@ func (k keyID) describe() ContextKeyInfo {
 // populatedFor reports whether requests for the action can have the key.
 func (k keyID) populatedFor(a Action) bool {
 	kinds := actionTable[a].kinds
+	if kinds == onEntity|onNone {
+		kinds = onNone // lists of entities are asked for without a resource
+	}
 	switch keyTable[k].scope {
 	case always:
 		return true
@@ -112,9 +115,9 @@ func (k keyID) populatedFor(a Action) bool {
 	case onKeys:
 		return kinds&onKey != 0 || slices.Contains(actionKeys[a], k)
 	case onTagged:
-		return kinds&^(onNone|onAlias) != 0
-	case onEntities:
-		return kinds&(onEntity|onRole) != 0
+		return kinds&onKey != 0 || a.onTaggedEntity()
+	case onTaggedEntities:
+		return a.onTaggedEntity()
 	case byAction:
 		return slices.Contains(actionKeys[a], k)
 	}

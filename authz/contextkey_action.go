@@ -1,5 +1,7 @@
 package authz
 
+import "slices"
+
 // The keys that requests of several actions have. They are never written.
 var (
 	noKeys        = []keyID{}
@@ -14,12 +16,7 @@ var (
 	sessionKeys   = []keyID{
 		keyRequestTag, keyTagKeys, keyTransitiveTagKeys, keyExternalID, keyRoleSessionName, keySTSSourceIdentity, keyDurationSeconds,
 	}
-	identityKeys = []keyID{
-		keyRequestTag, keyTagKeys, keyTransitiveTagKeys, keyRoleSessionName, keySTSSourceIdentity, keyDurationSeconds, keyClaim,
-	}
-	roleKeys = []keyID{
-		keyRequestTag, keyTagKeys, keyTransitiveTagKeys, keyExternalID, keyRoleSessionName, keySTSSourceIdentity, keyDurationSeconds, keyClaim,
-	}
+	identityKeys     = []keyID{keyRoleSessionName, keyDurationSeconds, keyClaim} // web identities give no tags
 	organizationKeys = []keyID{keyOrganizationsPolicyType}
 	attachmentKeys   = []keyID{keyOrganizationsPolicyType, keyOrganizationsPolicyID}
 )
@@ -150,8 +147,8 @@ var actionKeys = [actionEnd][]keyID{
 	STSGetCallerIdentity:         noKeys,
 	STSAssumeRole:                sessionKeys,
 	STSAssumeRoleWithWebIdentity: identityKeys,
-	STSTagSession:                roleKeys,
-	STSSetSourceIdentity:         roleKeys,
+	STSTagSession:                sessionKeys,
+	STSSetSourceIdentity:         sessionKeys,
 	STSGetSessionToken:           {keyDurationSeconds},
 
 	OrganizationsDescribeOrganization:             noKeys,
@@ -180,4 +177,21 @@ var actionKeys = [actionEnd][]keyID{
 	OrganizationsListTargetsForPolicy:             organizationKeys,
 
 	AuthzExplainDecision: noKeys,
+}
+
+// untagged are the actions on what IAM manages and gives no tags to: groups, policies, devices and providers, and what is only to be made. It is never
+// written.
+var untagged = [...]Action{
+	IAMCreateUser, IAMCreateRole, IAMCreateGroup, IAMGetGroup, IAMUpdateGroup, IAMDeleteGroup, IAMAddUserToGroup, IAMRemoveUserFromGroup,
+	IAMPutGroupPolicy, IAMGetGroupPolicy, IAMListGroupPolicies, IAMDeleteGroupPolicy, IAMAttachGroupPolicy, IAMDetachGroupPolicy,
+	IAMListAttachedGroupPolicies, IAMCreatePolicy, IAMGetPolicy, IAMDeletePolicy, IAMCreatePolicyVersion, IAMGetPolicyVersion, IAMListPolicyVersions,
+	IAMDeletePolicyVersion, IAMSetDefaultPolicyVersion, IAMListEntitiesForPolicy, IAMCreateVirtualMFADevice, IAMDeleteVirtualMFADevice,
+	IAMCreateOpenIDConnectProvider, IAMGetOpenIDConnectProvider, IAMDeleteOpenIDConnectProvider, IAMUpdateOpenIDConnectProviderKeys,
+	IAMAddClientIDToOpenIDConnectProvider, IAMRemoveClientIDFromOpenIDConnectProvider,
+}
+
+// onTaggedEntity reports whether the action is for a user or a role that may have tags.
+func (a Action) onTaggedEntity() bool {
+	kinds := actionTable[a].kinds
+	return kinds&(onEntity|onRole) != 0 && kinds&onNone == 0 && !slices.Contains(untagged[:], a)
 }

@@ -71,8 +71,8 @@ const (
 	always                 // all
 	onAnyResource          // those for a resource
 	onKeys                 // those for a key, and those of actionKeys
-	onTagged               // those for a resource that may have tags
-	onEntities             // those for what IAM manages
+	onTagged               // those for a key, a user or a role that may have tags
+	onTaggedEntities       // those for a user or a role that may have tags
 	byAction               // those of actionKeys
 )
 
@@ -148,7 +148,7 @@ var keyTable = withNever([keyEnd]keyInfo{
 	keyDurationSeconds:                {"sts:DurationSeconds", NumericKey, false, false, RequestClass, byAction, "the seconds that the session is to last; absent if the request does not say"},
 	keyPermissionsBoundary:            {"iam:PermissionsBoundary", ARNKey, false, false, RequestClass, byAction, "the permissions boundary that the request sets, or else that of the user or role"},
 	keyPolicyARN:                      {"iam:PolicyARN", ARNKey, false, false, RequestClass, byAction, "the managed policy that is attached or detached"},
-	keyIAMResourceTag:                 {"iam:ResourceTag/", StringKey, false, true, ResourceClass, onEntities, "a tag of the user or role"},
+	keyIAMResourceTag:                 {"iam:ResourceTag/", StringKey, false, true, ResourceClass, onTaggedEntities, "a tag of the user or role"},
 	keyOrganizationsPolicyID:          {"organizations:PolicyId", StringKey, false, false, RequestClass, byAction, "the policy that is attached or detached"},
 	keyOrganizationsPolicyType:        {"organizations:PolicyType", StringKey, false, false, RequestClass, byAction, "SERVICE_CONTROL_POLICY or RESOURCE_CONTROL_POLICY"},
 	keyClaim:                          {"", StringKey, false, true, RequestClass, byAction, "a claim of the web identity's token"},

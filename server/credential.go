@@ -208,7 +208,11 @@ func checkGetAccessKeyLastUsed(v *violations, r *iamv1.GetAccessKeyLastUsedReque
 func getAccessKeyLastUsed(c *call, r *iamv1.GetAccessKeyLastUsedRequest) (*iamv1.GetAccessKeyLastUsedResponse, error) {
 	c.param(audit.String("accessKeyId", r.GetAccessKeyId()))
 	arn := c.people.AccessKeyUserARN(c.account(), r.GetAccessKeyId())
-	g, err := c.onEntity(authz.IAMGetAccessKeyLastUsed, "USER", c.newEntity(arn), c.people.NewUserARN(c.account(), "/", ""))
+	resource := c.newEntity(arn)
+	if who, ok := c.people.PrincipalCaller(c.account(), arn, ""); ok {
+		resource.Tags = who.Tags
+	}
+	g, err := c.onEntity(authz.IAMGetAccessKeyLastUsed, "USER", resource, c.people.NewUserARN(c.account(), "/", ""))
 	if err != nil {
 		return nil, err
 	}

@@ -160,7 +160,7 @@ func (d *door) sign(c client.Credentials, method, nonce string, at time.Time) ht
 	if nonce != noNonce {
 		r.Header.Set("X-Kmsd-Nonce", nonce)
 	}
-	key := aws.Credentials{AccessKeyID: c.AccessKeyID, SecretAccessKey: string(c.SecretAccessKey.Expose())}
+	key := aws.Credentials{AccessKeyID: c.AccessKeyID, SecretAccessKey: string(c.SecretAccessKey.Expose()), SessionToken: string(c.SessionToken.Expose())}
 	if err := v4.NewSigner().SignHTTP(context.Background(), key, r, "UNSIGNED-PAYLOAD", "kms", c.Region, at); err != nil {
 		d.t.Error(err)
 	}

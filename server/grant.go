@@ -229,6 +229,7 @@ func checkListGrants(v *violations, r *kmsv1.ListGrantsRequest) {
 }
 
 func listGrants(c *call, r *kmsv1.ListGrantsRequest) (*kmsv1.ListGrantsResponse, error) {
+	c.facts.SetBool(authz.CtxGrantIsForAWSResource, false)
 	t, err := c.byID("key_id", r.GetKeyId())
 	if err != nil {
 		return nil, err

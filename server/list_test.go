@@ -31,10 +31,10 @@ type listing struct {
 func listings(p *props) []listing {
 	return []listing{
 		{kmsv1.KeyService_ListKeys_FullMethodName, func(m string) proto.Message { return kmsv1.ListKeysRequest_builder{Limit: 2, Marker: m}.Build() }, &kmsv1.ListKeysResponse{}, "keys", "key_id", "next_marker", 5},
-		{kmsv1.KeyService_ListAliases_FullMethodName, func(m string) proto.Message { return kmsv1.ListAliasesRequest_builder{Limit: 2, Marker: m}.Build() }, &kmsv1.ListAliasesResponse{}, "aliases", "alias_name", "next_marker", 5},
+		{kmsv1.KeyService_ListAliases_FullMethodName, func(m string) proto.Message { return kmsv1.ListAliasesRequest_builder{Limit: 2, Marker: m}.Build() }, &kmsv1.ListAliasesResponse{}, "aliases", "alias_name", "next_marker", 7},
 		{kmsv1.KeyService_ListAliases_FullMethodName, func(m string) proto.Message {
 			return kmsv1.ListAliasesRequest_builder{Limit: 2, Marker: m, KeyId: p.otherID}.Build()
-		}, &kmsv1.ListAliasesResponse{}, "aliases", "alias_name", "next_marker", 5},
+		}, &kmsv1.ListAliasesResponse{}, "aliases", "alias_name", "next_marker", 6},
 		{kmsv1.KeyService_ListKeyRotations_FullMethodName, func(m string) proto.Message {
 			return kmsv1.ListKeyRotationsRequest_builder{KeyId: p.keyID, Limit: 2, Marker: m}.Build()
 		}, &kmsv1.ListKeyRotationsResponse{}, "rotations", "key_material_id", "next_marker", 5},

@@ -39,7 +39,9 @@ func (p *props) group() string {
 
 func (p *props) role() string {
 	name := fresh("role-")
-	must[*iamv1.CreateRoleResponse](p)(p.Root().IAM().CreateRole(p.t.Context(), iamv1.CreateRoleRequest_builder{RoleName: name, AssumeRolePolicyDocument: trustPolicy}.Build()))
+	must[*iamv1.CreateRoleResponse](p)(p.Root().IAM().CreateRole(p.t.Context(), iamv1.CreateRoleRequest_builder{
+		RoleName: name, AssumeRolePolicyDocument: trustPolicy, Tags: sampleTags, PermissionsBoundary: readOnly,
+	}.Build()))
 	return name
 }
 

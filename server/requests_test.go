@@ -31,7 +31,7 @@ type props struct {
 
 func newProps(d *door) *props {
 	p := &props{door: d, document: `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"kms:Encrypt","Resource":"*"}]}`}
-	p.keyID, p.otherID = d.Key().GetArn(), d.Key().GetArn()
+	p.keyID, p.otherID = p.Key().GetArn(), p.Key().GetArn()
 	p.blob = p.encrypt(p.keyID, []byte("plaintext"), nil)
 	p.userName = p.user()
 	return p
@@ -48,10 +48,24 @@ func (p *props) encrypt(key string, plaintext []byte, ec map[string]string) []by
 
 func fresh(prefix string) string { return prefix + rand.Text()[:16] }
 
+// Key makes a key with a tag and an alias, so that it has something for every condition.
+func (p *props) Key() *kmsv1.KeyMetadata {
+	p.t.Helper()
+	k := must[*kmsv1.CreateKeyResponse](p)(p.Root().Keys().CreateKey(p.t.Context(), kmsv1.CreateKeyRequest_builder{
+		Tags: []*kmsv1.Tag{kmsv1.Tag_builder{TagKey: "team", TagValue: "red"}.Build()},
+	}.Build())).GetKeyMetadata()
+	must[*kmsv1.CreateAliasResponse](p)(p.Root().Keys().CreateAlias(p.t.Context(), kmsv1.CreateAliasRequest_builder{AliasName: usualAlias(k.GetArn()), TargetKeyId: k.GetKeyId()}.Build()))
+	return k
+}
+
+// usualAlias is the alias that a key of props has, by the key's ARN.
+func usualAlias(arn string) string { return "alias/of-" + arn[strings.LastIndexByte(arn, '/')+1:] }
+
+// user makes a user with a tag and a permissions boundary.
 func (p *props) user() string {
 	p.t.Helper()
 	name := fresh("user-")
-	if _, err := p.Root().IAM().CreateUser(p.t.Context(), iamv1.CreateUserRequest_builder{UserName: name}.Build()); err != nil {
+	if _, err := p.Root().IAM().CreateUser(p.t.Context(), iamv1.CreateUserRequest_builder{UserName: name, Tags: sampleTags, PermissionsBoundary: readOnly}.Build()); err != nil {
 		p.t.Fatal(err)
 	}
 	return name

@@ -223,10 +223,14 @@ func simulateCustomPolicy(c *call, r *iamv1.SimulateCustomPolicyRequest) (*iamv1
 
 func simulatePrincipalPolicy(c *call, r *iamv1.SimulatePrincipalPolicyRequest) (*iamv1.SimulatePrincipalPolicyResponse, error) {
 	arn := r.GetPolicySourceArn()
-	if _, err := c.onEntity(authz.IAMSimulatePrincipalPolicy, "PRINCIPAL", c.newEntity(arn), arn); err != nil {
+	who, ok := c.people.PrincipalCaller(c.account(), arn, simulationName)
+	resource := c.newEntity(arn)
+	if ok {
+		resource.Tags = who.Tags
+	}
+	if _, err := c.onEntity(authz.IAMSimulatePrincipalPolicy, "PRINCIPAL", resource, arn); err != nil {
 		return nil, err
 	}
-	who, ok := c.people.PrincipalCaller(c.account(), arn, simulationName)
 	if !ok {
 		return nil, iam.ErrNoSuchEntity
 	}

@@ -102,7 +102,9 @@ func checkUpdateUser(v *violations, r *iamv1.UpdateUserRequest) {
 
 // updateUser needs the permission on the user as it is and as it will be.
 func updateUser(c *call, r *iamv1.UpdateUserRequest) (*iamv1.UpdateUserResponse, error) {
-	to, err := c.onNew(authz.IAMUpdateUser, "USER", c.people.RenamedUserARN(c.account(), r.GetUserName(), r.GetNewUserName(), r.GetNewPath()))
+	renamed := c.newEntity(c.people.RenamedUserARN(c.account(), r.GetUserName(), r.GetNewUserName(), r.GetNewPath()))
+	renamed.Tags = c.people.UserResource(c.account(), r.GetUserName()).Tags
+	to, err := c.onEntity(authz.IAMUpdateUser, "USER", renamed, renamed.ARN)
 	if err != nil {
 		return nil, err
 	}
