@@ -17,7 +17,7 @@ func (c *call) onAlias(a authz.Action, name string) (authz.Grant, error) {
 
 // onTarget asks for an action on the key that an existing alias points to, and returns an error if there is no such alias.
 func (c *call) onTarget(a authz.Action, name string) (authz.Grant, error) {
-	return c.authorize(a, c.lookUp(keystore.Ref{Account: c.account(), Alias: name}))
+	return c.authorize(a, c.lookUp(keystore.Ref{Account: c.account(), Alias: name}, ""))
 }
 
 func checkCreateAlias(v *violations, r *kmsv1.CreateAliasRequest) {

@@ -26,10 +26,11 @@ type verified struct {
 	signature                                       sigv4.Signature
 }
 
-// These bound the memory of nonces, some 60 bytes each: the changes of ten minutes in all, and of one access key.
+// These bound the memory of nonces, some 60 bytes each: the changes of ten minutes in all, of one account, and of one access key.
 const (
-	noncesKept   = 1 << 19
-	noncesPerKey = 1 << 15
+	noncesKept       = 1 << 19
+	noncesPerAccount = 1 << 17
+	noncesPerKey     = 1 << 15
 )
 
 func unauthenticated(reason, message, class string) *failure {
@@ -44,6 +45,10 @@ func unknownCredential(class string) *failure {
 // authenticate finds out who calls: by the signature in the metadata, or else by the client certificate of the
 // connection. Who sends both must be the same principal by both.
 func (c *call) authenticate(md metadata.MD) error {
+	if c.m.anonymous {
+		c.event.Actor.ClientCertThumbprint = c.conn.thumbprint
+		return nil
+	}
 	authorization, err := single(md, "authorization")
 	if err != nil {
 		return err
@@ -63,8 +68,6 @@ func (c *call) authenticate(md metadata.MD) error {
 		return nil
 	case c.conn.certificate != nil:
 		return c.byCertificate()
-	case c.m.anonymous:
-		return nil
 	}
 	return unauthenticated("MissingAuthenticationTokenException",
 		"the request carries neither a signature nor a client certificate; give kmsctl or the client library credentials", "NoCredentials")
@@ -116,7 +119,7 @@ func (c *call) bySignature(md metadata.MD, authorization string) error {
 		if v.nonce == "" {
 			return unauthenticated("IncompleteSignatureException", "a call that changes something must sign the header "+headerNonce, "NoNonce")
 		}
-		if err := c.s.nonces.first(v.credential.ID, v.nonce, c.event.ReceivedTime); err != nil {
+		if err := c.s.nonces.first(v.credential.Account, v.credential.ID, v.nonce, c.event.ReceivedTime); err != nil {
 			return err
 		}
 	}
@@ -175,9 +178,6 @@ func (c *call) verify(md metadata.MD, v *verified) error {
 	if err != nil {
 		return signatureFailure(err)
 	}
-	if err := cred.Usable(c.event.ReceivedTime); err != nil {
-		return unusableCredential(err)
-	}
 	v.credential, v.signature = cred, sig
 	if !c.m.mutating {
 		kept := *v // so that v stays on the stack of calls that repeat it
@@ -228,8 +228,27 @@ func signatureFailure(err error) error {
 	return f
 }
 
-// become takes on the principal of a credential that was proven.
+// reauthenticate looks up again the credential that let the call in.
+func (c *call) reauthenticate() error {
+	was, method := c.credential, c.event.Actor.AuthMethod
+	now, there := was, true
+	switch was.Method {
+	case iam.ByAccessKey:
+		now, there = c.people.AccessKey(was.ID)
+	case iam.ByCertificate:
+		now, there = c.people.Certificate(c.conn.fingerprint)
+	}
+	if !there || now.PrincipalID != was.PrincipalID {
+		return unknownCredential("DeletedMeanwhile")
+	}
+	return c.become(now, method)
+}
+
+// become takes on the principal of a credential that was proven, if the credential and the principal are good.
 func (c *call) become(cred *iam.Credential, method audit.AuthMethod) error {
+	if err := cred.Usable(c.event.ReceivedTime); err != nil {
+		return unusableCredential(err)
+	}
 	who, err := c.people.Caller(cred)
 	if err != nil {
 		return unusableCredential(err)
@@ -244,6 +263,9 @@ func (c *call) become(cred *iam.Credential, method audit.AuthMethod) error {
 	a.SourceIdentity, a.MFA = who.SourceIdentity, !who.MFA.IsZero()
 	a.Type = actorTypes[who.Kind]
 	if !who.Issued.IsZero() {
+		if c.m.source == "iam" && who.Kind != authz.RoleSession && who.MFA.IsZero() {
+			return c.sessionWithoutMFA()
+		}
 		a.Session = audit.Session{Name: who.SessionName, Issuer: who.RoleARN, Created: who.Issued, Expires: cred.NotAfter}
 		if method == audit.AuthAccessKey {
 			a.AuthMethod = audit.AuthSessionToken
@@ -252,14 +274,24 @@ func (c *call) become(cred *iam.Credential, method audit.AuthMethod) error {
 	return nil
 }
 
+// sessionWithoutMFA is what temporary credentials of a user's own are told that ask for a change of IAM: whoever holds a leaked access key could else go on
+// making others after it was deleted. AWS has the same rule.
+func (c *call) sessionWithoutMFA() error {
+	c.event.Decision.Result = audit.ResultDeny
+	return &failure{
+		code: codes.PermissionDenied, reason: reasonAccessDenied, class: "SessionWithoutMFA",
+		message: "credentials of GetSessionToken can call IAM only if they were got with a second factor: give serial_number and token_code to GetSessionToken",
+	}
+}
+
 // actorTypes :: kind of caller → type of actor in the audit log. It is never written.
 var actorTypes = map[authz.CallerKind]audit.ActorType{
 	authz.Root: audit.ActorRoot, authz.User: audit.ActorIAMUser, authz.RoleSession: audit.ActorAssumedRole, authz.WebIdentity: audit.ActorWebIdentity,
 }
 
 // nonceCache refuses a nonce that an access key has used before, for as long as its signature would be good. It has two
-// generations, each of the length of that time. Beyond the bounds calls that change something are refused; that of one
-// access key keeps it from using up the others' room.
+// generations, each of the length of that time. Beyond the bounds calls that change something are refused; those of one
+// access key and of one account keep them from using up the others' room.
 type nonceCache struct {
 	mu            sync.Mutex
 	since         time.Time
@@ -268,7 +300,7 @@ type nonceCache struct {
 
 type nonceGeneration struct {
 	seen   map[[32]byte]struct{}
-	perKey map[string]int // :: access key → its nonces
+	shares map[string]int // :: access key, or account → its nonces
 }
 
 func newNonceGeneration() nonceGeneration {
@@ -279,7 +311,7 @@ func newNonceCache() nonceCache {
 	return nonceCache{current: newNonceGeneration(), past: newNonceGeneration()}
 }
 
-func (n *nonceCache) first(accessKey, nonce string, now time.Time) error {
+func (n *nonceCache) first(account, accessKey, nonce string, now time.Time) error {
 	if len(nonce) < 16 || len(nonce) > 64 {
 		return unauthenticated("IncompleteSignatureException", "the header "+headerNonce+" must have 16 to 64 characters", "Nonce")
 	}
@@ -294,10 +326,11 @@ func (n *nonceCache) first(accessKey, nonce string, now time.Time) error {
 	if a || b {
 		return unauthenticated("InvalidSignatureException", "the request was sent before: sign each request anew", "Replay")
 	}
-	if len(n.current.seen) >= noncesKept || n.current.perKey[accessKey] >= noncesPerKey {
+	if len(n.current.seen) >= noncesKept || n.current.shares[account] >= noncesPerAccount || n.current.shares[accessKey] >= noncesPerKey {
 		return &failure{code: codes.ResourceExhausted, reason: reasonThrottling, message: "too many changes in ten minutes", class: "NonceCacheFull"}
 	}
 	n.current.seen[key] = struct{}{}
-	n.current.perKey[accessKey]++
+	n.current.shares[account]++
+	n.current.shares[accessKey]++
 	return nil
 }

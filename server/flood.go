@@ -11,7 +11,7 @@ import (
 	"github.com/kmsd/kmsd/audit"
 )
 
-// flood keeps callers who do not say who they are from filling the audit log: each call of theirs is a durable event, and costs them
+// flood keeps callers who do not prove who they are from filling the audit log: each call of theirs is a durable event, and costs them
 // next to nothing. Beyond a rate such calls are refused without an event of their own, and one event a second counts them.
 type flood struct {
 	limit *rate.Limiter
@@ -25,9 +25,9 @@ func newFlood(perSecond int) *flood {
 	return &flood{limit: rate.NewLimiter(rate.Limit(perSecond), unauthenticatedBurst)}
 }
 
-// sheds reports whether a call that ended with f is one too many, and counts it.
-func (fl *flood) sheds(f *failure) bool {
-	if f == nil || f.code != codes.Unauthenticated || fl.limit.Allow() {
+// sheds reports whether a call that ended with f is one too many, and counts it. Whose caller is proven has its event, however it ends.
+func (fl *flood) sheds(f *failure, proven bool) bool {
+	if f == nil || proven || fl.limit.Allow() {
 		return false
 	}
 	fl.shed.Add(1)

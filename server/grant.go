@@ -133,8 +133,11 @@ func (c *call) grantFacts(r *kmsv1.CreateGrantRequest, g *authz.KeyGrant) {
 		x.Set(authz.CtxGrantConstraintType, "EncryptionContextSubset")
 		x.EncryptionContext.Set(r.GetConstraints().GetEncryptionContextSubset())
 	}
-	c.param(audit.String("granteePrincipal", r.GetGranteePrincipal()))
-	c.param(audit.String("retiringPrincipal", r.GetRetiringPrincipal()))
+	// As resources they stand in the event whatever else the caller chooses at length.
+	c.touched("PRINCIPAL", r.GetGranteePrincipal(), "", "grantee")
+	if r.GetRetiringPrincipal() != "" {
+		c.touched("PRINCIPAL", r.GetRetiringPrincipal(), "", "retiring")
+	}
 	c.param(audit.Strings("operations", names))
 	c.param(audit.Context("constraintEncryptionContextEquals", r.GetConstraints().GetEncryptionContextEquals()))
 	c.param(audit.Context("constraintEncryptionContextSubset", r.GetConstraints().GetEncryptionContextSubset()))
@@ -185,9 +188,16 @@ func (c *call) bind(field, text string) (authz.Principal, error) {
 	return p, nil
 }
 
-// principalText is how a list shows the principal of a grant: by its ARN of today, by its unique id if it is no longer there.
+// ours reports whether a principal, as a request names it, would be of the caller's account.
+func (c *call) ours(principal string) bool {
+	parts := strings.SplitN(principal, ":", 6)
+	return principal == c.account() || len(parts) == 6 && parts[4] == c.account()
+}
+
+// principalText is how a list shows the principal of a grant: by its ARN of today, or by its unique id if it is no longer there; one of another account, or a
+// session, as it was named.
 func (c *call) principalText(p authz.Principal) string {
-	if p.ID == "" || p.Level == authz.AccountLevel || strings.HasPrefix(p.ID, "arn:") {
+	if p.ID == "" || p.Account != c.account() || p.Level == authz.AccountLevel || strings.Contains(p.ID, ":") {
 		return p.Text
 	}
 	if arn, ok := c.people.ARN(p.ID); ok {
@@ -277,13 +287,13 @@ func listRetirableGrants(c *call, r *kmsv1.ListRetirableGrantsRequest) (*kmsv1.L
 	if _, err := c.allow(authz.KMSListRetirableGrants, nothing); err != nil {
 		return nil, err
 	}
-	p, err := c.bind("retiring_principal", r.GetRetiringPrincipal())
-	if err == nil && p.Account != c.account() {
-		err = &failure{
+	if !c.ours(r.GetRetiringPrincipal()) {
+		return nil, &failure{
 			code: codes.InvalidArgument, reason: "InvalidArnException", class: "ForeignPrincipal",
 			message: "the principal is not of the caller's account", fields: []violation{{"retiring_principal", "is not of the caller's account"}},
 		}
 	}
+	p, err := c.bind("retiring_principal", r.GetRetiringPrincipal())
 	if err != nil {
 		return nil, err
 	}
@@ -329,7 +339,7 @@ func (c *call) retired(r *kmsv1.RetireGrantRequest) (target, string, error) {
 	if k, ok := c.keys.Key(id); ok {
 		ref.Account = k.Account()
 	}
-	return c.lookUp(ref), grantID, nil
+	return c.lookUp(ref, ""), grantID, nil
 }
 
 func retireGrant(c *call, r *kmsv1.RetireGrantRequest) (*kmsv1.RetireGrantResponse, error) {

@@ -64,6 +64,9 @@ func rpc[Req, Resp any, PReq interface {
 			if err := receive(decode, req); err != nil {
 				return nil, err
 			}
+			if err := c.settle(); err != nil {
+				return nil, err
+			}
 			c.event.Outcome.BytesIn = int64(proto.Size(req))
 			check(&c.wrong, req)
 			if err := c.wrong.err(); err != nil {

@@ -64,7 +64,7 @@ func (s *Server) serve(ctx context.Context, m *method, decode func(any) error) (
 		f = failureOf(err)
 		c.logInternal(f, err)
 	}
-	if s.flood.sheds(f) {
+	if s.flood.sheds(f, c.who != nil) {
 		return nil, errShed.status(c.event.RequestID.String()).Err()
 	}
 	return s.finish(ctx, c, f, out)
@@ -122,6 +122,21 @@ func (c *call) run(decode func(any) error) (out proto.Message, err error) {
 		return nil, err
 	}
 	return c.m.handle(c, decode)
+}
+
+// settle reads the state again once the message has arrived, which may be long after the call began: who was let in by then may have been deleted
+// since, or lost what allowed him. From here on the call reads one state.
+func (c *call) settle() error {
+	people := c.s.people.Snapshot()
+	c.keys = c.s.keys.Snapshot()
+	if people == c.people {
+		return nil
+	}
+	c.people = people
+	if c.credential == nil {
+		return nil
+	}
+	return c.reauthenticate()
 }
 
 // bounded cuts what somebody may say of itself before it has said who it is, so that an event stays small.

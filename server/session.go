@@ -192,12 +192,14 @@ func checkAssumeRoleWithWebIdentity(v *violations, r *stsv1.AssumeRoleWithWebIde
 
 func assumeRoleWithWebIdentity(c *call, r *stsv1.AssumeRoleWithWebIdentityRequest) (*stsv1.AssumeRoleWithWebIdentityResponse, error) {
 	arns := arnsOf(r.GetPolicyArns())
-	c.noteSession(r.GetRoleArn(), r.GetRoleSessionName(), r.GetPolicy(), arns, r.GetDurationSeconds())
 	w, err := c.s.people.VerifyWebIdentity(c.ctx, r.GetRoleArn(), r.GetWebIdentityToken())
 	if err != nil {
+		c.param(audit.String("roleArn", bounded(r.GetRoleArn())))
 		return nil, err
 	}
+	c.people = c.s.people.Snapshot() // the keys of the provider may have taken seconds to come
 	c.who = w.Caller()
+	c.noteSession(r.GetRoleArn(), r.GetRoleSessionName(), r.GetPolicy(), arns, r.GetDurationSeconds())
 	a := &c.event.Actor
 	a.Type, a.AuthMethod, a.ID, a.ARN = audit.ActorWebIdentity, audit.AuthWebIdentity, bounded(w.Subject), w.ProviderARN
 	id, resource := c.role(r.GetRoleArn())

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"strings"
+
 	"google.golang.org/grpc/codes"
 
 	"github.com/kmsd/kmsd/audit"
@@ -23,21 +25,30 @@ func (c *call) target(field, text string) (target, error) {
 		f.fields = []violation{{field, f.message}}
 		return target{}, f
 	}
-	return c.lookUp(ref), nil
+	return c.lookUp(ref, partOf(field)), nil
 }
 
-// lookUp finds a key and notes in the event what was asked for.
-func (c *call) lookUp(ref keystore.Ref) target {
+// partOf is the part of a key in the call, by the field that names it.
+func partOf(field string) string {
+	role, _ := strings.CutSuffix(field, "_key_id")
+	if role == "source" || role == "destination" {
+		return role
+	}
+	return ""
+}
+
+// lookUp finds a key and notes in the event what was asked for, and as what.
+func (c *call) lookUp(ref keystore.Ref, role string) target {
 	t := target{ref: ref}
 	if k, ok := c.keys.Resolve(ref); ok && !c.people.Suspended(k.Account()) { // nobody uses the keys of a closed account
 		t.key = k
 		c.event.Key = audit.Key{ID: k.Name, Origin: originKMS, State: k.State.String()}
-		c.touched("KEY", k.ARN, k.Account(), "")
+		c.touched("KEY", k.ARN, k.Account(), role)
 	}
 	if ref.Alias != "" {
-		c.touched("ALIAS", c.s.place.AliasARN(ref.Account, ref.Alias), ref.Account, "")
+		c.touched("ALIAS", c.s.place.AliasARN(ref.Account, ref.Alias), ref.Account, role)
 	} else if t.key == nil {
-		c.touched("KEY", c.s.place.KeyARN(ref.Account, ref.ID), ref.Account, "")
+		c.touched("KEY", c.s.place.KeyARN(ref.Account, ref.ID), ref.Account, role)
 	}
 	return t
 }
@@ -191,7 +202,7 @@ func (c *call) source(field, text string, h crypto.Header) (target, error) {
 	if k, ok := c.keys.Key(h.Key); ok {
 		ref.Account = k.Account()
 	}
-	return c.lookUp(ref), nil
+	return c.lookUp(ref, partOf(field)), nil
 }
 
 // unnamed is how a call fails that names its key by a ciphertext only, and was refused with err. What the ciphertext leads to that is not there
