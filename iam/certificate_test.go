@@ -109,11 +109,11 @@ func TestClientCertificate(t *testing.T) {
 			if !ok || cred.PrincipalID != u.ID || cred.Account != u.Account || cred.Method != ByCertificate || cred.Secret().Len() != 0 || cred.UserName != u.Name {
 				t.Errorf("Certificate(…) = %+v, %v", cred, ok)
 			}
-			if err := errors.Join(cred.Usable(time.Now()), cred.Usable(c.NotAfter)); err != nil {
+			if err := errors.Join(cred.Usable(time.Now()), cred.Usable(c.NotAfter.Add(-1))); err != nil {
 				t.Errorf("Usable = %v, want nil", err)
 			}
-			if err := cred.Usable(c.NotAfter.Add(time.Second)); !errors.Is(err, ErrExpired) {
-				t.Errorf("Usable after the end = %v, want %v", err, ErrExpired)
+			if err := cred.Usable(c.NotAfter); !errors.Is(err, ErrExpired) {
+				t.Errorf("Usable at the end = %v, want %v", err, ErrExpired)
 			}
 			if cred.SigningKey("20261123").Date() != "" {
 				t.Error("a certificate has a signing key")

@@ -61,7 +61,7 @@ type Credential struct {
 	Account     string    // 12 digits
 	PrincipalID string    // unique id of the user or, of a session of a role, of the role; the account for a root user
 	UserName    string    // empty for a root user and a session of a role
-	NotAfter    time.Time // zero: no end
+	NotAfter    time.Time // it is good before this time, and not at it; zero: no end
 
 	secret      crypto.Secret
 	fingerprint [32]byte
@@ -76,7 +76,7 @@ func (c *Credential) Usable(now time.Time) error {
 	switch {
 	case c.Status != Active:
 		return ErrInactive
-	case !c.NotAfter.IsZero() && now.After(c.NotAfter):
+	case !c.NotAfter.IsZero() && !now.Before(c.NotAfter):
 		return ErrExpired
 	}
 	return nil

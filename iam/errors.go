@@ -30,7 +30,8 @@ var (
 	ErrNotPermitted = errors.New("iam: internal error: the grant does not permit the change")
 )
 
-// ValidationError says which argument is not valid and what it must be. It does not quote the argument.
+// ValidationError says which argument is not valid and what it must be. It does not quote the argument; of what is
+// there it quotes at most the key of a tag.
 type ValidationError struct {
 	Field       string // as in the API: "UserName", "Path", …
 	Description string // "must be …"

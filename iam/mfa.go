@@ -27,7 +27,8 @@ var (
 	// [InvalidAuthenticationCodeException; of STS: AccessDeniedException]
 	ErrMFACode = errors.New("the MFA code is not valid for this device, or was used before")
 
-	// ErrMFAThrottled says that a device had too many wrong codes, and for how long it is refused. [ThrottlingException]
+	// ErrMFAThrottled says that a device had too many wrong codes, or 512 devices of its account had one, and for how long it is
+	// refused. [ThrottlingException]
 	ErrMFAThrottled = errors.New("too many wrong MFA codes: wait ten minutes")
 )
 
@@ -274,7 +275,7 @@ func (s *Snapshot) ListMFADevices(g authz.Grant, account, userName string) ([]MF
 // of, and all before it, are refused from then on, also after a restart. That is durable when it returns nil.
 //
 // The error is ErrMFACode, or ErrMFAThrottled after ten wrong codes in ten minutes, right ones included then; that is counted in
-// memory, from the start of the process. A code that is not six digits is wrong, but not counted.
+// memory, from the start of the process. What is counted in one account has no effect in another. A code that is not six digits is wrong, but not counted.
 func (i *IAM) VerifyMFA(account, principalID, serial, code string, now time.Time) error {
 	if d, ok := i.Snapshot().device(account, serial); !ok || d.owner != principalID || principalID == "" || !totp.WellFormed(code) {
 		return ErrMFACode
@@ -305,12 +306,12 @@ func (i *IAM) attempt(account, serial string, now time.Time, try func() error) e
 	if !ok {
 		return noDevice()
 	}
-	if !i.throttle.enter(d.id, now) {
+	if !i.throttle.enter(d.share(), d.id, now) {
 		return ErrMFAThrottled
 	}
 	err := try()
 	if !errors.Is(err, ErrMFACode) {
-		i.throttle.forgive(d.id, now)
+		i.throttle.forgive(d.share(), d.id, now)
 	}
 	return err
 }

@@ -311,16 +311,59 @@ func TestWrongCodesConcurrently(t *testing.T) {
 func TestThrottleIsBounded(t *testing.T) {
 	var th mfaThrottle
 	start := time.Now()
+	here, idle, there := throttleShare{account: testAccount}, throttleShare{testAccount, true}, throttleShare{account: "444455556666"}
 	for n := range maxThrottled {
-		if !th.enter(fmt.Sprint(n), start) {
+		if !th.enter(here, fmt.Sprint(n), start) {
 			t.Fatalf("device %d is refused", n)
 		}
 	}
-	if th.enter("more", start.Add(time.Minute)) {
+	if th.enter(here, "more", start.Add(time.Minute)) {
 		t.Error("there is room for more devices than are remembered")
 	}
-	if !th.enter("more", start.Add(wrongCodeWindow)) || len(th.wrong) != 1 {
-		t.Errorf("after the window %d devices are remembered, want 1", len(th.wrong))
+	if !th.enter(here, "0", start.Add(time.Minute)) {
+		t.Error("a device that is remembered is refused, since there is no room for others")
+	}
+	for _, s := range []throttleShare{there, idle} {
+		if !th.enter(s, "phone", start.Add(time.Minute)) {
+			t.Errorf("a device of %+v is refused, since %s has no room", s, testAccount)
+		}
+	}
+	if !th.enter(here, "more", start.Add(wrongCodeWindow)) {
+		t.Error("there is no room after the window")
+	}
+	if n := len(th.wrong[here]); n != 2 { // one is "0", whose second try is within the window
+		t.Errorf("after the window %d devices are remembered, want 2", n)
+	}
+	th.enter(there, "phone", start.Add(3*wrongCodeWindow))
+	if len(th.wrong) != 1 || len(th.wrong[there]["phone"]) != 1 {
+		t.Errorf("after another window there is %v, want one try of one account", th.wrong)
+	}
+	th.forgive(there, "phone", start.Add(3*wrongCodeWindow))
+	th.forgive(there, "phone", start)
+	if len(th.wrong) != 0 {
+		t.Errorf("after the last try is forgiven there is %v, want nothing", th.wrong)
+	}
+}
+
+// Whoever guesses at one's devices, the ones of other accounts go on.
+func TestWrongCodesOfOneAccount(t *testing.T) {
+	w := newSessionWorld(t)
+	phone := w.mustDevice("phone")
+	phone.mustEnable("alice")
+	w.later(2)
+	for n := range 2 * maxThrottled {
+		w.throttle.enter(throttleShare{"444455556666", n%2 == 0}, fmt.Sprint(n), w.now)
+		w.throttle.enter(throttleShare{testAccount, true}, fmt.Sprint(n), w.now)
+	}
+	if err := phone.verify(w.alice, phone.code(0)); err != nil {
+		t.Errorf("a right code while other devices are guessed at: %v", err)
+	}
+	for n := range maxThrottled {
+		w.throttle.enter(throttleShare{testAccount, false}, fmt.Sprint(n), w.now)
+	}
+	w.later(1)
+	if err := phone.verify(w.alice, phone.code(0)); !errors.Is(err, ErrMFAThrottled) {
+		t.Errorf("a right code while the account's own are: %v, want %v", err, ErrMFAThrottled)
 	}
 }
 

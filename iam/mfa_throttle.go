@@ -9,57 +9,81 @@ import (
 const (
 	maxWrongCodes   = 10
 	wrongCodeWindow = 10 * time.Minute
-	maxThrottled    = 4096 // devices whose wrong codes are remembered
+	maxThrottled    = 512 // devices of one account whose wrong codes are remembered, and again as many that are nobody's
 )
 
-// mfaThrottle counts the wrong codes of each device. It is safe for concurrent use; the zero value has seen none.
+// mfaThrottle counts the wrong codes of each device. Accounts do not share what room there is, so that none can have the codes
+// of another refused; nor do devices that are somebody's share it with those that are nobody's, of which who may make them has as
+// many as it likes. It is safe for concurrent use; the zero value has seen none.
 type mfaThrottle struct {
 	mu    sync.Mutex
-	wrong map[string][]time.Time // :: device id → instants of its wrong codes, at most maxWrongCodes, the oldest first
+	wrong map[throttleShare]map[string][]time.Time // :: share → device id → instants of its wrong codes, at most maxWrongCodes, the oldest first
+	swept time.Time                                // when all shares were last rid of what is past
 }
 
+// throttleShare is what devices have a room of their own in common.
+type throttleShare struct {
+	account string
+	idle    bool // they are nobody's
+}
+
+func (d *mfaDevice) share() throttleShare { return throttleShare{d.account, d.owner == ""} }
+
 // enter notes a try at now, and reports whether it may be made.
-func (t *mfaThrottle) enter(id string, now time.Time) bool {
+func (t *mfaThrottle) enter(s throttleShare, id string, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	tries := recent(t.wrong[id], now)
+	if now.Sub(t.swept) >= wrongCodeWindow {
+		t.swept = now
+		for s := range t.wrong {
+			t.sweep(s, now)
+		}
+	}
+	tries := recent(t.wrong[s][id], now)
 	if len(tries) >= maxWrongCodes {
-		t.wrong[id] = tries
 		return false
 	}
+	if len(t.wrong[s]) >= maxThrottled && t.wrong[s][id] == nil {
+		if t.sweep(s, now); len(t.wrong[s]) >= maxThrottled {
+			return false // as many devices under attack at once: no more tries in this account until that ends
+		}
+	}
 	if t.wrong == nil {
-		t.wrong = map[string][]time.Time{}
+		t.wrong = map[throttleShare]map[string][]time.Time{}
 	}
-	if len(t.wrong) >= maxThrottled && t.wrong[id] == nil && !t.sweep(now) {
-		return false // as many devices under attack at once: no more tries until that ends
+	if t.wrong[s] == nil {
+		t.wrong[s] = map[string][]time.Time{}
 	}
-	t.wrong[id] = append(tries, now)
+	t.wrong[s][id] = append(tries, now)
 	return true
 }
 
 // forgive takes back a try that was not wrong.
-func (t *mfaThrottle) forgive(id string, at time.Time) {
+func (t *mfaThrottle) forgive(s throttleShare, id string, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	tries := t.wrong[id]
+	tries := t.wrong[s][id]
 	if n := slices.IndexFunc(tries, at.Equal); n >= 0 {
-		tries = slices.Delete(slices.Clone(tries), n, n+1)
+		t.keep(s, id, slices.Delete(slices.Clone(tries), n, n+1))
 	}
-	if len(tries) == 0 {
-		delete(t.wrong, id)
-		return
-	}
-	t.wrong[id] = tries
 }
 
-// sweep forgets devices without a recent wrong code, and reports whether there is room then.
-func (t *mfaThrottle) sweep(now time.Time) bool {
-	for id, tries := range t.wrong {
-		if len(recent(tries, now)) == 0 {
-			delete(t.wrong, id)
-		}
+// keep remembers tries in the place of those that it has of a device.
+func (t *mfaThrottle) keep(s throttleShare, id string, tries []time.Time) {
+	if len(tries) > 0 {
+		t.wrong[s][id] = tries
+		return
 	}
-	return len(t.wrong) < maxThrottled
+	if delete(t.wrong[s], id); len(t.wrong[s]) == 0 {
+		delete(t.wrong, s)
+	}
+}
+
+// sweep forgets the wrong codes of a share that are past.
+func (t *mfaThrottle) sweep(s throttleShare, now time.Time) {
+	for id, tries := range t.wrong[s] {
+		t.keep(s, id, recent(tries, now))
+	}
 }
 
 // recent returns the tries within the window before now. Those that seem to lie after now count too.

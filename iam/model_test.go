@@ -398,7 +398,7 @@ func (x *machine) tag(rt *rapid.T) {
 	var want error
 	if e == nil {
 		want = ErrNoSuchEntity
-	} else if on {
+	} else {
 		for other := range e.tags {
 			if other != key && strings.EqualFold(other, key) {
 				want = ErrValidation
@@ -412,7 +412,7 @@ func (x *machine) tag(rt *rapid.T) {
 		e.tags[key] = value
 		return
 	}
-	maps.DeleteFunc(e.tags, func(k, _ string) bool { return strings.EqualFold(k, key) })
+	delete(e.tags, key)
 }
 
 func (x *machine) bound(rt *rapid.T) {

@@ -93,7 +93,7 @@ func TestNoVariantsOfNames(t *testing.T) {
 
 func TestTags(t *testing.T) {
 	w := newWorld(t)
-	w.mustUser("ann")
+	ann := w.mustUser("ann")
 	long := strings.Repeat("é", maxTagKey)
 	rows := []struct {
 		name string
@@ -130,7 +130,14 @@ func TestTags(t *testing.T) {
 	untag := func(keys ...string) error {
 		return w.UntagUser(w.on(authz.IAMUntagUser, "ann"), testAccount, "ann", keys)
 	}
-	w.must(untag("TEAM", "none", long))
+	var bad *ValidationError
+	if err := untag("none", "TEAM", long); !errors.As(err, &bad) || bad.Field != "TagKeys" || !strings.Contains(bad.Description, `which is "Team"`) {
+		t.Errorf("UntagUser with another case = %v, want a ValidationError with the key that there is", err)
+	}
+	if n := len(w.Snapshot().UserTags(ann.ID)); n != 3 {
+		t.Errorf("after that there are %d tags, want 3", n)
+	}
+	w.must(untag("Team", "none", long))
 	tags, err := w.Snapshot().ListUserTags(w.on(authz.IAMListUserTags, "ann"), testAccount, "ann")
 	if err != nil || fmt.Sprint(tags) != "[{Ünï 1_.:/=+-@ Ünï 1_.:/=+-@}]" {
 		t.Errorf("ListUserTags = %v, %v", tags, err)
@@ -188,9 +195,17 @@ func FuzzTags(f *testing.F) {
 		if pairs := set.pairs(); pairs.Len() != 2 {
 			t.Errorf("%q and %q are %d pairs", a, b, pairs.Len())
 		}
-		rest, err := set.without([]string{lower[0], b})
+		rest, err := set.without([]string{a, b})
 		if err != nil || len(rest) != 0 {
 			t.Errorf("without %q and %q there is %v, %v", a, b, rest, err)
+		}
+		for _, other := range []string{lower[0], strings.ToUpper(a), strings.ToTitle(a)} {
+			rest, err := set.without([]string{other})
+			_, there := set[other]
+			_, left := rest[a]
+			if (err == nil) != (there || len(rest) == 2) || err == nil && left == (other == a) {
+				t.Errorf("without %q, of %q and %q there is %v, %v", other, a, b, rest, err)
+			}
 		}
 	})
 }

@@ -117,20 +117,26 @@ func (t tagSet) with(list []Tag) (tagSet, error) {
 	return next, nil
 }
 
-// without returns t without some keys, which need not be there; they are compared without regard to case.
+// without returns t without some keys, which need not be there. A key that is there in another case only is refused, with the
+// spelling that there is: policies compare aws:TagKeys to the letter, so that what they forbid must be what is taken away.
 func (t tagSet) without(keys []string) (tagSet, error) {
 	if len(keys) > MaxTags {
 		return nil, invalid("TagKeys", "must be up to 50")
 	}
-	gone := map[string]bool{}
+	spelled := make(map[string]string, len(t)) // :: folded key → key
+	for key := range t {
+		spelled[foldTag(key)] = key
+	}
+	next := maps.Clone(t)
 	for _, key := range keys {
 		if err := checkTagKey(key); err != nil {
 			return nil, err
 		}
-		gone[foldTag(key)] = true
+		if is, ok := spelled[foldTag(key)]; ok && is != key {
+			return nil, invalid("TagKeys", fmt.Sprintf("must have the key of a tag as it is spelled there, which is %q", is))
+		}
+		delete(next, key)
 	}
-	next := maps.Clone(t)
-	maps.DeleteFunc(next, func(key, _ string) bool { return gone[foldTag(key)] })
 	if len(next) == 0 {
 		return nil, nil
 	}

@@ -84,8 +84,8 @@ func (i *IAM) TagUser(g authz.Grant, account, name string, tags []Tag) error {
 	})
 }
 
-// UntagUser removes the tags of some keys, in whatever case they are written, if they are there. The grant must permit
-// authz.IAMUntagUser on the user's ARN.
+// UntagUser removes the tags of some keys, if they are there. A key that differs from that of a tag in case only is refused with
+// ErrValidation, and no tag is removed. The grant must permit authz.IAMUntagUser on the user's ARN.
 func (i *IAM) UntagUser(g authz.Grant, account, name string, keys []string) error {
 	return i.changeUser("untagging a user", g, authz.IAMUntagUser, account, name, func(_ *Snapshot, p *principal) (err error) {
 		p.tags, err = p.tags.without(keys)
