@@ -18,18 +18,18 @@ type class struct {
 }
 
 // idOf is the unique id that stands for a user or a role of an ARN.
-func idOf(arn string) (string, bool) {
+func idOf(arn string) string {
 	prefix := "AIDA"
 	if strings.Contains(arn, ":role/") {
 		prefix = "AROA"
 	}
 	sum := sha256.Sum256([]byte(arn))
-	return prefix + base32.StdEncoding.EncodeToString(sum[:])[:17], true
+	return prefix + base32.StdEncoding.EncodeToString(sum[:])[:17]
 }
 
 // userClass is a user by its ARN.
 func userClass(arn string) class {
-	id, _ := idOf(arn)
+	id := idOf(arn)
 	return class{name: arn, caller: authz.Caller{
 		Kind: authz.User, Account: accountOf(arn), ID: id, ARN: arn, UserName: arn[strings.LastIndexByte(arn, '/')+1:],
 	}}
@@ -37,7 +37,7 @@ func userClass(arn string) class {
 
 // sessionClass is a session of a role by its ARN.
 func sessionClass(role, session string) class {
-	id, _ := idOf(role)
+	id := idOf(role)
 	name := role[strings.LastIndexByte(role, '/')+1:]
 	account := accountOf(role)
 	return class{name: "a session of " + role, caller: authz.Caller{
@@ -133,9 +133,7 @@ func (s *search) classes() (list []class, complete bool) {
 			accounts = append(accounts, a)
 		}
 	}
-	complete = len(accounts) <= maxAccounts
-	named := accounts
-	accounts = append(slices.Clone(accounts[:min(len(accounts), maxAccounts)]), otherAccount(mentioned))
+	other := otherAccount(mentioned)
 	switch s.kind {
 	case authz.IdentityPolicy:
 		return s.owned(anyUser(s.account), anySession(s.account)), true
@@ -143,14 +141,16 @@ func (s *search) classes() (list []class, complete bool) {
 		return s.owned(anySession(s.account)), true
 	case authz.KeyPolicy, authz.TrustPolicy:
 		list, complete = s.principals()
-		for _, a := range append(named, otherAccount(mentioned)) {
+		for _, a := range accounts {
 			list = append(list, anyUser(a), anySession(a), rootClass(a))
 		}
-		return s.owned(list...), complete
+		return s.owned(append(list, elsewhere(other)...)...), complete
 	}
-	for _, a := range accounts {
+	complete = len(accounts) <= maxAccounts
+	for _, a := range accounts[:min(len(accounts), maxAccounts)] {
 		list = append(list, anyUser(a), anySession(a), rootClass(a))
 	}
+	list = append(list, elsewhere(other)...)
 	if s.kind == authz.ResourceControlPolicy {
 		list = append(list, webClass("arn:aws:iam::"+s.account+":oidc-provider/issuer.example"))
 		return s.owned(list...), complete
@@ -161,6 +161,16 @@ func (s *search) classes() (list []class, complete bool) {
 	return list, complete
 }
 
+// elsewhere are callers of an account that nobody mentions.
+func elsewhere(account string) []class {
+	const other = "another account, such as "
+	list := []class{anyUser(account), anySession(account), rootClass(account)}
+	for i := range list {
+		list[i].name = strings.Replace(list[i].name, "account ", other, 1)
+	}
+	return list
+}
+
 // owned makes the account of the policy that of the resources.
 func (s *search) owned(list ...class) []class {
 	for i := range list {
@@ -169,10 +179,9 @@ func (s *search) owned(list ...class) []class {
 	return list
 }
 
-// principals returns a class for each principal that either version names.
-func (s *search) principals() (list []class, complete bool) {
+// named returns the principals that either version names, each once.
+func (s *search) named() []string {
 	seen := make(map[string]bool)
-	roles := make(map[string]string) // :: account and name of a role → its ARN
 	var names []string
 	for _, p := range []*authz.Policy{s.old, s.new} {
 		for n := 1; n <= p.Statements(); n++ {
@@ -181,12 +190,34 @@ func (s *search) principals() (list []class, complete bool) {
 					seen[name] = true
 					names = append(names, name)
 				}
-				if _, rest, ok := strings.Cut(name, ":role/"); ok {
-					roles[accountOf(name)+"/"+rest[strings.LastIndexByte(rest, '/')+1:]] = name
-				}
 			}
 		}
 	}
+	return names
+}
+
+// roleOf returns the ARN of the role that a session is of: that of a role of its name that is named too, or one without a path.
+func (s *search) roleOf(session string) string {
+	_, rest, _ := strings.Cut(session, ":assumed-role/")
+	role, _, _ := strings.Cut(rest, "/")
+	account := accountOf(session)
+	if arn, ok := s.roles[account+"/"+role]; ok {
+		return arn
+	}
+	return "arn:aws:iam::" + account + ":role/" + role
+}
+
+// resolve answers authz.Policy.Bind: who is named exists, and the id of a session is that of its role.
+func (s *search) resolve(arn string) (string, bool) {
+	if strings.Contains(arn, ":assumed-role/") {
+		arn = s.roleOf(arn)
+	}
+	return idOf(arn), true
+}
+
+// principals returns a class for each principal that either version names.
+func (s *search) principals() (list []class, complete bool) {
+	names := s.named()
 	if complete = len(names) <= maxPrincipals; !complete {
 		names = names[:maxPrincipals]
 	}
@@ -195,13 +226,7 @@ func (s *search) principals() (list []class, complete bool) {
 		case strings.Contains(name, ":oidc-provider/"):
 			list = append(list, webClass(name))
 		case strings.Contains(name, ":assumed-role/"):
-			_, rest, _ := strings.Cut(name, ":assumed-role/")
-			role, session, _ := strings.Cut(rest, "/")
-			arn := roles[accountOf(name)+"/"+role]
-			if arn == "" {
-				arn = "arn:aws:iam::" + accountOf(name) + ":role/" + role
-			}
-			c := sessionClass(arn, session)
+			c := sessionClass(s.roleOf(name), name[strings.LastIndexByte(name, '/')+1:])
 			c.name, c.caller.ARN = name, name
 			list = append(list, c)
 		case strings.Contains(name, ":role/"):

@@ -91,6 +91,12 @@ var changes = []struct {
 		},
 	},
 	{
+		name: "what was allowed but denied is allowed where the Deny is narrower", kind: authz.IdentityPolicy,
+		old:   policy(`{"Effect":"Allow","Action":"kms:Decrypt","Resource":"*"}`, `{"Effect":"Deny","Action":"kms:Decrypt","Resource":"*","Condition":{"NotIpAddress":{"aws:SourceIp":"10.0.0.0/8"}}}`),
+		new:   policy(`{"Effect":"Allow","Action":"kms:Decrypt","Resource":"*"}`, `{"Effect":"Deny","Action":"kms:Decrypt","Resource":"*","Condition":{"NotIpAddress":{"aws:SourceIp":["10.0.0.0/8","192.168.0.0/16"]}}}`),
+		opens: []string{"certain: kms:Decrypt, alone, on key, for " + aUser + ", by 1"},
+	},
+	{
 		name: "only a context whose names differ in case tells one statement from two", kind: authz.IdentityPolicy,
 		old: policy(`{"Effect":"Allow","Action":"kms:Decrypt","Resource":"*","Condition":{"StringEquals":{"kms:EncryptionContext:app":"a"}}}`,
 			`{"Effect":"Allow","Action":"kms:Decrypt","Resource":"*","Condition":{"StringEquals":{"kms:EncryptionContext:app":"b"}}}`),
@@ -164,6 +170,12 @@ var changes = []struct {
 		old:   policy(`{"Effect":"Deny","Principal":"*","Action":"kms:Decrypt","Resource":"*","Condition":{"StringNotEqualsIfExists":{"aws:PrincipalOrgID":"o-a"}}}`),
 		new:   policy(`{"Effect":"Deny","Principal":"*","Action":"kms:Decrypt","Resource":"*","Condition":{"StringNotLikeIfExists":{"aws:PrincipalOrgID":"o-a*"}}}`),
 		opens: []string{"certain: kms:Decrypt, undenied, on key, for " + aUser + ", by 1"},
+	},
+	{
+		name: "a request for tags of no resource has no spec of a key", kind: authz.SessionPolicy,
+		old:   policy(`{"Effect":"Allow","Action":["kms:CreateKey","kms:TagResource"],"NotResource":"arn:aws:kms:*","Condition":{"Null":{"kms:KeySpec":"false"}}}`),
+		new:   policy(`{"Effect":"Allow","Action":["kms:CreateKey","kms:TagResource"],"NotResource":"arn:aws:kms:*"}`),
+		opens: []string{"certain: kms:TagResource, alone, on none, for " + aSession + ", by 1"},
 	},
 	{
 		name: "a session policy with one action more", kind: authz.SessionPolicy,

@@ -22,6 +22,7 @@ type search struct {
 	old, new *authz.Policy
 	steps    int
 
+	roles    map[string]string // :: account and name of a role that is named → its ARN
 	in       interner
 	versions [2]version // old and new
 	allowAll []*authz.Policy
@@ -64,13 +65,13 @@ func newSearch(kind authz.PolicyKind, old, new []byte, o Options) (*search, erro
 		to   **authz.Policy
 	}{{"old", old, &s.old}, {"new", new, &s.new}} {
 		p, err := authz.ParseWith(kind, v.doc, authz.Options{AllowNotPrincipal: true})
-		if err == nil {
-			p, err = p.Bind(idOf)
-		}
 		if err != nil {
 			return nil, fmt.Errorf("reading the %s policy: %w", v.name, err)
 		}
 		*v.to = p
+	}
+	if err := s.bind(); err != nil {
+		return nil, err
 	}
 	if s.account = o.Account; s.account == "" {
 		s.account = defaultAccount
@@ -80,6 +81,24 @@ func newSearch(kind authz.PolicyKind, old, new []byte, o Options) (*search, erro
 	}
 	s.prepare()
 	return s, nil
+}
+
+// bind ties the principals of both versions to ids.
+func (s *search) bind() error {
+	s.roles = make(map[string]string)
+	for _, name := range s.named() {
+		if _, rest, ok := strings.Cut(name, ":role/"); ok {
+			s.roles[accountOf(name)+"/"+rest[strings.LastIndexByte(rest, '/')+1:]] = name
+		}
+	}
+	for _, p := range []**authz.Policy{&s.old, &s.new} {
+		bound, err := (*p).Bind(s.resolve)
+		if err != nil {
+			return fmt.Errorf("naming the principals of a policy: %w", err)
+		}
+		*p = bound
+	}
+	return nil
 }
 
 // prepare takes the policies apart.
@@ -160,7 +179,7 @@ func (s *search) who(v *authz.StatementView) *authz.Policy {
 	if p == nil {
 		return nil
 	}
-	p, err := p.Bind(idOf)
+	p, err := p.Bind(s.resolve)
 	if err != nil {
 		return nil
 	}
@@ -221,7 +240,7 @@ func (s *search) compose(p *authz.Policy) *authz.Policy {
 	if err != nil {
 		return nil
 	}
-	next, err = next.Bind(idOf)
+	next, err = next.Bind(s.resolve)
 	if err != nil {
 		return nil
 	}
@@ -258,7 +277,7 @@ func (s *search) delegating(d *draft) *authz.Policy {
 func (s *search) cachedFacet(atoms []int, base *draft) *facet {
 	slices.Sort(atoms)
 	var key strings.Builder
-	fmt.Fprint(&key, s.classNo, base.kind, base.action.CrossAccount(), atoms)
+	fmt.Fprint(&key, s.classNo, base.kind, base.action.CrossAccount(), base.action == authz.KMSCreateKey, atoms) // all that a new draft depends on
 	if base.kind == authz.IAMEntity {
 		fmt.Fprint(&key, entityTypes(base.action))
 	}
