@@ -13,15 +13,23 @@ type Explanation struct {
 	Policies []PolicyTrace // those that apply, in the order in which they are asked
 	Grants   []GrantTrace  // those of the key for the caller, at most 100
 
-	// Missing are the condition keys, in order and without repetition, that a statement asks for and the request
-	// does not have, though all else in the statement takes the request in.
-	Missing []string
+	// Missing are the condition keys, in order and for each layer without repetition, that a statement asks for and the
+	// request does not have, though all else in the statement takes the request in.
+	Missing []MissingKey
 
 	// Nearest is the statement that comes closest to changing the decision: an Allow of a layer that lacks one, which
 	// fails on exactly one element. It is nil if there is none, or nothing is lacking.
 	Nearest *NearestMiss
 
-	Truncated bool // there was more to show than an Explanation holds
+	// Truncated says that there was more to show than an Explanation holds: 1,000 statements, 100 grants, 64 KiB of the
+	// values of conditions, or what can be evaluated in bounded time.
+	Truncated bool
+}
+
+// A MissingKey is a condition key that a request does not have.
+type MissingKey struct {
+	Layer Layer  // of the policy that asks for it
+	Name  string // as the policy writes it
 }
 
 // A PolicyTrace says how one policy came out.

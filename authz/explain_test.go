@@ -95,8 +95,15 @@ func TestExplainSaysWhatIsMissing(t *testing.T) {
 			}
 			t.Errorf("%s: Nearest = %+v, want %s: %s", tt.name, got, tt.element, tt.needed)
 		}
-		if !slices.Equal(e.Missing, tt.missing) {
-			t.Errorf("%s: Missing = %q, want %q", tt.name, e.Missing, tt.missing)
+		var missing []string
+		for _, m := range e.Missing {
+			missing = append(missing, m.Name)
+			if m.Layer != authz.IdentityLayer {
+				t.Errorf("%s: %q is missing by the %v, want the %v", tt.name, m.Name, m.Layer, authz.IdentityLayer)
+			}
+		}
+		if !slices.Equal(missing, tt.missing) {
+			t.Errorf("%s: Missing = %q, want %q", tt.name, missing, tt.missing)
 		}
 	}
 }
@@ -160,6 +167,49 @@ func TestExplainIsBounded(t *testing.T) {
 	}
 	if e := authz.Explain(nil, 0, nil, nil); e.Decision.Reason != authz.InvalidRequest || e.Policies != nil {
 		t.Errorf("Explain of nothing = %+v", e)
+	}
+}
+
+// TestExplainBoundsValues asks with long lists of values: every condition would repeat them.
+func TestExplainBoundsValues(t *testing.T) {
+	var list []string
+	for i := range 40 {
+		list = append(list, fmt.Sprintf(`{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{"ForAnyValue:StringEquals":{"kms:ResourceAliases":"%d"}}}`, i))
+	}
+	w := user(t, aliceARN, `{"Statement":[`+strings.Join(list, ",")+`]}`, `{"Statement":{"Effect":"Deny","Action":"kms:*","Resource":"*","Condition":{"StringEquals":{"aws:username":"`+strings.Repeat("x", 1000)+`"}}}}`)
+	for _, tt := range []struct {
+		name   string
+		values []string
+		shown  int // conditions
+		whole  bool
+	}{
+		{"few values", []string{"alias/a", "alias/b"}, 41, true},
+		{"many values", slices.Repeat([]string{strings.Repeat("v", 84)}, 100), 7, false},
+		{"very many short ones", slices.Repeat([]string{""}, 4200), 1, false},
+	} {
+		r := w.resource(keyA)
+		r.Aliases = tt.values
+		e := authz.Explain(&w.caller, authz.KMSDecrypt, r, nil)
+		shown, bytes, conditions := 0, 0, 0
+		for _, p := range e.Policies {
+			for _, s := range p.Statements {
+				for _, c := range s.Conditions {
+					conditions++
+					if c.Values != nil {
+						shown++
+					}
+					for _, v := range slices.Concat(c.Values, c.RequestValues) {
+						bytes += len(v)
+					}
+				}
+			}
+		}
+		if conditions != 41 || shown != tt.shown || e.Truncated == tt.whole || bytes > 64<<10 {
+			t.Errorf("%s: Explain shows the values of %d of %d conditions, %d bytes, truncated %v, want %d of 41, at most %d bytes", tt.name, shown, conditions, bytes, e.Truncated, tt.shown, 64<<10)
+		}
+		if _, d := authz.Authorize(&w.caller, authz.KMSDecrypt, r, nil); e.Decision != d {
+			t.Errorf("%s: Explain decides %v, Authorize %v", tt.name, e.Decision, d)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -9,7 +10,8 @@ const (
 	maxExplainSteps     = 8 * maxSteps // what an Explanation may cost
 	maxTracedStatements = 1000
 	maxTracedGrants     = 100
-	conditionTraceSteps = 512 // what a condition pays for being shown
+	conditionTraceSteps = 512      // what a condition pays for being shown
+	maxTracedBytes      = 64 << 10 // of the values of all conditions
 )
 
 // A tracer fills in an Explanation. Each part of it is asked anew, with a budget of its own out of what is left.
@@ -18,10 +20,11 @@ type tracer struct {
 	*Explanation
 	left   int
 	traced int
+	room   int // bytes of values that there is still room for
 }
 
 func newTracer(q *request, e *Explanation) *tracer {
-	return &tracer{request: *q, Explanation: e, left: maxExplainSteps}
+	return &tracer{request: *q, Explanation: e, left: maxExplainSteps, room: maxTracedBytes}
 }
 
 // again makes the request as if nothing had been asked, unless the tracer has spent what it has.
@@ -52,8 +55,12 @@ func (t *tracer) trace() {
 		t.AllowedBySession = t.list(t.caller.Session, SessionLayer, 0, SessionPolicy, IdentityPolicy) == Allowed
 	}
 	t.grants()
-	slices.SortFunc(t.Missing, func(a, b string) int { return strings.Compare(foldName(a), foldName(b)) })
-	t.Missing = slices.CompactFunc(t.Missing, func(a, b string) bool { return foldName(a) == foldName(b) })
+	slices.SortFunc(t.Missing, func(a, b MissingKey) int {
+		return cmp.Or(strings.Compare(foldName(a.Name), foldName(b.Name)), cmp.Compare(a.Layer, b.Layer))
+	})
+	t.Missing = slices.CompactFunc(t.Missing, func(a, b MissingKey) bool {
+		return foldName(a.Name) == foldName(b.Name) && a.Layer == b.Layer
+	})
 	t.Nearest = t.nearest()
 }
 
@@ -140,11 +147,14 @@ func (t *tracer) statement(p *Policy, i int, trace *PolicyTrace) {
 		return
 	}
 	t.left -= len(s.conditions) * conditionTraceSteps
-	one.Conditions = t.conditionTrace(s)
+	var whole bool
+	if one.Conditions, whole = t.conditionTrace(s, &t.room); !whole {
+		t.Truncated = true
+	}
 	if one.Action && one.Principal && one.Resource {
 		for _, c := range one.Conditions {
 			if !c.Present {
-				t.Missing = append(t.Missing, c.Key)
+				t.Missing = append(t.Missing, MissingKey{trace.Layer, c.Key})
 			}
 		}
 	}
@@ -248,9 +258,9 @@ func (s *StatementTrace) miss(p *PolicyTrace) (*NearestMiss, int) {
 		failed++
 		m.Element, m.Needed, rank = element, strings.Join(values, ", "), r
 	}
-	for _, c := range s.Conditions {
+	for i, c := range s.Conditions {
 		if !c.Holds {
-			fails(4, "Condition."+c.Operator+"."+c.Key, c.Values)
+			fails(4, "Condition."+c.Operator+"."+c.Key, v.Conditions[i].Values)
 		}
 	}
 	if !s.Resource {

@@ -60,19 +60,28 @@ func TestConditionTrace(t *testing.T) {
 	p := parseFor(t, KeyPolicy, viewed)
 	q := aliceAsks()
 	q.target.budget = 5
-	got := q.conditionTrace(&p.stmts[1])
+	room := 1000
+	got, whole := q.conditionTrace(&p.stmts[1], &room)
 	want := []ConditionTrace{
 		{"StringLike", "AWS:username", []string{"a*", "${aws:userid}"}, true, []string{"alice"}, true},
 		{"Null", "aws:TagKeys", []string{"true"}, false, nil, true},
 		{"NumericLessThan", "aws:EpochTime", []string{"1.50"}, true, []string{"1767323045"}, false},
 	}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("conditionTrace = %+v\nwant %+v", got, want)
+	if !reflect.DeepEqual(got, want) || !whole {
+		t.Errorf("conditionTrace = %+v, whole %v\nwant %+v", got, whole, want)
+	}
+	if took := 1000 - room; took < 6*shownValue+len("a*${aws:userid}alicetrue1.501767323045") || took > 200 {
+		t.Errorf("the trace took %d bytes", took)
+	}
+	room = 3*shownValue + len("true") + len("1.50") + maxValueText // not for the first condition
+	want[0].Values, want[0].RequestValues = nil, nil
+	if got, whole := q.conditionTrace(&p.stmts[1], &room); !reflect.DeepEqual(got, want) || whole || room != 0 {
+		t.Errorf("conditionTrace = %+v, whole %v, room for %d bytes more\nwant %+v", got, whole, room, want)
 	}
 	if q.target.budget != 5 {
 		t.Errorf("the trace took %d steps of the decision", 5-q.target.budget)
 	}
-	if q.conditionTrace(&p.stmts[0]) != nil {
+	if got, whole := q.conditionTrace(&p.stmts[0], &room); got != nil || !whole {
 		t.Error("a statement without conditions has a trace")
 	}
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,7 +63,7 @@ func explanationOf(e *authz.Explanation, d *denial) *iamv1.Explanation {
 		out.Layer = e.Decision.Layer.String()
 	}
 	if !e.CrossAccount {
-		out.MissingContextValues = e.Missing
+		out.MissingContextValues = missing(e)
 	}
 	if n := e.Nearest; n != nil && !hidden(e, n.Layer) {
 		out.NearestMiss = iamv1.NearestMiss_builder{
@@ -70,6 +71,14 @@ func explanationOf(e *authz.Explanation, d *denial) *iamv1.Explanation {
 		}.Build()
 	}
 	return out.Build()
+}
+
+// missing are the names of the condition keys that a request does not have.
+func missing(e *authz.Explanation) (names []string) {
+	for _, m := range e.Missing {
+		names = append(names, m.Name)
+	}
+	return slices.CompactFunc(names, strings.EqualFold)
 }
 
 func verdictOf(d authz.Decision) iamv1.PolicyEvaluationDecisionType {
