@@ -255,7 +255,7 @@ func (c *choice) callers() ([]setting, bool) {
 	if c.base.caller.Kind == authz.RoleSession {
 		kind = "role/"
 	}
-	prefix := "arn:aws:iam::" + c.base.caller.Account + ":" + kind
+	prefix := "arn:" + c.s.partition + ":iam::" + c.base.caller.Account + ":" + kind
 	arns, complete := c.texts(arnKey, newForm(prefix, token{kind: manyInPart}, token{kind: oneInName}))
 	all := true
 	if c.base.caller.Kind == authz.User && c.asks("aws:username") {
@@ -286,7 +286,7 @@ func (d *draft) rename(arn string) {
 	name := arn[strings.LastIndexByte(arn, '/')+1:]
 	if d.caller.Kind == authz.RoleSession {
 		d.caller.RoleARN = arn
-		d.caller.ARN = "arn:aws:sts::" + d.caller.Account + ":assumed-role/" + name + "/" + d.caller.SessionName
+		d.caller.ARN = "arn:" + d.class.parts + ":sts::" + d.caller.Account + ":assumed-role/" + name + "/" + d.caller.SessionName
 		return
 	}
 	d.caller.ARN, d.caller.UserName = arn, name
@@ -358,7 +358,7 @@ func (c *choice) forms(crosses bool) []glob {
 		account = slices.Repeat([]token{{kind: digit}}, 12)
 	}
 	form := func(before string, account []token, after string) glob {
-		g := newGlob("arn:aws:"+before+":", arnGlob)
+		g := newGlob("arn:"+c.s.partition+":"+before+":", arnGlob)
 		g.tokens = slices.Concat(g.tokens, account, newForm(":"+after, token{kind: oneInPart}, token{kind: manyInPart}).tokens)
 		return g
 	}
@@ -375,6 +375,12 @@ func (c *choice) forms(crosses bool) []glob {
 	}
 	var list []glob
 	for _, t := range entityTypes(d.action) {
+		if t == "oidc-provider" { // whose host may have a port
+			f := form("iam:", account, t+"/")
+			f.tokens[len(f.tokens)-1].kind = many
+			list = append(list, f)
+			continue
+		}
 		list = append(list, form("iam:", account, t+"/"))
 		if t == "policy" {
 			list = append(list, form("iam:", amazon, t+"/"))

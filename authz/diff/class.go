@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base32"
 	"slices"
@@ -14,6 +15,7 @@ type class struct {
 	name   string // in words, or an ARN
 	caller authz.Caller
 	owner  string // the account of the resource, unless it is in another
+	parts  string // the partition of ARNs
 	free   bool   // the caller's names and ids are not those of a principal that is named
 }
 
@@ -40,9 +42,10 @@ func sessionClass(role, session string) class {
 	id := idOf(role)
 	name := role[strings.LastIndexByte(role, '/')+1:]
 	account := accountOf(role)
+	partition, _, _ := strings.Cut(strings.TrimPrefix(role, "arn:"), ":")
 	return class{name: "a session of " + role, caller: authz.Caller{
 		Kind: authz.RoleSession, Account: account, ID: id, RoleARN: role, SessionName: session,
-		ARN: "arn:aws:sts::" + account + ":assumed-role/" + name + "/" + session,
+		ARN: "arn:" + partition + ":sts::" + account + ":assumed-role/" + name + "/" + session,
 	}}
 }
 
@@ -90,28 +93,31 @@ const (
 // mentions returns the accounts that both documents name, in their order.
 func (s *search) mentions() []string {
 	var list []string
-	add := func(text string) {
+	s.eachText(func(text string) {
 		if a := accountOf(text); a != "" && !slices.Contains(list, a) {
 			list = append(list, a)
 		}
-	}
+	})
+	return list
+}
+
+// eachText yields the principals, resources and values of both documents.
+func (s *search) eachText(yield func(string)) {
 	for _, p := range []*authz.Policy{s.old, s.new} {
 		for n := 1; n <= p.Statements(); n++ {
 			v := p.View(n)
-			for _, text := range v.Principals {
-				add(text)
-			}
-			for _, text := range v.Resources {
-				add(text)
+			for _, list := range [][]string{v.Principals, v.Resources} {
+				for _, text := range list {
+					yield(text)
+				}
 			}
 			for _, c := range v.Conditions {
 				for _, text := range c.Values {
-					add(text)
+					yield(text)
 				}
 			}
 		}
 	}
-	return list
 }
 
 // otherAccount is one that nobody mentions.
@@ -158,7 +164,7 @@ func (s *search) classes() (list []class, complete bool) {
 	for i := range list { // a service control policy is about the principals of each account, and what they have
 		list[i].owner = list[i].caller.Account
 	}
-	return list, complete
+	return s.placed(list), complete
 }
 
 // elsewhere are callers of an account that nobody mentions.
@@ -176,7 +182,39 @@ func (s *search) owned(list ...class) []class {
 	for i := range list {
 		list[i].owner = s.account
 	}
+	return s.placed(list)
+}
+
+// placed writes the ARNs of those whom nobody names in the partition of the documents.
+func (s *search) placed(list []class) []class {
+	for i := range list {
+		c := &list[i]
+		c.parts = s.partition
+		if c.free || c.caller.Kind == authz.Root {
+			c.caller.ARN, c.caller.RoleARN = inPartition(c.caller.ARN, s.partition), inPartition(c.caller.RoleARN, s.partition)
+		}
+	}
 	return list
+}
+
+// inPartition returns an ARN of the partition aws in another.
+func inPartition(arn, partition string) string {
+	if rest, ok := strings.CutPrefix(arn, "arn:aws:"); ok {
+		return "arn:" + partition + ":" + rest
+	}
+	return arn
+}
+
+// partitionOf returns the partition that the documents name first, or "aws".
+func (s *search) partitionOf() string {
+	partition := ""
+	s.eachText(func(text string) {
+		parts := strings.SplitN(text, ":", 3)
+		if partition == "" && len(parts) == 3 && parts[0] == "arn" && parts[1] != "" && !strings.ContainsAny(parts[1], "*?$") {
+			partition = parts[1]
+		}
+	})
+	return cmp.Or(partition, "aws")
 }
 
 // named returns the principals that either version names, each once.
@@ -204,7 +242,8 @@ func (s *search) roleOf(session string) string {
 	if arn, ok := s.roles[account+"/"+role]; ok {
 		return arn
 	}
-	return "arn:aws:iam::" + account + ":role/" + role
+	partition, _, _ := strings.Cut(strings.TrimPrefix(session, "arn:"), ":")
+	return "arn:" + partition + ":iam::" + account + ":role/" + role
 }
 
 // resolve answers authz.Policy.Bind: who is named exists, and the id of a session is that of its role.

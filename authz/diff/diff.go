@@ -2,7 +2,9 @@
 // request that shows it.
 //
 // A comparison is sound: if there is a request that the new version allows and the old one does not, [Compare] reports the
-// request's action among what is opened. It is not complete: what it cannot decide it reports as possible. It compares one
+// request's action among what is opened. A request is what a kmsd asks about: its condition keys are those of authz.ContextKeys, the address, the
+// time and the caller are known, ARNs are those of one partition, the one that the documents name first, and no two tags differ in case only. A comparison
+// is not complete: what it cannot decide it reports as possible. It compares one
 // policy with one policy; which other policies apply beside it, it does not know, and says for each finding what they would
 // have to do. It does no I/O.
 //

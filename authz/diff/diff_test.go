@@ -178,6 +178,13 @@ var changes = []struct {
 		opens: []string{"certain: kms:TagResource, alone, on none, for " + aSession + ", by 1"},
 	},
 	{
+		name: "another partition", kind: authz.IdentityPolicy,
+		old:    policy(`{"Effect":"Allow","Action":"kms:Decrypt","Resource":"arn:aws-cn:kms:*:111122223333:key/a*"}`),
+		new:    policy(`{"Effect":"Allow","Action":"kms:Decrypt","Resource":"arn:aws-cn:kms:*:111122223333:key/*","Condition":{"ArnLike":{"aws:PrincipalArn":"arn:aws-cn:iam::*:user/b*"}}}`),
+		opens:  []string{"certain: kms:Decrypt, alone, on key, for " + aUser + ", by 1"},
+		closes: []string{"certain: kms:Decrypt, alone, on key, for " + aUser + ", by 1"},
+	},
+	{
 		name: "a session policy with one action more", kind: authz.SessionPolicy,
 		old:   policy(`{"Effect":"Allow","Action":"kms:Decrypt","Resource":"*"}`),
 		new:   policy(`{"Effect":"Allow","Action":["kms:Decrypt","kms:Encrypt"],"Resource":"*"}`),

@@ -54,7 +54,7 @@ func newDraft(c *class, kind authz.ResourceKind, a authz.Action) *draft {
 		d.issued = noon.Add(-time.Hour)
 	}
 	if kind != authz.None {
-		d.arn = plainARN(kind, a, c.owner)
+		d.arn = inPartition(plainARN(kind, a, c.owner), c.parts)
 	}
 	if kind == authz.Key || a == authz.KMSCreateKey {
 		d.texts[authz.CtxKeySpec], d.texts[authz.CtxKeyUsage], d.texts[authz.CtxKeyOrigin] = "SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", "AWS_KMS"

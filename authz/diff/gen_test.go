@@ -217,7 +217,7 @@ func (g generator) request(s *search) (*draft, bool) {
 		callers = append(callers, rootClass(home), rootClass(abroad), sessionClass(visitor, "day"), userClass("arn:aws:iam::444455556666:user/eve"), webClass(issuer))
 	}
 	c := pick(g, callers...)
-	c.owner = home
+	c.owner, c.parts = home, "aws"
 	if kind == authz.ServiceControlPolicy {
 		c.owner = c.caller.Account
 	}

@@ -17,10 +17,11 @@ const (
 
 // A search compares two versions of a policy.
 type search struct {
-	kind     authz.PolicyKind
-	account  string
-	old, new *authz.Policy
-	steps    int
+	kind      authz.PolicyKind
+	account   string
+	partition string // of ARNs
+	old, new  *authz.Policy
+	steps     int
 
 	roles    map[string]string // :: account and name of a role that is named → its ARN
 	in       interner
@@ -79,6 +80,7 @@ func newSearch(kind authz.PolicyKind, old, new []byte, o Options) (*search, erro
 			s.account = list[0]
 		}
 	}
+	s.partition = s.partitionOf()
 	s.prepare()
 	return s, nil
 }

@@ -7,6 +7,7 @@ func errorChecks() []check {
 		{Check: Check{
 			Code: "MALFORMED_POLICY", Severity: Error, Kind: authz.IdentityPolicy,
 			Finds:   "a document that is refused, with the first fault",
+			Advice:  "Correct what is said to be wrong; there may be more behind it.",
 			Example: `{"Effect": "Allow", "Action": "kms:Decrypt"}`,
 			Better:  `{"Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*"}`,
 		}},
@@ -20,7 +21,7 @@ func errorChecks() []check {
 		{Check: Check{
 			Code: "UNKNOWN_ACTION", Severity: Error, Kind: authz.IdentityPolicy,
 			Finds:   "an action that kmsd does not have, which matches nothing",
-			Advice:  "Remove the action, or write one that docs/policies.md lists.",
+			Advice:  "Remove the action, or write one that kmsd has.",
 			Example: `{"Effect": "Allow", "Action": "kms:Decript", "Resource": "*"}`,
 			Better:  `{"Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*"}`,
 		}, statement: unknownActions},
