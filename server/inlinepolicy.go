@@ -18,13 +18,13 @@ func putUserPolicy(c *call, r *iamv1.PutUserPolicyRequest) (*iamv1.PutUserPolicy
 	c.notePolicy(r.GetPolicyDocument())
 	c.aboutBoundaryOfUser(r.GetUserName())
 	err := c.changeUser(authz.IAMPutUserPolicy, r.GetUserName(), func(people *iam.IAM, g authz.Grant) error {
+		c.lint(authz.IdentityPolicy, r.GetPolicyDocument())
 		_, err := people.PutUserPolicy(g, c.account(), r.GetUserName(), r.GetPolicyName(), r.GetPolicyDocument())
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	c.lint(authz.IdentityPolicy, r.GetPolicyDocument())
 	return iamv1.PutUserPolicyResponse_builder{Findings: c.findings}.Build(), nil
 }
 
@@ -85,13 +85,13 @@ func putGroupPolicy(c *call, r *iamv1.PutGroupPolicyRequest) (*iamv1.PutGroupPol
 	c.param(audit.String("policyName", r.GetPolicyName()))
 	c.notePolicy(r.GetPolicyDocument())
 	err := c.changeGroup(authz.IAMPutGroupPolicy, r.GetGroupName(), func(people *iam.IAM, g authz.Grant) error {
+		c.lint(authz.IdentityPolicy, r.GetPolicyDocument())
 		_, err := people.PutGroupPolicy(g, c.account(), r.GetGroupName(), r.GetPolicyName(), r.GetPolicyDocument())
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	c.lint(authz.IdentityPolicy, r.GetPolicyDocument())
 	return iamv1.PutGroupPolicyResponse_builder{Findings: c.findings}.Build(), nil
 }
 
@@ -152,13 +152,13 @@ func putRolePolicy(c *call, r *iamv1.PutRolePolicyRequest) (*iamv1.PutRolePolicy
 	c.notePolicy(r.GetPolicyDocument())
 	c.aboutBoundaryOfRole(r.GetRoleName())
 	err := c.changeRole(authz.IAMPutRolePolicy, r.GetRoleName(), func(people *iam.IAM, g authz.Grant) error {
+		c.lint(authz.IdentityPolicy, r.GetPolicyDocument())
 		_, err := people.PutRolePolicy(g, c.account(), r.GetRoleName(), r.GetPolicyName(), r.GetPolicyDocument())
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	c.lint(authz.IdentityPolicy, r.GetPolicyDocument())
 	return iamv1.PutRolePolicyResponse_builder{Findings: c.findings}.Build(), nil
 }
 

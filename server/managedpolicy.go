@@ -43,11 +43,11 @@ func createPolicy(c *call, r *iamv1.CreatePolicyRequest) (*iamv1.CreatePolicyRes
 	arn := c.people.NewPolicyARN(c.account(), pathOr(r.GetPath()), r.GetPolicyName())
 	out := iamv1.CreatePolicyResponse_builder{}
 	err := c.changeBy(func() (authz.Grant, error) { return c.onNew(authz.IAMCreatePolicy, "POLICY", arn) }, func(people *iam.IAM, g authz.Grant) error {
+		c.lint(authz.IdentityPolicy, r.GetPolicyDocument())
 		p, err := people.CreatePolicy(g, c.account(), iam.NewPolicy{Name: r.GetPolicyName(), Path: r.GetPath(), Description: r.GetDescription(), Document: r.GetPolicyDocument()})
 		if err != nil {
 			return err
 		}
-		c.lint(authz.IdentityPolicy, r.GetPolicyDocument())
 		out.Policy, out.Findings = managedOf(p, iam.PolicyUse{}), c.findings
 		return nil
 	})
@@ -160,11 +160,11 @@ func createPolicyVersion(c *call, r *iamv1.CreatePolicyVersionRequest) (*iamv1.C
 	c.param(audit.Bool("setAsDefault", r.GetSetAsDefault()))
 	out := iamv1.CreatePolicyVersionResponse_builder{}
 	err := c.changePolicy(authz.IAMCreatePolicyVersion, r.GetPolicyArn(), func(people *iam.IAM, g authz.Grant) error {
+		c.lint(authz.IdentityPolicy, r.GetPolicyDocument())
 		version, err := people.CreatePolicyVersion(g, c.account(), r.GetPolicyArn(), r.GetPolicyDocument(), r.GetSetAsDefault())
 		if err != nil {
 			return err
 		}
-		c.lint(authz.IdentityPolicy, r.GetPolicyDocument())
 		out.PolicyVersion, out.Findings = versionOf(version, false), c.findings
 		return nil
 	})

@@ -68,6 +68,7 @@ func createOrgPolicy(c *call, r *organizationsv1.CreatePolicyRequest) (*organiza
 	if err != nil {
 		return nil, err
 	}
+	c.lint(kind, r.GetContent())
 	people, err := c.changingPeople()
 	if err != nil {
 		return nil, err
@@ -77,7 +78,6 @@ func createOrgPolicy(c *call, r *organizationsv1.CreatePolicyRequest) (*organiza
 		return nil, err
 	}
 	c.touched("POLICY", p.ARN, c.account(), "")
-	c.lint(kind, r.GetContent())
 	return organizationsv1.CreatePolicyResponse_builder{Policy: orgPolicyOf(p), Findings: c.findings}.Build(), nil
 }
 
@@ -99,10 +99,10 @@ func updateOrgPolicy(c *call, r *organizationsv1.UpdatePolicyRequest) (*organiza
 	}
 	out := organizationsv1.UpdatePolicyResponse_builder{}
 	err := c.changeOrganization(authz.OrganizationsUpdatePolicy, "POLICY", c.aboutPolicy(r.GetPolicyId()), func(people *iam.IAM, g authz.Grant) error {
-		p, err := people.UpdateOrgPolicy(g, change)
-		if err == nil && r.GetContent() != "" {
-			c.lint(p.Type, r.GetContent())
+		if old, err := c.people.OrgPolicy(r.GetPolicyId()); err == nil && r.GetContent() != "" {
+			c.lint(old.Type, r.GetContent())
 		}
+		p, err := people.UpdateOrgPolicy(g, change)
 		out.Policy, out.Findings = orgPolicyOf(p), c.findings
 		return err
 	})

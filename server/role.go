@@ -44,11 +44,11 @@ func createRole(c *call, r *iamv1.CreateRoleRequest) (*iamv1.CreateRoleResponse,
 	}
 	out := iamv1.CreateRoleResponse_builder{}
 	err := c.changeBy(func() (authz.Grant, error) { return c.onNew(authz.IAMCreateRole, "ROLE", arn) }, func(people *iam.IAM, g authz.Grant) error {
+		c.lint(authz.TrustPolicy, n.TrustPolicy)
 		made, err := people.CreateRole(g, c.account(), n)
 		if err != nil {
 			return err
 		}
-		c.lint(authz.TrustPolicy, n.TrustPolicy)
 		role := roleOf(made)
 		role.PermissionsBoundary, role.Tags = boundaryOf(made.PermissionsBoundary), r.GetTags()
 		out.Role, out.Findings = role.Build(), c.findings
@@ -134,12 +134,12 @@ func checkUpdateAssumeRolePolicy(v *violations, r *iamv1.UpdateAssumeRolePolicyR
 func updateAssumeRolePolicy(c *call, r *iamv1.UpdateAssumeRolePolicyRequest) (*iamv1.UpdateAssumeRolePolicyResponse, error) {
 	c.notePolicy(r.GetPolicyDocument())
 	err := c.changeRole(authz.IAMUpdateAssumeRolePolicy, r.GetRoleName(), func(people *iam.IAM, g authz.Grant) error {
+		c.lint(authz.TrustPolicy, r.GetPolicyDocument())
 		_, err := people.UpdateAssumeRolePolicy(g, c.account(), r.GetRoleName(), r.GetPolicyDocument())
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	c.lint(authz.TrustPolicy, r.GetPolicyDocument())
 	return iamv1.UpdateAssumeRolePolicyResponse_builder{Findings: c.findings}.Build(), nil
 }
