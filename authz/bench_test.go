@@ -86,18 +86,51 @@ var timedCases = []timedCase{
 		return benchCaller(tb, times(1000, `{"Effect":"Allow","Action":"kms:Decrypt","Resource":"arn:aws:kms:*:111122223333:key/*%d?x*"}`)...), benchResource(tb, benchDefault), nil
 	}},
 	{"50,000 grants", 0.4, Allow, func(tb testing.TB) (*Caller, *Resource, *Context) {
-		r := benchResource(tb, strings.Replace(benchDefault, "111122223333", "999999999999", 1))
-		r.Grants = CollectKeyGrants(func(yield func(*KeyGrant) bool) {
-			for i := range 50000 {
-				g := KeyGrant{ID: fmt.Sprint(i), Grantee: Principal{Level: DirectLevel, ID: fmt.Sprintf("AIDAALICE%011d", i)}, Actions: []Action{KMSEncrypt, KMSDecrypt}}
-				g.Subset = NewPairs(map[string]string{"app": "billing"})
-				if !yield(&g) {
-					return
-				}
-			}
+		return grantsCase(tb, func(i int, g *KeyGrant) {
+			g.Grantee.ID, g.Subset = fmt.Sprintf("AIDAALICE%011d", i), NewPairs(map[string]string{"app": "1"})
 		})
-		return benchCaller(tb), r, benchContext()
 	}},
+	{"50,000 grants for one, other pairs", 0.4, Allow, func(tb testing.TB) (*Caller, *Resource, *Context) {
+		return grantsCase(tb, func(i int, g *KeyGrant) { g.Equals = volume(i, "prod") })
+	}},
+	{"50,000 grants for one, other subsets", 0.4, Allow, func(tb testing.TB) (*Caller, *Resource, *Context) {
+		return grantsCase(tb, func(i int, g *KeyGrant) { g.Subset = NewPairs(map[string]string{"app": fmt.Sprint(i)}) })
+	}},
+	{"50,000 grants for one, other subsets of two", 0.8, Allow, func(tb testing.TB) (*Caller, *Resource, *Context) {
+		return grantsCase(tb, func(i int, g *KeyGrant) {
+			g.Subset = NewPairs(map[string]string{"stage": "prod", "app": fmt.Sprint(i)})
+		})
+	}},
+	{"50,000 grants for one, all the same", 0.4, Allow, func(tb testing.TB) (*Caller, *Resource, *Context) {
+		return grantsCase(tb, func(int, *KeyGrant) {})
+	}},
+	{"50,000 grants for one, all but one at their end", 0.4, Allow, func(tb testing.TB) (*Caller, *Resource, *Context) {
+		return grantsCase(tb, func(i int, g *KeyGrant) { g.Expires = time.Unix(1767323045+int64(i/49_999), 0) })
+	}},
+}
+
+// volume is the encryption context of a volume.
+func volume(i int, stage string) Pairs {
+	return NewPairs(map[string]string{"app": fmt.Sprint(i), "stage": stage})
+}
+
+// grantsCase is a key with 50,000 grants for the caller, each changed by its number, and a request of volume 1.
+func grantsCase(tb testing.TB, change func(i int, g *KeyGrant)) (*Caller, *Resource, *Context) {
+	r := benchResource(tb, strings.Replace(benchDefault, "111122223333", "999999999999", 1))
+	r.Grants = CollectKeyGrants(func(yield func(*KeyGrant) bool) {
+		for i := range 50_000 {
+			g := KeyGrant{
+				ID: fmt.Sprint(i), Grantee: Principal{Level: DirectLevel, ID: "AIDAALICE00000000001"},
+				Actions: []Action{KMSEncrypt, KMSDecrypt, KMSDescribeKey},
+			}
+			if change(i, &g); !yield(&g) {
+				return
+			}
+		}
+	})
+	x := benchContext()
+	x.EncryptionContext = volume(1, "prod")
+	return benchCaller(tb), r, x
 }
 
 // benchDenies and benchConditions are statements of a careful administrator. They are never written.
@@ -270,21 +303,28 @@ func crowdedCase(tb testing.TB) (*Caller, *Resource) {
 	return c, &Resource{Kind: IAMEntity, Account: benchAccount, ARN: "arn:aws:iam::111122223333:user/a"}
 }
 
-// manyForOne is a key with 50,000 grants, all for the caller, none of which it may use.
+// manyForOne is a key with as many grants as it may have, all for the caller and each for three of the 64 pairs that the request
+// has. None helps.
 func manyForOne(tb testing.TB) (*Caller, *Resource) {
-	r := benchResource(tb, strings.Replace(benchDefault, "111122223333", "999999999999", 1))
-	var text string
-	r.Grants = CollectKeyGrants(func(yield func(*KeyGrant) bool) {
-		for i := range 50000 {
-			text = fmt.Sprint(i)
-			g := KeyGrant{ID: text, Grantee: Principal{Level: DirectLevel, ID: "AIDAALICE00000000001"}, Actions: []Action{KMSGenerateDataKey, IAMGetUser}}
-			g.Equals = NewPairs(map[string]string{"volume": text})
-			if !yield(&g) {
-				return
-			}
+	caller, r, _ := grantsCase(tb, func(i int, g *KeyGrant) {
+		g.Actions = []Action{KMSGenerateDataKey}
+		g.Expires = time.Unix(1, 0)
+		m := map[string]string{}
+		for _, n := range [...]int{i % 64, i / 64 % 64, i / 4096} {
+			m[fmt.Sprint("pair", n)] = "value"
 		}
+		g.Subset = NewPairs(m)
 	})
-	return benchCaller(tb), r
+	return caller, r
+}
+
+// everyPair is a request with the pairs of manyForOne.
+func everyPair() *Context {
+	m := map[string]string{}
+	for i := range 64 {
+		m[fmt.Sprint("pair", i)] = "value"
+	}
+	return &Context{EncryptionContext: NewPairs(m)}
 }
 
 // worstCases cost as much as policies can make a decision cost.
@@ -304,10 +344,11 @@ func BenchmarkAuthorizeWorst(b *testing.B) {
 	for _, c := range worstCases {
 		b.Run(c.name, func(b *testing.B) {
 			caller, r := c.build(b)
+			x := everyPair()
 			seal := sealTime(b)
 			best, start := time.Duration(1<<62), time.Now()
 			for b.Loop() {
-				if _, d := Authorize(caller, c.action, r, nil); d.Reason != c.want {
+				if _, d := Authorize(caller, c.action, r, x); d.Reason != c.want {
 					b.Fatalf("Authorize = %+v, want %v", d, c.want)
 				}
 				end := time.Now()
@@ -342,13 +383,14 @@ func TestACostlyDecisionIsADenial(t *testing.T) {
 	}
 	for _, c := range worstCases {
 		caller, r := c.build(t)
-		if g, d := Authorize(caller, c.action, r, nil); d.Reason != c.want || (g == (Grant{})) != (c.want == TooComplex) {
+		x := everyPair()
+		if g, d := Authorize(caller, c.action, r, x); d.Reason != c.want || (g == (Grant{})) != (c.want == TooComplex) {
 			t.Errorf("%s: Authorize = %+v, want %v", c.name, d, c.want)
 		}
 		// A Deny that is found before the budget is spent is reported, whatever comes after it.
 		caller.Identity = append([]*Policy{parseFor(t, IdentityPolicy, `{"Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}`)}, caller.Identity...)
 		if caller.Membership = nil; c.action != KMSGenerateDataKey {
-			if _, d := Authorize(caller, c.action, r, nil); d.Reason != ExplicitIdentity {
+			if _, d := Authorize(caller, c.action, r, x); d.Reason != ExplicitIdentity {
 				t.Errorf("%s: Authorize = %+v with a Deny in front, want ExplicitIdentity", c.name, d)
 			}
 		}

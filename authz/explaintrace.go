@@ -184,7 +184,7 @@ func (t *tracer) grants() {
 }
 
 func (t *tracer) grantsFor(id string, level Level) {
-	for _, g := range t.resource.Grants.candidates(id, level) {
+	for _, g := range t.shown(id, level) {
 		if g.Grantee.ID != id || g.Grantee.Level != level {
 			continue
 		}

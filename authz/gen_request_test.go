@@ -1,6 +1,7 @@
 package authz_test
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -112,7 +113,7 @@ func (g *gen) grant(id string) *ref.Grant {
 	case 0:
 		k.Equals = g.pairs(2)
 	case 1:
-		k.Subset = g.pairs(2)
+		k.Subset = g.pairs(3)
 	}
 	if g.one(4) {
 		k.Expires = genInstant.Add(time.Duration(g.IntN(3)-1) * time.Millisecond)
@@ -120,14 +121,22 @@ func (g *gen) grant(id string) *ref.Grant {
 	return k
 }
 
+// someGrants returns the grants of a key: few, or, once in a while, many, of which most are for one principal, and so are found
+// by their constraints.
 func (g *gen) someGrants() []*ref.Grant {
 	count := g.IntN(4)
-	if g.one(12) {
-		count = 9 + g.IntN(4)
+	crowd := g.one(8)
+	if crowd {
+		count = 9 + g.IntN(20)
 	}
 	var list []*ref.Grant
+	grantee := g.grantee()
 	for i := range count {
-		list = append(list, g.grant("grant"+string(rune('a'+i))))
+		k := g.grant("grant" + strconv.Itoa(i))
+		if crowd && !g.one(10) {
+			k.Grantee = grantee
+		}
+		list = append(list, k)
 	}
 	return list
 }
@@ -335,7 +344,7 @@ func (s *scene) maybe(x *ref.Context, key string, values []string) {
 
 func (s *scene) kmsContext(x *ref.Context, q *ref.Request, name string) {
 	if q.Resource.Kind == "key" {
-		x.EncryptionContext = s.pairs(2)
+		x.EncryptionContext = s.pairs(3)
 		s.maybe(x, "kms:RequestAlias", []string{"alias/a", "alias/b"})
 		s.maybe(x, "kms:EncryptionAlgorithm", []string{"SYMMETRIC_DEFAULT"})
 	}

@@ -2,8 +2,12 @@ package authz
 
 import "slices"
 
-// grantSteps is what a decision pays for looking at a grant, in the steps of maxSteps.
-const grantSteps = 8
+// What a decision pays for looking at a grant, at a group of grants, and for looking for a pair, in the steps of maxSteps.
+const (
+	grantSteps = 8
+	groupSteps = 2
+	pairSteps  = 32
+)
 
 // grant returns a grant of the key that allows the request, and the level at which it names the caller, or nil. Who is
 // of another account needs no permission of its own besides.
@@ -31,29 +35,128 @@ func (q *request) grant() (*KeyGrant, Level) {
 	return nil, NoLevel
 }
 
-// grantFor returns the first grant for a grantee that allows the request, whatever else its level needs.
+// grantFor returns a grant for a grantee that allows the request, whatever else its level needs. Which of several is not
+// said.
 func (q *request) grantFor(id string, level Level) *KeyGrant {
-	for _, g := range q.resource.Grants.candidates(id, level) {
+	list, x := q.resource.Grants.candidates(id, level)
+	for _, g := range list {
 		if q.target.budget -= grantSteps; q.target.exhausted() {
 			return nil
 		}
-		if g.Grantee.ID == id && g.Grantee.Level == level && q.granted(g) {
+		if q.lasts(g) && q.allows(g, id, level) {
 			return g
+		}
+	}
+	var found *KeyGrant
+	if x != nil {
+		q.search(x, func(p pile) bool {
+			found = q.inPile(p, id, level)
+			return found == nil && !q.target.exhausted()
+		})
+	}
+	return found
+}
+
+// candidates returns grants among which are all those for the grantee: a list, or an index, or neither.
+func (s *KeyGrants) candidates(id string, level Level) ([]*KeyGrant, *constraintIndex) {
+	switch {
+	case s == nil || s.levels[level] == 0:
+		return nil, nil
+	case s.count <= fewGrants:
+		return s.few, nil
+	}
+	if h := s.heldBy(id); h != nil {
+		return h.few, h.index
+	}
+	return nil, nil
+}
+
+// search yields the piles of an index in which are all grants whose constraints the request is within, until yield has
+// enough. It reports whether that did not happen.
+func (q *request) search(x *constraintIndex, yield func(pile) bool) bool {
+	exact, some := &q.context.EncryptionContext, &q.context.EncryptionContext
+	switch q.action {
+	case KMSDescribeKey, KMSRetireGrant:
+		return yield(x.described)
+	case KMSCreateGrant: // a parent constrains its children's constraints
+		if q.context.KeyGrant == nil {
+			return true
+		}
+		exact, some = q.context.KeyGrant.constraint()
+	}
+	if len(x.free) > 0 && !yield(x.free) {
+		return false
+	}
+	if x.equals.root != nil && exact.Len() > 0 {
+		q.target.budget -= pairSteps * exact.Len()
+		if p, ok := x.equals.load(exact.hash()); ok && !yield(p) {
+			return false
+		}
+	}
+	return q.searchSubsets(x.subsets, some.list, yield)
+}
+
+// searchSubsets is search below a node to which pairs before those of the list have led.
+func (q *request) searchSubsets(n *subsetNode, list []pair, yield func(pile) bool) bool {
+	if n == nil {
+		return true
+	}
+	if len(n.here) > 0 && !yield(n.here) {
+		return false
+	}
+	if n.kids.root == nil {
+		return true
+	}
+	for i := range list {
+		if q.payFor(&list[i]); q.target.exhausted() {
+			return false
+		}
+		if kid, ok := n.kids.load(list[i].hash()); ok && !q.searchSubsets(kid, list[i+1:], yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// payFor takes what it costs to look for a pair.
+func (q *request) payFor(p *pair) { q.target.budget -= pairSteps + (len(p.name)+len(p.value))/8 }
+
+// inPile returns a grant of a pile that is for the grantee and allows the request.
+func (q *request) inPile(p pile, id string, level Level) *KeyGrant {
+	need := q.operations()
+	for i := range p {
+		e := &p[i]
+		if q.target.budget -= groupSteps; e.operations&need != need || !q.lasts(e.first) {
+			continue
+		}
+		if q.target.budget -= grantSteps; q.target.exhausted() {
+			return nil
+		}
+		if q.allows(e.first, id, level) {
+			return e.first
+		}
+		if e.rest.Len() == 0 {
+			continue
+		}
+		for _, g := range e.rest.All() { // the first is in the pile by chance
+			if q.target.budget -= grantSteps; q.target.exhausted() || !q.lasts(g) {
+				break
+			}
+			if q.allows(g, id, level) {
+				return g
+			}
 		}
 	}
 	return nil
 }
 
-// candidates returns grants among which are all those for the grantee.
-func (s *KeyGrants) candidates(id string, level Level) []*KeyGrant {
-	switch {
-	case s == nil || s.levels[level] == 0:
-		return nil
-	case s.count <= fewGrants:
-		return s.few
+// operations has the bits of the operations that a grant needs to allow the request.
+func (q *request) operations() uint64 {
+	set := operationBit(q.action)
+	if q.action == KMSCreateGrant && q.context.KeyGrant != nil {
+		set |= operationsOf(q.context.KeyGrant)
 	}
-	list, _ := s.many.Load(id)
-	return list
+	return set
 }
 
 // levelHolds reports whether what a grant or statement of a level needs besides is there.
@@ -69,9 +172,14 @@ func (q *request) levelHolds(level Level) bool {
 	return false
 }
 
-// granted reports whether a grant allows the request to its grantee.
-func (q *request) granted(g *KeyGrant) bool {
-	return slices.Contains(g.Actions, q.action) && q.current(g) && q.constrained(g)
+// allows reports whether a grant that lasts is for the grantee and allows the request.
+func (q *request) allows(g *KeyGrant, id string, level Level) bool {
+	return g.Grantee.ID == id && g.Grantee.Level == level && slices.Contains(g.Actions, q.action) && q.constrained(g)
+}
+
+// lasts reports whether the grant has not ended, and does not before one that it is to allow.
+func (q *request) lasts(g *KeyGrant) bool {
+	return q.current(g) && (q.action != KMSCreateGrant || q.context.KeyGrant.endsWithin(g))
 }
 
 // current reports whether the grant has not ended. One that ends has, for a request that has no time.
@@ -95,7 +203,7 @@ func (q *request) constrained(g *KeyGrant) bool {
 // within reports whether child may be made by who has no more than parent: it allows nothing more, no longer, and
 // within a constraint at least as narrow.
 func (child *KeyGrant) within(parent *KeyGrant) bool {
-	if child == nil {
+	if child == nil || !child.endsWithin(parent) {
 		return false
 	}
 	for _, a := range child.Actions {
@@ -103,17 +211,24 @@ func (child *KeyGrant) within(parent *KeyGrant) bool {
 			return false
 		}
 	}
-	if !parent.Expires.IsZero() && (child.Expires.IsZero() || child.Expires.After(parent.Expires)) {
+	exact, some := child.constraint()
+	if parent.Equals.Len() > 0 && !parent.Equals.equal(exact) {
 		return false
 	}
-	if parent.Equals.Len() > 0 && !parent.Equals.equal(&child.Equals) {
-		return false
-	}
-	narrower := &child.Subset
+	return parent.Subset.within(some)
+}
+
+// endsWithin reports whether child, which may be nil, ends no later than parent.
+func (child *KeyGrant) endsWithin(parent *KeyGrant) bool {
+	return child == nil || parent.Expires.IsZero() || !child.Expires.IsZero() && !child.Expires.After(parent.Expires)
+}
+
+// constraint returns the pairs that a request of the grant has exactly, if any, and those that it has at least.
+func (child *KeyGrant) constraint() (exact, some *Pairs) {
 	if child.Equals.Len() > 0 {
-		narrower = &child.Equals
+		return &child.Equals, &child.Equals
 	}
-	return parent.Subset.within(narrower)
+	return &child.Equals, &child.Subset
 }
 
 // equal reports whether both have the same pairs, case and all.

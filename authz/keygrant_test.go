@@ -3,6 +3,7 @@ package authz_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -23,12 +24,7 @@ func TestKeyGrantsAgainstAModel(t *testing.T) {
 		versions := []version{{nil, map[string]*authz.KeyGrant{}}}
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
 			from := versions[max(0, len(versions)-1-rapid.IntRange(0, 3).Draw(t, "back"))]
-			n := rapid.IntRange(0, 30).Draw(t, "grant")
-			g := &authz.KeyGrant{
-				ID:      fmt.Sprintf("g%d", n),
-				Grantee: authz.Principal{Level: authz.Level(1 + n%3), ID: fmt.Sprintf("p%d", n%5), Account: accountA},
-				Actions: []authz.Action{authz.KMSDecrypt},
-			}
+			g := drawGrant(t, rapid.IntRange(0, 40).Draw(t, "grant"))
 			next := version{want: map[string]*authz.KeyGrant{}}
 			for id, have := range from.want {
 				next.want[id] = have
@@ -52,22 +48,71 @@ func TestKeyGrantsAgainstAModel(t *testing.T) {
 						t.Fatalf("%s: All has %+v, want %+v", name, g, v.want[g.ID])
 					}
 				}
-				for _, g := range v.want {
-					if d := ask(s, g.Grantee); d.Verdict != authz.Allow && g.Grantee.Level == authz.DirectLevel {
-						t.Fatalf("%s: Authorize for %+v = %+v", name, g.Grantee, d)
-					}
+				for range 10 {
+					compareWithEach(t, name, s, v.want)
 				}
 			}
 		}
 	})
 }
 
-// ask asks whether the user of an id may decrypt by a grant.
-func ask(s *authz.KeyGrants, p authz.Principal) authz.Decision {
-	c := authz.Caller{Kind: authz.User, Account: accountA, ID: p.ID}
-	r := authz.Resource{Kind: authz.Key, Account: accountA, ARN: keyA, Policy: silentKey, Grants: s}
-	_, d := authz.Authorize(&c, authz.KMSDecrypt, &r, nil)
-	return d
+// drawGrant returns a grant of a number, which its id and its grantee follow from, and nothing else.
+func drawGrant(t *rapid.T, n int) *authz.KeyGrant {
+	g := &authz.KeyGrant{
+		ID: fmt.Sprintf("g%d", n), Grantee: authz.Principal{Level: authz.DirectLevel, ID: "p0", Account: accountA},
+		Actions: rapid.SampledFrom([][]authz.Action{
+			{authz.KMSDecrypt}, {authz.KMSDecrypt, authz.KMSDescribeKey}, {authz.KMSEncrypt}, authz.GrantOperations(),
+		}).Draw(t, "actions"),
+		Expires: rapid.SampledFrom([]time.Time{{}, noon.Add(-1), noon.Add(1), noon.Add(2), noon.Add(time.Hour)}).Draw(t, "ends"),
+	}
+	if n%8 == 0 {
+		g.Grantee.Level, g.Grantee.ID = authz.Level(1+n%3), fmt.Sprint("p", 1+n%5)
+	}
+	switch rapid.IntRange(0, 4).Draw(t, "constraint") {
+	case 0, 1:
+		g.Subset = drawPairs(t)
+	case 2, 3:
+		g.Equals = drawPairs(t)
+	}
+	return g
+}
+
+func drawPairs(t *rapid.T) authz.Pairs {
+	return authz.NewPairs(rapid.MapOfN(rapid.SampledFrom([]string{"a", "A", "b", "c"}), rapid.SampledFrom([]string{"", "1"}), 0, 4).Draw(t, "pairs"))
+}
+
+// compareWithEach draws a request and sees that the grants allow it if one of them alone does, and name such a one.
+func compareWithEach(t *rapid.T, name string, s *authz.KeyGrants, all map[string]*authz.KeyGrant) {
+	c := authz.Caller{Kind: authz.User, Account: accountA, ID: fmt.Sprint("p", rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "caller"))}
+	a := rapid.SampledFrom([]authz.Action{authz.KMSDecrypt, authz.KMSEncrypt, authz.KMSDescribeKey, authz.KMSCreateGrant}).Draw(t, "action")
+	x := authz.Context{EncryptionContext: drawPairs(t), KeyGrant: drawGrant(t, 99)}
+	if rapid.IntRange(0, 5).Draw(t, "clock") > 0 {
+		x.Time = noon
+	}
+	decide := func(s *authz.KeyGrants) authz.Decision {
+		_, d := authz.Authorize(&c, a, &authz.Resource{Kind: authz.Key, Account: accountA, ARN: keyA, Policy: silentKey, Grants: s}, &x)
+		return d
+	}
+	var allowed []string
+	for id, g := range all {
+		if decide((*authz.KeyGrants)(nil).With(g)).Verdict == authz.Allow {
+			allowed = append(allowed, id)
+		}
+	}
+	d := decide(s)
+	if (d.Verdict == authz.Allow) != (len(allowed) > 0) || d.Verdict == authz.Allow && !slices.Contains(allowed, d.GrantID) {
+		t.Fatalf("%s: %v for %s with %v = %+v, want it by one of %v", name, a, c.ID, x.EncryptionContext, d, allowed)
+	}
+	e := authz.Explain(&c, a, &authz.Resource{Kind: authz.Key, Account: accountA, ARN: keyA, Policy: silentKey, Grants: s}, &x)
+	holds := 0
+	for _, g := range e.Grants {
+		if g.Holds {
+			holds++
+		}
+	}
+	if holds != len(allowed) || e.Decision != d {
+		t.Fatalf("%s: %v for %s: Explain = %+v with %d grants that hold, want %+v and %d", name, a, c.ID, e.Decision, holds, d, len(allowed))
+	}
 }
 
 // silentKey is a key policy that says nothing about anyone. It is never written.
@@ -322,25 +367,84 @@ func TestGrantsMadeByGrantsAreNoWider(t *testing.T) {
 	}
 }
 
-// BenchmarkKeyGrantsWith adds a grant to 50,000.
-func BenchmarkKeyGrantsWith(b *testing.B) {
-	s := manyGrants(50000)
-	g := grant(func(*authz.KeyGrant) {})
-	b.ReportAllocs()
-	for b.Loop() {
-		if s.With(g).Len() != 50001 {
-			b.Fatal("not added")
+// grantShapes are keys with many grants, by what makes those differ.
+var grantShapes = []struct {
+	name string
+	make func(i int, g *authz.KeyGrant)
+}{
+	{"for as many principals", func(i int, g *authz.KeyGrant) { g.Grantee.ID = fmt.Sprintf("AIDA%016d", i) }},
+	{"for one, all the same", func(int, *authz.KeyGrant) {}},
+	{"for one, other ends", func(i int, g *authz.KeyGrant) { g.Expires = noon.Add(time.Duration(i) * time.Second) }},
+	{"for one, other pairs", func(i int, g *authz.KeyGrant) { g.Equals = authz.NewPairs(map[string]string{"volume": fmt.Sprint(i)}) }},
+	{"for one, other subsets", func(i int, g *authz.KeyGrant) { g.Subset = authz.NewPairs(map[string]string{"volume": fmt.Sprint(i)}) }},
+	{"for one, subsets of eight pairs", func(i int, g *authz.KeyGrant) { g.Subset = eightPairs(i/2, i) }},
+}
+
+// eightPairs are seven of the first number and one of the second.
+func eightPairs(first, last int) authz.Pairs {
+	m := map[string]string{"z": fmt.Sprint(last)}
+	for i := range 7 {
+		m[fmt.Sprint(i)] = fmt.Sprint(first)
+	}
+	return authz.NewPairs(m)
+}
+
+// shapedGrant is number i of a shape, with an id as long as those of the keystore.
+func shapedGrant(shape func(int, *authz.KeyGrant), i int) *authz.KeyGrant {
+	return grant(func(g *authz.KeyGrant) {
+		g.ID = fmt.Sprintf("%064x", i*7919)
+		g.Actions = []authz.Action{authz.KMSDecrypt, authz.KMSDescribeKey}
+		shape(i, g)
+	})
+}
+
+const manyGrants = 50_000
+
+// BenchmarkKeyGrants makes keys of 50,000 grants, and adds and removes one more.
+func BenchmarkKeyGrants(b *testing.B) {
+	for _, shape := range grantShapes {
+		list := make([]*authz.KeyGrant, manyGrants)
+		for i := range list {
+			list[i] = shapedGrant(shape.make, i)
 		}
+		s := authz.CollectKeyGrants(slices.Values(list))
+		g := shapedGrant(shape.make, manyGrants)
+		b.Run(shape.name+"/with", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if s.With(g).Len() != manyGrants+1 {
+					b.Fatal("not added")
+				}
+			}
+		})
+		b.Run(shape.name+"/without", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if s.Without(list[7]).Len() != manyGrants-1 {
+					b.Fatal("not removed")
+				}
+			}
+		})
+		b.Run(shape.name+"/collect", func(b *testing.B) {
+			for b.Loop() {
+				if authz.CollectKeyGrants(slices.Values(list)).Len() != manyGrants {
+					b.Fatal("not collected")
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/manyGrants, "ns/grant")
+			b.ReportMetric(memoryOf(func() any { return authz.CollectKeyGrants(slices.Values(list)) })/manyGrants, "B/grant")
+		})
 	}
 }
 
-func manyGrants(n int) *authz.KeyGrants {
-	return authz.CollectKeyGrants(func(yield func(*authz.KeyGrant) bool) {
-		for i := range n {
-			g := grant(func(g *authz.KeyGrant) { g.ID = fmt.Sprint(i); g.Grantee.ID = fmt.Sprintf("AIDA%016d", i) })
-			if !yield(g) {
-				return
-			}
-		}
-	})
+// memoryOf is how many bytes more there are once something has been made.
+func memoryOf(makeIt func() any) float64 {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	made := makeIt()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(made)
+	return float64(after.HeapAlloc) - float64(before.HeapAlloc)
 }

@@ -36,7 +36,7 @@ func differs(tree any, d *difference) bool {
 	}
 	e := newEngine()
 	got, want := e.decide(q), ref.Decide(q)
-	return e.refused == nil && got.Reason == d.got.Reason && want.Reason == d.want.Reason && got.Layer == d.got.Layer && got != want
+	return e.refused == nil && got.Reason == d.got.Reason && want.Reason == d.want.Reason && got.Layer == d.got.Layer && !agree(q, got, want)
 }
 
 // withoutOne returns the tree without one of its parts, if it has one without which keep holds.
