@@ -67,13 +67,13 @@ const (
 type keyScope uint8
 
 const (
-	never         keyScope = iota
-	always                 // all
-	onAnyResource          // those for a resource
-	onKeys                 // those for a key, and those of actionKeys
-	onTagged               // those for a key, a user or a role that may have tags
-	onTaggedEntities       // those for a user or a role that may have tags
-	byAction               // those of actionKeys
+	never            keyScope = iota
+	always                    // all
+	onAnyResource             // those for a resource
+	onKeys                    // those for a key, and those of actionKeys
+	onTagged                  // those for a key, a user or a role that may have tags
+	onTaggedEntities          // those for a user or a role that may have tags
+	byAction                  // those of actionKeys
 )
 
 type keyInfo struct {

@@ -101,8 +101,14 @@ func keyPair(t testing.TB) (key *ecdsa.PrivateKey, csr string) {
 // certificate has kmsd sign a certificate for a user.
 func (d *door) certificate(user string) (cert *tls.Certificate, id string) {
 	d.t.Helper()
+	return d.certificateBy(d.Root(), user)
+}
+
+// certificateBy is certificate for a user of the account of a root user.
+func (d *door) certificateBy(root *client.Client, user string) (cert *tls.Certificate, id string) {
+	d.t.Helper()
 	key, csr := keyPair(d.t)
-	made, err := d.Root().IAM().CreateClientCertificate(d.t.Context(), iamv1.CreateClientCertificateRequest_builder{UserName: user, CertificateSigningRequest: csr}.Build())
+	made, err := root.IAM().CreateClientCertificate(d.t.Context(), iamv1.CreateClientCertificateRequest_builder{UserName: user, CertificateSigningRequest: csr}.Build())
 	if err != nil {
 		d.t.Fatal(err)
 	}

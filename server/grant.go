@@ -179,7 +179,11 @@ func createGrant(c *call, r *kmsv1.CreateGrantRequest) (*kmsv1.CreateGrantRespon
 
 // bind ties a principal that a request names to its unique id.
 func (c *call) bind(field, text string) (authz.Principal, error) {
-	p, err := authz.BindPrincipal(text, c.people.PrincipalID)
+	return bindBy(field, text, c.people.PrincipalID)
+}
+
+func bindBy(field, text string, resolve func(arn string) (id string, ok bool)) (authz.Principal, error) {
+	p, err := authz.BindPrincipal(text, resolve)
 	if err != nil {
 		f := failureOf(err)
 		f.fields = []violation{{field, f.message}}
@@ -249,7 +253,13 @@ func listGrants(c *call, r *kmsv1.ListGrantsRequest) (*kmsv1.ListGrantsResponse,
 	}
 	grantee := ""
 	if r.GetGranteePrincipal() != "" {
-		p, err := c.bind("grantee_principal", r.GetGranteePrincipal())
+		// Who does not exist has no grants; that he does not is not told, as he may be of another account.
+		p, err := bindBy("grantee_principal", r.GetGranteePrincipal(), func(arn string) (string, bool) {
+			if id, ok := c.people.PrincipalID(arn); ok {
+				return id, true
+			}
+			return inventedID(arn), true
+		})
 		if err != nil {
 			return nil, err
 		}

@@ -40,7 +40,7 @@ func (p *props) group() string {
 func (p *props) role() string {
 	name := fresh("role-")
 	must[*iamv1.CreateRoleResponse](p)(p.Root().IAM().CreateRole(p.t.Context(), iamv1.CreateRoleRequest_builder{
-		RoleName: name, AssumeRolePolicyDocument: trustPolicy, Tags: sampleTags, PermissionsBoundary: readOnly,
+		RoleName: name, AssumeRolePolicyDocument: p.in(trustPolicy), Tags: sampleTags, PermissionsBoundary: readOnly,
 	}.Build()))
 	return name
 }
@@ -546,7 +546,7 @@ func (p *props) webIdentity() proto.Message {
 		}.Build()))
 	}
 	name := fresh("web-")
-	must[*iamv1.CreateRoleResponse](p)(p.Root().IAM().CreateRole(p.t.Context(), iamv1.CreateRoleRequest_builder{RoleName: name, AssumeRolePolicyDocument: webTrust}.Build()))
+	must[*iamv1.CreateRoleResponse](p)(p.Root().IAM().CreateRole(p.t.Context(), iamv1.CreateRoleRequest_builder{RoleName: name, AssumeRolePolicyDocument: p.in(webTrust)}.Build()))
 	token := p.issuer.Token(map[string]any{"sub": "job", "aud": "kmsd", "exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix()})
 	return stsv1.AssumeRoleWithWebIdentityRequest_builder{RoleArn: "arn:aws:iam::111122223333:role/" + name, RoleSessionName: "web", WebIdentityToken: token}.Build()
 }

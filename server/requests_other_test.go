@@ -16,7 +16,7 @@ const (
 
 func (p *props) grant(key string) *kmsv1.CreateGrantResponse {
 	return must[*kmsv1.CreateGrantResponse](p)(p.Root().Keys().CreateGrant(p.t.Context(), kmsv1.CreateGrantRequest_builder{
-		KeyId: key, GranteePrincipal: "arn:aws:iam::111122223333:user/" + p.userName, Operations: []kmsv1.GrantOperation{kmsv1.GrantOperation_GRANT_OPERATION_DECRYPT},
+		KeyId: key, GranteePrincipal: p.in("arn:aws:iam::111122223333:user/" + p.userName), Operations: []kmsv1.GrantOperation{kmsv1.GrantOperation_GRANT_OPERATION_DECRYPT},
 	}.Build()))
 }
 

@@ -27,10 +27,40 @@ type props struct {
 	document       string             // a policy that a user can have
 	nobody         client.Credentials // of a user who may do nothing; made when it is first needed
 	issuer         *kmstest.Issuer    // of web identities; likewise
+	tenant         *kmstest.Tenant    // the account that it is all in; nil for the management account
 }
 
-func newProps(d *door) *props {
-	p := &props{door: d, document: `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"kms:Encrypt","Resource":"*"}]}`}
+// Root is the root user of the account.
+func (p *props) Root() *client.Client {
+	if p.tenant != nil {
+		return p.tenant.Root()
+	}
+	return p.KMS.Root()
+}
+
+// User is [kmstest.KMS.User] in the account.
+func (p *props) User(name string, policies ...string) client.Credentials {
+	if p.tenant != nil {
+		return p.tenant.User(name, policies...)
+	}
+	return p.KMS.User(name, policies...)
+}
+
+// in is a text about the management account, about the account instead.
+func (p *props) in(text string) string {
+	if p.tenant == nil {
+		return text
+	}
+	return strings.ReplaceAll(text, kmstest.Account, p.tenant.ID)
+}
+
+// account is the id of the account.
+func (p *props) account() string { return p.in(kmstest.Account) }
+
+func newProps(d *door) *props { return newPropsIn(d, nil) }
+
+func newPropsIn(d *door, tenant *kmstest.Tenant) *props {
+	p := &props{door: d, tenant: tenant, document: `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"kms:Encrypt","Resource":"*"}]}`}
 	p.keyID, p.otherID = p.Key().GetArn(), p.Key().GetArn()
 	p.blob = p.encrypt(p.keyID, []byte("plaintext"), nil)
 	p.userName = p.user()
@@ -328,7 +358,7 @@ func credentialSpecimens() map[string]specimen {
 		iamv1.IAMService_DeleteClientCertificate_FullMethodName: {
 			valid: func(p *props) proto.Message {
 				name := p.user()
-				_, id := p.certificate(name)
+				_, id := p.certificateBy(p.Root(), name)
 				return iamv1.DeleteClientCertificateRequest_builder{UserName: name, CertificateId: id}.Build()
 			},
 			invalid: iamv1.DeleteClientCertificateRequest_builder{UserName: "u", CertificateId: "not hexadecimal"}.Build(),

@@ -137,15 +137,20 @@ func (s *simulation) limit() error {
 
 // supposed is the unique id of a principal of the simulation: its own, or one that follows from its ARN if there is no such principal.
 func (c *call) supposed(arn string) (id string, ok bool) {
-	if id, ok := c.people.PrincipalID(arn); ok && strings.Contains(arn, ":"+c.account()+":") {
+	if id, ok := c.people.PrincipalID(arn); ok && c.ours(arn) {
 		return id, true
 	}
+	return inventedID(arn), true
+}
+
+// inventedID is a unique id for a principal that has none. It follows from the ARN.
+func inventedID(arn string) string {
 	sum := sha256.Sum256([]byte(arn))
 	prefix := "AIDA"
 	if strings.Contains(arn, ":role/") {
 		prefix = "AROA"
 	}
-	return prefix + base32.StdEncoding.EncodeToString(sum[:])[:17], true
+	return prefix + base32.StdEncoding.EncodeToString(sum[:])[:17]
 }
 
 // supposedCaller is who an ARN stands for, without any policies. Without an ARN it is some user of the account.

@@ -17,9 +17,7 @@ import (
 
 	"github.com/kmsd/kmsd/audit"
 	"github.com/kmsd/kmsd/client"
-	"github.com/kmsd/kmsd/crypto"
 	"github.com/kmsd/kmsd/internal/daemon"
-	iamv1 "github.com/kmsd/kmsd/proto/kmsd/iam/v1"
 	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
 )
 
@@ -205,24 +203,7 @@ func (k *KMS) Root() *client.Client { return k.root }
 // User makes a user with an access key and inline policies, each a JSON document, and returns the user's credentials.
 func (k *KMS) User(name string, policies ...string) client.Credentials {
 	k.t.Helper()
-	ctx := k.t.Context()
-	if _, err := k.root.IAM().CreateUser(ctx, iamv1.CreateUserRequest_builder{UserName: name}.Build()); err != nil {
-		k.t.Fatal(err)
-	}
-	for i, p := range policies {
-		put := iamv1.PutUserPolicyRequest_builder{UserName: name, PolicyName: "policy" + string(rune('a'+i)), PolicyDocument: p}.Build()
-		if _, err := k.root.IAM().PutUserPolicy(ctx, put); err != nil {
-			k.t.Fatal(err)
-		}
-	}
-	made, err := k.root.IAM().CreateAccessKey(ctx, iamv1.CreateAccessKeyRequest_builder{UserName: name}.Build())
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	c := k.Credentials()
-	c.AccessKeyID = made.GetAccessKey().GetAccessKeyId()
-	c.SecretAccessKey = crypto.NewSecret([]byte(made.GetAccessKey().GetSecretAccessKey()))
-	return c
+	return k.user(k.root, name, policies)
 }
 
 // Allow returns a policy that allows actions on resources, "*" if none are given.
