@@ -39,6 +39,71 @@ func TestPrincipalsAndBind(t *testing.T) {
 	}
 }
 
+// A session is bound to the role that there is when a policy is bound, and to that one again when it is loaded.
+func TestBindSessions(t *testing.T) {
+	const other = "arn:aws:sts::111122223333:assumed-role/night/other"
+	p := mustParse(t, authz.KeyPolicy, `{"Statement":{"Effect":"Allow","Action":"*","Resource":"*",
+		"Principal":{"AWS":["`+sessionARN+`","`+roleARN+`x","`+other+`","`+sessionARN+`"]}}}`)
+	if got, want := p.Principals(), []string{sessionARN, roleARN + "x", other}; !slices.Equal(got, want) {
+		t.Errorf("Principals() = %q, want %q", got, want)
+	}
+	const role, made, second = "AROAAAAAAAAAAAAAA001", roleID, "AROANIGHT00000000002"
+	all := map[string]string{sessionARN: made, roleARN + "x": role, other: made}
+	bound, err := p.Bind(func(arn string) (string, bool) { return all[arn], true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := p.Rebind(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := p.Rebind(map[string]string{other: made, roleARN + "x": role})
+	if err != nil {
+		t.Fatalf("Rebind without the role of a session = %v, want nil", err)
+	}
+	for _, tt := range []struct {
+		name        string
+		policy      *authz.Policy
+		id, session string
+		want        bool
+	}{
+		{"the session of the role", bound, made, "batch", true},
+		{"the other session that is named", bound, made, "other", true},
+		{"a session that is not named", bound, made, "Batch", false},
+		{"a session without a name", bound, made, "", false},
+		{"the session of a role made again", bound, second, "batch", false},
+		{"the session, loaded", again, made, "batch", true},
+		{"the session of a role made again, loaded", again, second, "batch", false},
+		{"the session of a policy from before, for which there is no role", before, made, "batch", false},
+		{"the other session of that policy", before, made, "other", true},
+		{"the role of that policy", before, role, "batch", true},
+	} {
+		c := authz.Caller{Kind: authz.RoleSession, Account: accountA, ID: tt.id, ARN: sessionARN, RoleARN: roleARN, SessionName: tt.session}
+		r := authz.Resource{Kind: authz.Key, Account: accountA, ARN: keyA, Policy: tt.policy}
+		if _, d := authz.Authorize(&c, authz.KMSDecrypt, &r, nil); (d.Verdict == authz.Allow) != tt.want {
+			t.Errorf("%s: Authorize = %v (%v), want allowed = %v", tt.name, d.Verdict, d.Reason, tt.want)
+		}
+	}
+	for name, ids := range map[string]map[string]string{
+		"without the id of a role": {sessionARN: made, other: made},
+		"with no id for a session": {sessionARN: "", other: made, roleARN + "x": role},
+		"with no id for a role":    {sessionARN: made, other: made, roleARN + "x": ""},
+		"with an ARN for an id":    {sessionARN: sessionARN, other: made, roleARN + "x": role},
+	} {
+		if got, err := p.Rebind(ids); !errors.Is(err, authz.ErrMalformedPolicy) || got != nil {
+			t.Errorf("Rebind %s = %v, %v, want ErrMalformedPolicy", name, got, err)
+		}
+	}
+	for name, resolve := range map[string]func(string) (string, bool){
+		"that does not know": func(arn string) (string, bool) { return all[arn], arn != other },
+		"that knows no id":   func(arn string) (string, bool) { return strings.TrimPrefix(all[arn], made), true },
+	} {
+		if _, err := p.Bind(resolve); !errors.Is(err, authz.ErrMalformedPolicy) {
+			t.Errorf("Bind with one %s = %v, want ErrMalformedPolicy", name, err)
+		}
+	}
+}
+
 func TestBindDoesNotChangeThePolicy(t *testing.T) {
 	p := mustParse(t, authz.KeyPolicy, onlyAlice)
 	bind := func(id string) *authz.Policy {

@@ -61,7 +61,7 @@ var (
 		"arn:aws:kms:*:111111111111:key/${aws:username}", "arn:aws:kms:*:*:key/${aws:PrincipalTag/team}", "arn:aws:kms:*:*:key/${aws:PrincipalTag/Team, 'a'}",
 		"arn:aws:iam::*:user/${aws:username}*", "arn:aws:kms:*:*:*/${kms:EncryptionContext:app}", "arn:aws:kms:*:*:key/${*}", "arn:aws:iam::*:role/${aws:PrincipalTag/team, 'r'}",
 	}
-	// genIDs :: ARN of a user or role → unique id. The last are those that genRenamed makes of the first.
+	// genIDs :: ARN of a user, role or session → unique id of the user or role. The last are those that genRenamed makes of the first.
 	genIDs = map[string]string{
 		"arn:aws:iam::111111111111:user/a":   "AIDAAAAAAAAAAAAAA001",
 		"arn:aws:iam::111111111111:user/b":   "AIDAAAAAAAAAAAAAA002",
@@ -75,6 +75,11 @@ var (
 		"arn:aws:iam::444444444444:user/p/b": "AIDABBBBBBBBBBBBBB004",
 		"arn:aws:iam::333333333333:role/r":   "AROABBBBBBBBBBBBBB001",
 		"arn:aws:iam::444444444444:role/r":   "AROABBBBBBBBBBBBBB002",
+
+		"arn:aws:sts::111111111111:assumed-role/r/session": "AROAAAAAAAAAAAAAA001",
+		"arn:aws:sts::222222222222:assumed-role/r/session": "AROAAAAAAAAAAAAAA002",
+		"arn:aws:sts::333333333333:assumed-role/r/session": "AROABBBBBBBBBBBBBB001",
+		"arn:aws:sts::444444444444:assumed-role/r/session": "AROABBBBBBBBBBBBBB002",
 	}
 	genPrincipals = []string{
 		"*", "111111111111", "111111111111", "222222222222", "arn:aws:iam::111111111111:root", "arn:aws:iam::222222222222:root",

@@ -36,6 +36,7 @@ func BindPrincipal(text string, resolve func(arn string) (id string, ok bool)) (
 		p.Level, p.Account = AccountLevel, e.id
 		return p, nil
 	case sessionPrincipal:
+		p.ID = text
 		return p, nil
 	case rolePrincipal:
 		p.Level = RoleLevel

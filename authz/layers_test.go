@@ -57,12 +57,7 @@ func (s *situation) bound(kind authz.PolicyKind, doc string) *authz.Policy {
 	if err != nil {
 		s.t.Fatalf("Parse(%s): %v", doc, err)
 	}
-	p, err = p.Bind(func(arn string) (string, bool) {
-		if arn == roleARN {
-			return roleID, true
-		}
-		return resolveUser(arn)
-	})
+	p, err = p.Bind(resolveNight)
 	if err != nil {
 		s.t.Fatalf("Bind(%s): %v", doc, err)
 	}
@@ -180,7 +175,15 @@ func scenarios(t testing.TB) []struct {
 	otherProvider := web(t, trustWeb)
 	otherProvider.caller.ARN = providerARN + "/x"
 	otherSession := night(t).key(`{"Statement":{"Effect":"Allow","Principal":{"AWS":"` + sessionARN + `"},"Action":"kms:*","Resource":"*"}}`)
-	otherSession.caller.ARN += "2"
+	otherSession.caller.ARN, otherSession.caller.SessionName = sessionARN+"2", "batch2"
+	again := night(t).key(`{"Statement":{"Effect":"Allow","Principal":{"AWS":"` + sessionARN + `"},"Action":"kms:*","Resource":"*"}}`)
+	again.caller.ID = "AROANIGHT00000000002"
+	denied := night(t, allowAll).key(`{"Statement":[{"Effect":"Allow","Principal":{"AWS":"` + accountA + `"},"Action":"kms:*","Resource":"*"},
+		{"Effect":"Deny","Principal":{"AWS":"` + sessionARN + `"},"Action":"kms:*","Resource":"*"}]}`)
+	deniedAgain := night(t, allowAll)
+	deniedAgain.resource, deniedAgain.caller.ID = denied.resource, again.caller.ID
+	notAgain := night(t).key(notNight)
+	notAgain.caller.ID = again.caller.ID
 
 	return []struct {
 		name string
@@ -221,6 +224,10 @@ func scenarios(t testing.TB) []struct {
 		{"a key policy that names the session is past both", night(t).key(`{"Statement":{"Effect":"Allow","Principal":{"AWS":"` + sessionARN + `"},"Action":"kms:*","Resource":"*"}}`).
 			boundary(onlyLists).session(onlyLists), authz.ByResourcePolicy},
 		{"another session of the role is not that one", otherSession, authz.KeyPolicyDoesNotDelegate},
+		{"the session of a role that was made again is not that one", again, authz.KeyPolicyDoesNotDelegate},
+		{"the session of the role that a Deny is about", denied, authz.ExplicitResource},
+		{"a Deny is not about that of a role that was made again", deniedAgain, authz.IdentityViaAccount},
+		{"NotPrincipal does not exempt that of a role that was made again", notAgain, authz.ExplicitResource},
 		{"a session policy denies", night(t, allowAll).session(denyAll), authz.ExplicitSession},
 		{"a boundary denies", alice(t, allowAll).boundary(denyAll), authz.ExplicitBoundary},
 		{"a boundary does not allow", alice(t).boundary(allowAll), authz.NoIdentityAllow},

@@ -12,6 +12,14 @@ const (
 	sessionARN = "arn:aws:sts::111122223333:assumed-role/night/batch"
 )
 
+// resolveNight knows the users, the role and its sessions.
+func resolveNight(arn string) (string, bool) {
+	if arn == roleARN || arn == sessionARN {
+		return roleID, true
+	}
+	return resolveUser(arn)
+}
+
 // opinion is what one layer says about the request.
 type opinion int
 
@@ -102,12 +110,7 @@ func newLayers(t testing.TB) *layersOf {
 			if n == deniesThem {
 				doc += `,{"Effect":"Deny","Principal":{"AWS":"` + accountA + `"},"Action":"kms:Decrypt","Resource":"*"}`
 			}
-			p, err := mustParse(t, authz.KeyPolicy, `{"Statement":[`+doc+`]}`).Bind(func(arn string) (string, bool) {
-				if arn == roleARN {
-					return roleID, true
-				}
-				return resolveUser(arn)
-			})
+			p, err := mustParse(t, authz.KeyPolicy, `{"Statement":[`+doc+`]}`).Bind(resolveNight)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,9 +1,6 @@
 package authz
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 type principalKind uint8
 
@@ -19,26 +16,39 @@ const (
 
 // A principal is one entry of a Principal element.
 type principal struct {
-	kind principalKind
-	text string // as the document writes it
-	id   string // the account of an accountPrincipal; the unique id of a bound user or role, or of an idPrincipal; the ARN of a session or a provider
-	from int    // where it stands in the document
+	kind    principalKind
+	text    string // as the document writes it
+	id      string // the account of an accountPrincipal; the unique id of a bound user or role, of a bound session's role, or of an idPrincipal; the ARN of a provider
+	session string // the name of a session
+	from    int    // where it stands in the document
 }
 
-func (p *principal) needsBinding() bool { return p.kind == userPrincipal || p.kind == rolePrincipal }
+func (p *principal) needsBinding() bool {
+	return p.kind == userPrincipal || p.kind == rolePrincipal || p.kind == sessionPrincipal
+}
+
+// A roleSession is the sessions of one name of one role: a role that is made again has other ones.
+type roleSession struct {
+	role string // unique id
+	name string
+}
+
+func (c *Caller) roleSession() roleSession { return roleSession{c.ID, c.SessionName} }
 
 // principals are the entries of one statement, compiled.
 type principals struct {
-	list     []principal
-	everyone bool
-	accounts stringSet
-	ids      stringSet // of users and of roles
-	arns     stringSet // of sessions, and of OpenID Connect providers
+	list      []principal
+	everyone  bool
+	accounts  set[string]
+	ids       set[string] // of users and of roles
+	sessions  set[roleSession]
+	providers set[string] // ARNs
 }
 
 func compilePrincipals(list []principal) principals {
 	p := principals{list: list}
-	var accounts, ids, arns []string
+	var accounts, ids, providers []string
+	var sessions []roleSession
 	for _, e := range list {
 		switch e.kind {
 		case anyPrincipal:
@@ -49,11 +59,15 @@ func compilePrincipals(list []principal) principals {
 			if e.id != "" {
 				ids = append(ids, e.id)
 			}
-		case sessionPrincipal, federatedPrincipal:
-			arns = append(arns, e.id)
+		case sessionPrincipal:
+			if e.id != "" {
+				sessions = append(sessions, roleSession{e.id, e.session})
+			}
+		case federatedPrincipal:
+			providers = append(providers, e.id)
 		}
 	}
-	p.accounts, p.ids, p.arns = newStringSet(accounts), newStringSet(ids), newStringSet(arns)
+	p.accounts, p.ids, p.sessions, p.providers = newSet(accounts), newSet(ids), newSet(sessions), newSet(providers)
 	return p
 }
 
@@ -62,13 +76,13 @@ func compilePrincipals(list []principal) principals {
 func (p *principals) level(c *Caller) Level {
 	switch {
 	case c.Kind == WebIdentity:
-		if p.arns.has(c.ARN) {
+		if p.providers.has(c.ARN) {
 			return DirectLevel
 		}
 		return NoLevel
 	case p.everyone:
 		return DirectLevel
-	case c.Kind == User && p.ids.has(c.ID), c.Kind == RoleSession && p.arns.has(c.ARN):
+	case c.Kind == User && p.ids.has(c.ID), c.Kind == RoleSession && p.sessions.has(c.roleSession()):
 		return DirectLevel
 	case c.Kind == RoleSession && p.ids.has(c.ID):
 		return RoleLevel
@@ -100,7 +114,7 @@ func (p *principals) deniesOthers(c *Caller) Level {
 	case User:
 		exempt = exempt && p.ids.has(c.ID)
 	case RoleSession:
-		exempt = exempt && p.arns.has(c.ARN) && p.ids.has(c.ID)
+		exempt = exempt && p.sessions.has(c.roleSession()) && p.ids.has(c.ID)
 	default:
 		exempt = false
 	}
@@ -110,30 +124,29 @@ func (p *principals) deniesOthers(c *Caller) Level {
 	return DirectLevel
 }
 
-// A stringSet is a few strings in a slice, or many in a map.
-type stringSet struct {
-	few  []string
-	many map[string]struct{}
+// A set is a few values in a slice, or many in a map.
+type set[T comparable] struct {
+	few  []T
+	many map[T]struct{}
 }
 
-const fewStrings = 8
+const fewValues = 8
 
-func newStringSet(list []string) stringSet {
-	slices.Sort(list)
-	list = slices.Compact(list)
-	if len(list) <= fewStrings {
-		return stringSet{few: list}
+// newSet returns the set of a list, which it keeps.
+func newSet[T comparable](list []T) set[T] {
+	if len(list) <= fewValues {
+		return set[T]{few: list}
 	}
-	m := make(map[string]struct{}, len(list))
-	for _, s := range list {
-		m[s] = struct{}{}
+	m := make(map[T]struct{}, len(list))
+	for _, v := range list {
+		m[v] = struct{}{}
 	}
-	return stringSet{many: m}
+	return set[T]{many: m}
 }
 
-func (s *stringSet) has(v string) bool {
-	for _, e := range s.few {
-		if e == v {
+func (s *set[T]) has(v T) bool {
+	for i := range s.few {
+		if s.few[i] == v {
 			return true
 		}
 	}
@@ -173,7 +186,8 @@ func parsePrincipal(s string) (principal, string) {
 	case service == "iam" && kind == "role" && isEntityName(name, maxRoleName):
 		return principal{kind: rolePrincipal, text: s}, ""
 	case service == "sts" && kind == "assumed-role" && isSessionName(name):
-		return principal{kind: sessionPrincipal, text: s, id: s}, ""
+		_, session, _ := strings.Cut(name, "/")
+		return principal{kind: sessionPrincipal, text: s, session: session}, ""
 	case service == "sts" && kind == "federated-user":
 		return principal{}, "is a federated user, which this version does not support"
 	}

@@ -221,7 +221,7 @@ func (l *loader) role(path string, value []byte) error {
 	if e.PermissionsBoundary, err = l.boundary(account, r.Boundary); err != nil {
 		return err
 	}
-	e.trust, err = bindTrust(r.Trust, func(arn string) (string, bool) { id, ok := r.Bindings[arn]; return id, ok })
+	e.trust, err = rebindTrust(r.Trust, r.Bindings)
 	if err != nil {
 		e.trust = trustPolicy{compiled: authz.Unusable(authz.TrustPolicy, trustPolicyName), bindings: r.Bindings, fault: err}
 	}

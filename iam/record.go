@@ -82,7 +82,7 @@ type roleRecord struct {
 	Description string            `json:"description,omitempty"`
 	MaxSession  int64             `json:"max_session"` // seconds
 	Trust       string            `json:"trust"`
-	Bindings    map[string]string `json:"bindings,omitempty"` // :: ARN of a principal in Trust → unique id
+	Bindings    map[string]string `json:"bindings,omitempty"` // :: ARN of a principal in Trust → unique id, which is its role's of a session
 	Boundary    string            `json:"boundary,omitempty"` // policy id
 	Policies    []string          `json:"policies,omitempty"` // policy ids
 	Tags        tagSet            `json:"tags,omitempty"`

@@ -43,11 +43,11 @@ type roleState struct {
 
 const trustPolicyName = "trust-policy" // in decisions
 
-// trustPolicy is compiled with the users and roles that it names bound to their unique ids: one who is deleted and made
+// trustPolicy is compiled with the users, roles and sessions that it names bound to unique ids: one who is deleted and made
 // again under the same name is not trusted.
 type trustPolicy struct {
 	compiled *authz.Policy
-	bindings map[string]string // :: principal ARN → unique id
+	bindings map[string]string // :: principal ARN → unique id, which is its role's of a session
 	fault    error             // why compiled is unusable; nil if it is not
 }
 
@@ -65,6 +65,19 @@ func bindTrust(document string, resolve func(arn string) (id string, ok bool)) (
 		}
 		return id, ok
 	})
+	if err != nil {
+		return trustPolicy{}, err
+	}
+	return trustPolicy{compiled: bound, bindings: bindings}, nil
+}
+
+// rebindTrust reads a trust policy that bindTrust has bound before.
+func rebindTrust(document string, bindings map[string]string) (trustPolicy, error) {
+	parsed, err := parsePolicy(authz.TrustPolicy, trustPolicyName, document)
+	if err != nil {
+		return trustPolicy{}, err
+	}
+	bound, err := parsed.Rebind(bindings)
 	if err != nil {
 		return trustPolicy{}, err
 	}

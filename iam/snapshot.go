@@ -75,7 +75,7 @@ func (s *Snapshot) Certificate(fingerprint [32]byte) (*Credential, bool) {
 }
 
 // PrincipalID returns the unique id of the user or role with an ARN, for policies of resources, which are bound to ids.
-// Accounts and root users are neither and have none.
+// The ARN of a session has that of its role, whether or not there is a session of this name. Accounts and root users have none.
 func (s *Snapshot) PrincipalID(arn string) (id string, ok bool) {
 	account, kind, name, ok := parseEntityARN(arn)
 	if !ok {
@@ -88,6 +88,11 @@ func (s *Snapshot) PrincipalID(arn string) (id string, ok bool) {
 		}
 	case "role":
 		if r, ok := s.role(account, name); ok && r.ARN == arn {
+			return r.ID, true
+		}
+	case "assumed-role": // name is the session's
+		_, role, _ := strings.Cut(strings.TrimSuffix(arn, "/"+name), "/")
+		if r, ok := s.role(account, role); ok && sessionName.MatchString(name) && s.sessionARN(r, name) == arn {
 			return r.ID, true
 		}
 	}

@@ -50,6 +50,76 @@ func TestTrustIsInIDs(t *testing.T) {
 	}
 }
 
+// Trust in a session is in the role that it was of when it was trusted, which one that is made again is not.
+func TestTrustInSessions(t *testing.T) {
+	w := newWorld(t)
+	batch := w.mustRole("batch", testAccount)
+	night := "arn:aws:sts::" + testAccount + ":assumed-role/batch/night"
+	worker := w.mustRole("worker", night)
+	check := func(roleARN, session string, want bool) {
+		t.Helper()
+		c, ok := w.Snapshot().PrincipalCaller(testAccount, batch.ARN, session)
+		if !ok {
+			t.Fatalf("there is no caller of %s", batch.ARN)
+		}
+		r, _ := w.Snapshot().RoleResource(roleARN)
+		g, d := authz.Authorize(c, authz.STSAssumeRole, r, &authz.Context{Time: time.Now()})
+		if got := g.Permits(authz.STSAssumeRole, roleARN); got != want {
+			t.Errorf("%s, of role %s, may assume %s: %v (%v), want %v", c.ARN, c.ID, roleARN, got, d.Reason, want)
+		}
+	}
+	for range 2 {
+		check(worker.ARN, "night", true)
+		check(worker.ARN, "day", false)
+		w.reopen()
+	}
+	w.must(w.DeleteRole(w.onRole(authz.IAMDeleteRole, "batch"), testAccount, "batch"))
+	if _, err := w.createRole(NewRole{Name: "late", TrustPolicy: trusting(night)}); !errors.Is(err, ErrMalformedPolicy) {
+		t.Errorf("CreateRole that trusts the session of a role that is gone = %v, want %v", err, ErrMalformedPolicy)
+	}
+	w.mustRole("batch", testAccount)
+	for range 2 {
+		check(worker.ARN, "night", false)
+		w.reopen()
+	}
+	_, err := w.UpdateAssumeRolePolicy(w.onRole(authz.IAMUpdateAssumeRolePolicy, "worker"), testAccount, "worker", trusting(night))
+	w.must(err)
+	check(worker.ARN, "night", true)
+
+	record := (&role{roleState: roleState{Role: worker, trust: trustPolicy{}}}).record() // as if it were stored without bindings
+	w.swap(kindRole, join(testAccount, worker.ID), record)
+	w.IAM = w.mustOpen()
+	check(worker.ARN, "night", false)
+	if list := w.Snapshot().UnusablePolicies(); len(list) > 0 {
+		t.Errorf("a trust policy from before sessions were bound is unusable: %v", list[0].Err)
+	}
+}
+
+func TestPrincipalIDOfSessions(t *testing.T) {
+	w := newWorld(t)
+	r, err := w.createRole(NewRole{Name: "Batch", Path: "/night/", TrustPolicy: trusting(testAccount)})
+	w.must(err)
+	w.mustUser("Ann")
+	const prefix = "arn:aws:sts::" + testAccount + ":assumed-role/"
+	for _, session := range []string{"xy", "night", "a.b@c=d", "Batch", strings.Repeat("x", 64)} {
+		if id, ok := w.Snapshot().PrincipalID(prefix + "Batch/" + session); !ok || id != r.ID {
+			t.Errorf("PrincipalID of session %q = %q, %v, want %q", session, id, ok, r.ID)
+		}
+	}
+	for _, arn := range []string{
+		prefix, prefix + "Batch", prefix + "Batch/", prefix + "Batch/x", prefix + "Batch/" + strings.Repeat("x", 65), prefix + "batch/night", prefix + "BATCH/night",
+		prefix + "night/Batch/night", prefix + "Batch/night/night", prefix + "Batch//night", prefix + "/night", prefix + "Ann/night", prefix + "Batch/ni:ht", prefix + "Batch/*",
+		strings.Replace(prefix, ":sts:", ":iam:", 1) + "Batch/night", strings.Replace(prefix, "arn:aws:", "arn:aws-cn:", 1) + "Batch/night",
+		strings.Replace(prefix, testAccount, "444455556666", 1) + "Batch/night", strings.Replace(prefix, "sts::", "sts:local:", 1) + "Batch/night",
+		strings.Replace(prefix, "assumed-role", "role", 1) + "Batch/night", strings.Replace(prefix, "assumed-role", "Assumed-Role", 1) + "Batch/night",
+		" " + prefix + "Batch/night", prefix + "Batch/night ", "x/assumed-role/Batch/night", r.ID + ":night",
+	} {
+		if id, ok := w.Snapshot().PrincipalID(arn); ok {
+			t.Errorf("PrincipalID(%q) = %q, want none", arn, id)
+		}
+	}
+}
+
 func TestTrustPolicies(t *testing.T) {
 	w := newWorld(t)
 	ann := w.mustUser("ann")

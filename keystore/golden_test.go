@@ -154,3 +154,43 @@ func TestPolicyThatDoesNotCompile(t *testing.T) {
 		f.reopen()
 	}
 }
+
+// A policy in which a session is named is bound to its role, and stays so when the store is opened again; one that was put
+// before sessions were bound names nobody there, and counts for everyone else.
+func TestPolicyThatNamesASession(t *testing.T) {
+	f := newFixture(t)
+	const session, role, made = "arn:aws:sts::" + testAccount + ":assumed-role/batch/night", "AROAAAAAAAAAAAAAAAAAA", "AROABBBBBBBBBBBBBBBBB"
+	k := f.mustCreate()
+	document := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["` + testAccount + `","` + session + `"]},"Action":"kms:*","Resource":"*"}]}`
+	p, err := CompilePolicy(document, func(arn string) (string, bool) { return role, arn == session })
+	if err != nil {
+		t.Fatal(err)
+	}
+	must[*Key](t)(f.PutPolicy(f.onKey(authz.KMSPutKeyPolicy, k), k.ID, p))
+	check := func(when, id string, want bool) {
+		t.Helper()
+		c := authz.Caller{Kind: authz.RoleSession, Account: testAccount, ID: id, ARN: session, RoleARN: "arn:aws:iam::" + testAccount + ":role/batch", SessionName: "night"}
+		if _, d := authz.Authorize(&c, authz.KMSDecrypt, &f.now(k).Resource, &authz.Context{}); (d.Verdict == authz.Allow) != want {
+			t.Errorf("%s: a session of role %s is answered %v (%v), want allowed = %v", when, id, d.Verdict, d.Reason, want)
+		}
+		if list := f.Snapshot().UnusablePolicies(); len(list) > 0 {
+			t.Errorf("%s: the policy is unusable: %v", when, list[0].Cause)
+		}
+		f.onKey(authz.KMSEncrypt, f.now(k)) // the account is trusted too
+	}
+	for _, when := range []string{"when it was put", "opened again"} {
+		check(when, role, true)
+		check(when, made, false)
+		f.reopen()
+	}
+	before := f.now(k).record()
+	before.Bindings = nil
+	if err := f.store.Update(func(tx *storage.Tx) error { return tx.Put(kindKey, keyPath(testAccount, k.ID), mustJSON(before)) }); err != nil {
+		t.Fatal(err)
+	}
+	f.reopen()
+	check("put before sessions were bound", role, false)
+	must[*Key](t)(f.UpdateDescription(f.onKey(authz.KMSUpdateKeyDescription, k), k.ID, "described"))
+	f.reopen()
+	check("and written again", role, false)
+}

@@ -116,7 +116,7 @@ func (l *loader) policy(document string, bindings map[string]string) *Policy {
 	if p, ok := l.policies[hash]; ok {
 		return p
 	}
-	p, err := CompilePolicy(document, func(arn string) (string, bool) { id, ok := bindings[arn]; return id, ok })
+	p, err := recompilePolicy(document, bindings)
 	if err != nil {
 		p = unusablePolicy(document, bindings, err)
 	}

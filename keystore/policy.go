@@ -6,16 +6,17 @@ import (
 	"github.com/kmsd/kmsd/authz"
 )
 
-// Policy is a key policy, compiled, with the users and roles that it names bound to their unique ids: one who is deleted and
+// Policy is a key policy, compiled, with the users, roles and sessions that it names bound to unique ids: one who is deleted and
 // made again under the same name is not trusted.
 type Policy struct {
 	unusable error // why a stored policy does not compile; nil if it does
 	compiled *authz.Policy
 	document string
-	bindings map[string]string // :: principal ARN → unique id
+	bindings map[string]string // :: principal ARN → unique id, which is its role's of a session
 }
 
-// CompilePolicy reads a key policy and binds the users and roles in it by resolve. Errors match authz.ErrMalformedPolicy.
+// CompilePolicy reads a key policy and binds the users, roles and sessions in it by resolve, as authz.Policy.Bind does. Errors match
+// authz.ErrMalformedPolicy.
 func CompilePolicy(document string, resolve func(arn string) (id string, ok bool)) (*Policy, error) {
 	parsed, err := authz.Parse(authz.KeyPolicy, []byte(document))
 	if err != nil {
@@ -29,6 +30,19 @@ func CompilePolicy(document string, resolve func(arn string) (id string, ok bool
 		}
 		return id, ok
 	})
+	if err != nil {
+		return nil, err
+	}
+	return &Policy{compiled: bound.Named(policyName), document: document, bindings: bindings}, nil
+}
+
+// recompilePolicy reads a stored key policy, with what CompilePolicy bound it to.
+func recompilePolicy(document string, bindings map[string]string) (*Policy, error) {
+	parsed, err := authz.Parse(authz.KeyPolicy, []byte(document))
+	if err != nil {
+		return nil, err
+	}
+	bound, err := parsed.Rebind(bindings)
 	if err != nil {
 		return nil, err
 	}

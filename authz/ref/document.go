@@ -10,7 +10,7 @@ type Policy struct {
 	Name     string
 	Text     string
 	Unusable bool              `json:",omitempty"` // it did not load
-	IDs      map[string]string // :: ARN of a user or role → unique id, as it was when the policy was attached
+	IDs      map[string]string // :: ARN of a user, or role, or session of a role → unique id of the user or role, as it was when the policy was attached
 
 	statements []statement
 	variables  bool // Version has policy variables

@@ -22,7 +22,7 @@ func (e *evaluation) level(p *Policy, entry principalEntry) string {
 		}
 		return ""
 	}
-	isID := entry.text == c.ID || p.IDs[entry.text] == c.ID
+	isID := entry.text == c.ID || p.IDs[entry.text] == c.ID && sessionOf(entry.text) == ""
 	switch {
 	case entry.text == "*":
 		return "DIRECT"
@@ -34,10 +34,20 @@ func (e *evaluation) level(p *Policy, entry principalEntry) string {
 		return "DIRECT"
 	case c.Kind == "session" && isID:
 		return "ROLE"
-	case c.Kind == "session" && entry.text == c.ARN:
+	case c.Kind == "session" && p.IDs[entry.text] != "" && p.IDs[entry.text]+":"+sessionOf(entry.text) == c.ID+":"+c.SessionName:
+		return "DIRECT"
+	case c.Kind == "session" && entry.text == c.ARN && e.Defect == SessionByARN:
 		return "DIRECT"
 	}
 	return ""
+}
+
+// sessionOf returns the name of the session in the ARN of one, or "".
+func sessionOf(text string) string {
+	if !strings.Contains(text, ":assumed-role/") {
+		return ""
+	}
+	return text[strings.LastIndex(text, "/")+1:]
 }
 
 // isAccount reports whether a text stands for an account: by its number, or by the ARN of its root.

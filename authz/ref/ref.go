@@ -121,6 +121,7 @@ const (
 	PluralAsSingle                 // a plain operator looks at the first of several values
 	NotPrincipalAny                // NotPrincipal exempts whoever one entry names
 	SessionTakesRoleARN            // the ARN of a role in a policy of a resource names the session directly
+	SessionByARN                   // a session is known by the name of its role, whichever role has it
 	CrossAccountAlone              // the key policy of another account is enough
 	defectEnd
 )
@@ -140,6 +141,6 @@ func (d Defect) String() string {
 		"None", "AnyForNegated", "AbsentNegatedFalse", "AbsentForAllFalse", "AbsentForAnyNegatedTrue", "WildcardsInVariables",
 		"UnresolvedIsLiteral", "UnresolvedIsEmpty", "RootBypassesKeyPolicy", "RoleEscapesBoundary", "RoleEscapesSession", "SCPBindsManagement", "SCPSkipsLevel",
 		"StarStopsAtColon", "ChildGrantUnchecked", "RetireByAnyone", "ExpiredGrant", "MappedAddress", "EpochMilliseconds", "CollidingAny",
-		"CaseSensitiveKeys", "PluralAsSingle", "NotPrincipalAny", "SessionTakesRoleARN", "CrossAccountAlone",
+		"CaseSensitiveKeys", "PluralAsSingle", "NotPrincipalAny", "SessionTakesRoleARN", "SessionByARN", "CrossAccountAlone",
 	}[d]
 }
