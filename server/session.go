@@ -107,10 +107,14 @@ func (c *call) role(arn string) (id string, r authz.Resource) {
 
 // deniedRole is what who may not assume a role is told, or there is none: one sentence for all reasons, as from AWS STS.
 func (c *call) deniedRole(a authz.Action, arn string, class string) error {
-	return &failure{
-		code: codes.PermissionDenied, reason: reasonAccessDenied, class: class,
-		message: "User: " + c.who.ARN + " is not authorized to perform: " + a.String() + " on resource: " + arn,
+	message := "User: " + c.who.ARN + " is not authorized to perform: " + a.String() + " on resource: " + arn
+	switch c.who.Kind {
+	case authz.Root: // so it is with every role
+		message += " because roles may not be assumed by root accounts"
+	case authz.WebIdentity:
+		message = "Not authorized to perform " + a.String()
 	}
+	return &failure{code: codes.PermissionDenied, reason: reasonAccessDenied, class: class, message: message}
 }
 
 // lostRole is how a call fails whose role has gone since it was allowed: like one whose role was never there.

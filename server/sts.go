@@ -12,5 +12,9 @@ func getCallerIdentity(c *call, _ *stsv1.GetCallerIdentityRequest) (*stsv1.GetCa
 		return nil, err
 	}
 	who := c.caller()
-	return stsv1.GetCallerIdentityResponse_builder{UserId: who.ID, Account: who.Account, Arn: who.ARN}.Build(), nil
+	id := who.ID
+	if who.Kind == authz.RoleSession {
+		id += ":" + who.SessionName
+	}
+	return stsv1.GetCallerIdentityResponse_builder{UserId: id, Account: who.Account, Arn: who.ARN}.Build(), nil
 }
