@@ -104,6 +104,50 @@ func TestBindSessions(t *testing.T) {
 	}
 }
 
+// A grant for a session is for that of the role that there was when it was made, among few grants and among many.
+func TestGrantsForSessions(t *testing.T) {
+	resolve := func(id string) func(string) (string, bool) {
+		return func(string) (string, bool) { return id, true }
+	}
+	named, err := authz.BindPrincipal(sessionARN, resolve(roleID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &authz.KeyGrant{ID: "named", Grantee: named, Retiring: named, Actions: []authz.Action{authz.KMSDecrypt}}
+	for _, others := range []int{0, 100} {
+		grants := (*authz.KeyGrants)(nil).With(g)
+		for n := range others {
+			p, err := authz.BindPrincipal(sessionARN, resolve(fmt.Sprintf("AROAOTHER%011d", n)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			grants = grants.With(&authz.KeyGrant{ID: fmt.Sprint(n), Grantee: p, Actions: []authz.Action{authz.KMSEncrypt}})
+		}
+		for _, tt := range []struct {
+			name        string
+			id, session string
+			want        bool
+		}{
+			{"the session", roleID, "batch", true},
+			{"another session of the role", roleID, "batch2", false},
+			{"the session of a role that was made again", "AROANIGHT00000000002", "batch", false},
+			{"the session of a role that has another grant", "AROAOTHER00000000001", "batch", false},
+		} {
+			c := authz.Caller{Kind: authz.RoleSession, Account: accountA, ID: tt.id, ARN: sessionARN, RoleARN: roleARN, SessionName: tt.session}
+			r := authz.Resource{Kind: authz.Key, Account: accountA, ARN: keyA, Policy: silentKey, Grants: grants}
+			explained := authz.Explain(&c, authz.KMSDecrypt, &r, nil)
+			_, d := authz.Authorize(&c, authz.KMSDecrypt, &r, nil)
+			if got := d.GrantID == "named"; got != tt.want || explained.Decision != d {
+				t.Errorf("%s may decrypt by one of %d grants: %+v, explained %+v, want it = %v", tt.name, grants.Len(), d, explained.Decision, tt.want)
+			}
+			x := authz.Context{KeyGrant: g}
+			if _, d := authz.Authorize(&c, authz.KMSRetireGrant, &r, &x); (d.GrantID == "named") != tt.want {
+				t.Errorf("%s may retire the grant: %+v, want it = %v", tt.name, d, tt.want)
+			}
+		}
+	}
+}
+
 func TestBindDoesNotChangeThePolicy(t *testing.T) {
 	p := mustParse(t, authz.KeyPolicy, onlyAlice)
 	bind := func(id string) *authz.Policy {

@@ -2,7 +2,7 @@ package authz
 
 // shown returns the grants for a grantee, or more of them than are traced: first those that the request finds, of them
 // first those that allow the operation.
-func (t *tracer) shown(id string, level Level) []*KeyGrant {
+func (t *tracer) shown(id boundID, level Level) []*KeyGrant {
 	list, x := t.resource.Grants.candidates(id, level)
 	if x == nil || !t.again() {
 		return list

@@ -175,17 +175,17 @@ func (t *tracer) grants() {
 	c := t.caller
 	switch c.Kind {
 	case User:
-		t.grantsFor(c.ID, DirectLevel)
+		t.grantsFor(boundID{id: c.ID}, DirectLevel)
 	case RoleSession:
-		t.grantsFor(c.ARN, DirectLevel)
-		t.grantsFor(c.ID, RoleLevel)
+		t.grantsFor(c.sessionID(), DirectLevel)
+		t.grantsFor(boundID{id: c.ID}, RoleLevel)
 	}
-	t.grantsFor(c.Account, AccountLevel)
+	t.grantsFor(boundID{id: c.Account}, AccountLevel)
 }
 
-func (t *tracer) grantsFor(id string, level Level) {
+func (t *tracer) grantsFor(id boundID, level Level) {
 	for _, g := range t.shown(id, level) {
-		if g.Grantee.ID != id || g.Grantee.Level != level {
+		if !id.is(g.Grantee.ID) || g.Grantee.Level != level {
 			continue
 		}
 		if len(t.Grants) == maxTracedGrants || !t.again() {

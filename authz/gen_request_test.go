@@ -91,7 +91,7 @@ func (g *gen) grantee() ref.Principal {
 	case 1:
 		return ref.Principal{Level: "ROLE", Account: genAccounts[0], ID: "AROAAAAAAAAAAAAAA001"}
 	case 2:
-		return ref.Principal{Level: "DIRECT", Account: account, ID: "arn:aws:sts::" + account + ":assumed-role/r/session"}
+		return ref.Principal{Level: "DIRECT", Account: account, ID: genIDs["arn:aws:iam::"+account+":role/r"] + ":session"}
 	}
 	return ref.Principal{Level: "DIRECT", Account: genAccounts[0], ID: pick(g, []string{"AIDAAAAAAAAAAAAAA001", "AIDAAAAAAAAAAAAAA001", "AIDAAAAAAAAAAAAAA002", "AIDAAAAAAAAAAAAAA003"})}
 }

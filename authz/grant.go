@@ -18,18 +18,18 @@ func (q *request) grant() (*KeyGrant, Level) {
 	c := q.caller
 	switch c.Kind {
 	case User:
-		if g := q.grantFor(c.ID, DirectLevel); g != nil {
+		if g := q.grantFor(boundID{id: c.ID}, DirectLevel); g != nil {
 			return g, DirectLevel
 		}
 	case RoleSession:
-		if g := q.grantFor(c.ARN, DirectLevel); g != nil {
+		if g := q.grantFor(c.sessionID(), DirectLevel); g != nil {
 			return g, DirectLevel
 		}
-		if g := q.grantFor(c.ID, RoleLevel); g != nil && q.levelHolds(RoleLevel) {
+		if g := q.grantFor(boundID{id: c.ID}, RoleLevel); g != nil && q.levelHolds(RoleLevel) {
 			return g, RoleLevel
 		}
 	}
-	if g := q.grantFor(c.Account, AccountLevel); g != nil && q.levelHolds(AccountLevel) {
+	if g := q.grantFor(boundID{id: c.Account}, AccountLevel); g != nil && q.levelHolds(AccountLevel) {
 		return g, AccountLevel
 	}
 	return nil, NoLevel
@@ -37,7 +37,7 @@ func (q *request) grant() (*KeyGrant, Level) {
 
 // grantFor returns a grant for a grantee that allows the request, whatever else its level needs. Which of several is not
 // said.
-func (q *request) grantFor(id string, level Level) *KeyGrant {
+func (q *request) grantFor(id boundID, level Level) *KeyGrant {
 	list, x := q.resource.Grants.candidates(id, level)
 	for _, g := range list {
 		if q.target.budget -= grantSteps; q.target.exhausted() {
@@ -58,14 +58,14 @@ func (q *request) grantFor(id string, level Level) *KeyGrant {
 }
 
 // candidates returns grants among which are all those for the grantee: a list, or an index, or neither.
-func (s *KeyGrants) candidates(id string, level Level) ([]*KeyGrant, *constraintIndex) {
+func (s *KeyGrants) candidates(id boundID, level Level) ([]*KeyGrant, *constraintIndex) {
 	switch {
 	case s == nil || s.levels[level] == 0:
 		return nil, nil
 	case s.count <= fewGrants:
 		return s.few, nil
 	}
-	if h := s.heldBy(id); h != nil {
+	if h, ok := s.many.load(id.hash()); ok {
 		return h.few, h.index
 	}
 	return nil, nil
@@ -122,7 +122,7 @@ func (q *request) searchSubsets(n *subsetNode, list []pair, yield func(pile) boo
 func (q *request) payFor(p *pair) { q.target.budget -= pairSteps + (len(p.name)+len(p.value))/8 }
 
 // inPile returns a grant of a pile that is for the grantee and allows the request.
-func (q *request) inPile(p pile, id string, level Level) *KeyGrant {
+func (q *request) inPile(p pile, id boundID, level Level) *KeyGrant {
 	need := q.operations()
 	for i := range p {
 		e := &p[i]
@@ -173,8 +173,8 @@ func (q *request) levelHolds(level Level) bool {
 }
 
 // allows reports whether a grant that lasts is for the grantee and allows the request.
-func (q *request) allows(g *KeyGrant, id string, level Level) bool {
-	return g.Grantee.ID == id && g.Grantee.Level == level && slices.Contains(g.Actions, q.action) && q.constrained(g)
+func (q *request) allows(g *KeyGrant, id boundID, level Level) bool {
+	return id.is(g.Grantee.ID) && g.Grantee.Level == level && slices.Contains(g.Actions, q.action) && q.constrained(g)
 }
 
 // lasts reports whether the grant has not ended, and does not before one that it is to allow.
@@ -287,7 +287,7 @@ func (p *Principal) level(c *Caller) Level {
 	var is bool
 	switch p.Level {
 	case DirectLevel:
-		is = c.Kind == User && p.ID == c.ID || c.Kind == RoleSession && p.ID == c.ARN
+		is = c.Kind == User && p.ID == c.ID || c.Kind == RoleSession && c.sessionID().is(p.ID)
 	case RoleLevel:
 		is = c.Kind == RoleSession && p.ID == c.ID
 	case AccountLevel:

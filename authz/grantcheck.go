@@ -22,7 +22,7 @@ const (
 
 // BindPrincipal reads the grantee or the retiring principal of a grant: an account's id or the ARN of its root, which
 // both stand for the account, or the ARN of a user, a role or the session of a role. resolve is asked for the unique
-// id of a user or role, of whatever account; an account and a session are taken as they are written. The error matches
+// id of a user or role, or of the role of a session, of whatever account; an account is taken as it is written. The error matches
 // [ErrInvalidPrincipal] and quotes at most 64 bytes of text; it does not tell one who does not exist from one who has
 // another form of id.
 func BindPrincipal(text string, resolve func(arn string) (id string, ok bool)) (Principal, error) {
@@ -30,17 +30,14 @@ func BindPrincipal(text string, resolve func(arn string) (id string, ok bool)) (
 	if wrong != "" {
 		return Principal{}, fmt.Errorf("%w: %s %s", ErrInvalidPrincipal, quote(text), wrong)
 	}
-	p := Principal{Text: text, Level: DirectLevel, Account: accountOf(text), ID: e.id}
+	p := Principal{Text: text, Level: DirectLevel, Account: accountOf(text)}
 	switch e.kind {
 	case accountPrincipal:
-		p.Level, p.Account = AccountLevel, e.id
-		return p, nil
-	case sessionPrincipal:
-		p.ID = text
+		p.Level, p.Account, p.ID = AccountLevel, e.id, e.id
 		return p, nil
 	case rolePrincipal:
 		p.Level = RoleLevel
-	case userPrincipal:
+	case userPrincipal, sessionPrincipal:
 	default:
 		return Principal{}, fmt.Errorf("%w: %s is not the ARN of a principal; name a user, a role, a session or an account",
 			ErrInvalidPrincipal, quote(text))
@@ -49,7 +46,7 @@ func BindPrincipal(text string, resolve func(arn string) (id string, ok bool)) (
 	if !ok || !isUniqueID(id) {
 		return Principal{}, fmt.Errorf("%w: %s does not exist", ErrInvalidPrincipal, quote(text))
 	}
-	p.ID = id
+	p.ID = boundID{id, e.session}.String()
 	return p, nil
 }
 

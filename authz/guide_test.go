@@ -70,7 +70,7 @@ func TestAServiceDelegatesByGrant(t *testing.T) {
 	}
 	second := &authz.KeyGrant{
 		ID: "second", Issuer: accountA, Equals: constraint,
-		Grantee: authz.Principal{Level: authz.DirectLevel, Account: accountA, ID: sessionARN}, Actions: []authz.Action{authz.KMSDecrypt},
+		Grantee: authz.Principal{Level: authz.DirectLevel, Account: accountA, ID: roleID + ":batch"}, Actions: []authz.Action{authz.KMSDecrypt},
 	}
 	s := night(t).key(onlyAlice)
 	s.resource.Grants = s.resource.Grants.With(first)

@@ -13,7 +13,7 @@ type Principal struct {
 	Text    string // as the request writes it: an ARN, or an account id
 	Level   Level  // DirectLevel for a user or a session, RoleLevel for a role, AccountLevel for an account
 	Account string
-	ID      string // AIDA… of a user, AROA… of a role, the ARN of a session, the id of an account
+	ID      string // AIDA… of a user, AROA… of a role, AROA…:NAME of the session of a role, the id of an account
 }
 
 // A KeyGrant is an AWS KMS grant: it lets one principal use one key for some operations. It only ever allows. It
@@ -62,6 +62,19 @@ const fewGrants = 8
 var grantSeed = maphash.MakeSeed()
 
 func hashOfID(id string) uint64 { return maphash.String(grantSeed, id) }
+
+// hash is hashOfID of the text, which is not put together for that.
+func (b boundID) hash() uint64 {
+	if b.session == "" {
+		return hashOfID(b.id)
+	}
+	var h maphash.Hash
+	h.SetSeed(grantSeed)
+	h.WriteString(b.id)
+	h.WriteString(sessionMark)
+	h.WriteString(b.session)
+	return h.Sum64()
+}
 
 // CollectKeyGrants returns the grants of a sequence, each of which has an id of its own.
 func CollectKeyGrants(seq iter.Seq[*KeyGrant]) *KeyGrants {

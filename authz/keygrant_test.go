@@ -152,7 +152,7 @@ func TestBindPrincipal(t *testing.T) {
 	const role, session = "arn:aws:iam::111122223333:role/ops/night", "arn:aws:sts::111122223333:assumed-role/night/batch"
 	resolve := func(arn string) (string, bool) {
 		switch arn {
-		case role:
+		case role, session:
 			return "AROANIGHT00000000001", true
 		case malloryB:
 			return "not an id", true
@@ -167,7 +167,7 @@ func TestBindPrincipal(t *testing.T) {
 		{"arn:aws:iam::111122223333:root", authz.Principal{Level: authz.AccountLevel, Account: accountA, ID: accountA}},
 		{aliceARN, authz.Principal{Level: authz.DirectLevel, Account: accountA, ID: ids[aliceARN]}},
 		{role, authz.Principal{Level: authz.RoleLevel, Account: accountA, ID: "AROANIGHT00000000001"}},
-		{session, authz.Principal{Level: authz.DirectLevel, Account: accountA, ID: session}},
+		{session, authz.Principal{Level: authz.DirectLevel, Account: accountA, ID: "AROANIGHT00000000001:batch"}},
 	} {
 		tt.want.Text = tt.text
 		if got, err := authz.BindPrincipal(tt.text, resolve); err != nil || got != tt.want {
@@ -176,7 +176,7 @@ func TestBindPrincipal(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", "*", "alice", ids[aliceARN], "arn:aws:iam::111122223333:user/*", "arn:aws:iam::111122223333:user/nobody", malloryB,
-		"arn:aws:iam::111122223333:group/g", "arn:aws:iam::11112222333:root", "arn:aws:sts::111122223333:assumed-role/night",
+		"arn:aws:iam::111122223333:group/g", "arn:aws:iam::11112222333:root", "arn:aws:sts::111122223333:assumed-role/night", session + "2",
 		"arn:aws:iam::111122223333:oidc-provider/host", "arn:aws:iam::111122223333:user/\u0430lice", " " + aliceARN, strings.Repeat("9", 1<<16),
 	} {
 		got, err := authz.BindPrincipal(text, resolve)

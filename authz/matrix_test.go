@@ -156,7 +156,7 @@ func (l *layersOf) request(c *cell) (*authz.Caller, *authz.Resource) {
 	p := authz.Principal{Level: authz.DirectLevel, Account: accountA, ID: caller.ID}
 	switch {
 	case c.grant == theCaller && c.kind == authz.RoleSession:
-		p.ID = sessionARN
+		p.ID = roleID + ":batch"
 	case c.grant == theRole:
 		p.Level, p.ID = authz.RoleLevel, roleID
 	case c.grant == theAccount:

@@ -27,13 +27,33 @@ func (p *principal) needsBinding() bool {
 	return p.kind == userPrincipal || p.kind == rolePrincipal || p.kind == sessionPrincipal
 }
 
-// A roleSession is the sessions of one name of one role: a role that is made again has other ones.
-type roleSession struct {
-	role string // unique id
-	name string
+// A boundID is what principals are bound to: the unique id of a user or role, or an account; with a session, the sessions of that
+// name of the role of the id, of which one that is made again has none.
+type boundID struct{ id, session string }
+
+// sessionID is what the caller, a RoleSession, is by itself.
+func (c *Caller) sessionID() boundID { return boundID{c.ID, c.SessionName} }
+
+// A sessionMark stands between the two in the text of a boundID. Neither ids nor names of sessions have it.
+const sessionMark = ":"
+
+// String is the text: what [Principal] has as ID.
+func (b boundID) String() string {
+	if b.session == "" {
+		return b.id
+	}
+	return b.id + sessionMark + b.session
 }
 
-func (c *Caller) roleSession() roleSession { return roleSession{c.ID, c.SessionName} }
+// is reports whether the text is b's.
+func (b boundID) is(text string) bool {
+	if b.session == "" {
+		return text == b.id
+	}
+	rest, ok := strings.CutPrefix(text, b.id)
+	session, marked := strings.CutPrefix(rest, sessionMark)
+	return ok && marked && session == b.session
+}
 
 // principals are the entries of one statement, compiled.
 type principals struct {
@@ -41,14 +61,14 @@ type principals struct {
 	everyone  bool
 	accounts  set[string]
 	ids       set[string] // of users and of roles
-	sessions  set[roleSession]
+	sessions  set[boundID]
 	providers set[string] // ARNs
 }
 
 func compilePrincipals(list []principal) principals {
 	p := principals{list: list}
 	var accounts, ids, providers []string
-	var sessions []roleSession
+	var sessions []boundID
 	for _, e := range list {
 		switch e.kind {
 		case anyPrincipal:
@@ -61,7 +81,7 @@ func compilePrincipals(list []principal) principals {
 			}
 		case sessionPrincipal:
 			if e.id != "" {
-				sessions = append(sessions, roleSession{e.id, e.session})
+				sessions = append(sessions, boundID{e.id, e.session})
 			}
 		case federatedPrincipal:
 			providers = append(providers, e.id)
@@ -82,7 +102,7 @@ func (p *principals) level(c *Caller) Level {
 		return NoLevel
 	case p.everyone:
 		return DirectLevel
-	case c.Kind == User && p.ids.has(c.ID), c.Kind == RoleSession && p.sessions.has(c.roleSession()):
+	case c.Kind == User && p.ids.has(c.ID), c.Kind == RoleSession && p.sessions.has(c.sessionID()):
 		return DirectLevel
 	case c.Kind == RoleSession && p.ids.has(c.ID):
 		return RoleLevel
@@ -114,7 +134,7 @@ func (p *principals) deniesOthers(c *Caller) Level {
 	case User:
 		exempt = exempt && p.ids.has(c.ID)
 	case RoleSession:
-		exempt = exempt && p.sessions.has(c.roleSession()) && p.ids.has(c.ID)
+		exempt = exempt && p.sessions.has(c.sessionID()) && p.ids.has(c.ID)
 	default:
 		exempt = false
 	}

@@ -99,15 +99,24 @@ func (s *Snapshot) PrincipalID(arn string) (id string, ok bool) {
 	return "", false
 }
 
-// ARN returns the ARN of the user, root user or role with a unique id.
+// ARN returns the ARN of the user, root user or role with a unique id, or of the session AROA…:NAME of a role, whether or not there
+// is a session of this name.
 func (s *Snapshot) ARN(id string) (arn string, ok bool) {
 	if p, ok := s.principals.Load(id); ok {
 		return p.ARN, true
 	}
-	if r, ok := s.roles.Load(id); ok {
+	id, session, ofSession := strings.Cut(id, ":")
+	r, ok := s.roles.Load(id)
+	switch {
+	case !ok:
+		return "", false
+	case !ofSession:
 		return r.ARN, true
 	}
-	return "", false
+	if !sessionName.MatchString(session) {
+		return "", false
+	}
+	return s.sessionARN(r, session), true
 }
 
 // directory is the names of one account's entities.

@@ -99,11 +99,14 @@ func TestPrincipalIDOfSessions(t *testing.T) {
 	w := newWorld(t)
 	r, err := w.createRole(NewRole{Name: "Batch", Path: "/night/", TrustPolicy: trusting(testAccount)})
 	w.must(err)
-	w.mustUser("Ann")
+	ann := w.mustUser("Ann")
 	const prefix = "arn:aws:sts::" + testAccount + ":assumed-role/"
 	for _, session := range []string{"xy", "night", "a.b@c=d", "Batch", strings.Repeat("x", 64)} {
 		if id, ok := w.Snapshot().PrincipalID(prefix + "Batch/" + session); !ok || id != r.ID {
 			t.Errorf("PrincipalID of session %q = %q, %v, want %q", session, id, ok, r.ID)
+		}
+		if arn, ok := w.Snapshot().ARN(r.ID + ":" + session); !ok || arn != prefix+"Batch/"+session {
+			t.Errorf("ARN of session %q = %q, %v", session, arn, ok)
 		}
 	}
 	for _, arn := range []string{
@@ -116,6 +119,11 @@ func TestPrincipalIDOfSessions(t *testing.T) {
 	} {
 		if id, ok := w.Snapshot().PrincipalID(arn); ok {
 			t.Errorf("PrincipalID(%q) = %q, want none", arn, id)
+		}
+	}
+	for _, id := range []string{r.ID + ":", r.ID + ":x", r.ID + ":a/b", r.ID + "::night", "AROAAAAAAAAAAAAAAAAAA:night", ":night", ann.ID + ":night", testAccount + ":night"} {
+		if arn, ok := w.Snapshot().ARN(id); ok || arn != "" {
+			t.Errorf("ARN(%q) = %q, want none", id, arn)
 		}
 	}
 }

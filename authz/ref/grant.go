@@ -11,7 +11,7 @@ func (e *evaluation) matches(p Principal) string {
 	var is bool
 	switch p.Level {
 	case "DIRECT":
-		is = c.Kind == "user" && p.ID == c.ID || c.Kind == "session" && p.ID == c.ARN
+		is = c.Kind == "user" && p.ID == c.ID || c.Kind == "session" && p.ID == c.ID+":"+c.SessionName
 	case "ROLE":
 		is = c.Kind == "session" && p.ID == c.ID
 	case "ACCOUNT":
