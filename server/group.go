@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -43,7 +44,7 @@ func getGroup(c *call, r *iamv1.GetGroupRequest) (*iamv1.GetGroupResponse, error
 	}
 	group, ok := c.people.Group(c.account(), r.GetGroupName())
 	if !ok {
-		return nil, iam.ErrNoSuchEntity
+		return nil, fmt.Errorf("%w: there is no group of this name", iam.ErrNoSuchEntity)
 	}
 	after, err := c.position(group.ID, r.GetMarker())
 	if err != nil {

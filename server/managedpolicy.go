@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -62,7 +63,7 @@ func checkGetPolicy(v *violations, r *iamv1.GetPolicyRequest) {
 func (c *call) managed(arn string) (iam.Policy, error) {
 	p, ok := c.people.Policy(arn)
 	if !ok || p.Account != c.account() && p.Account != awsPolicies {
-		return iam.Policy{}, iam.ErrNoSuchEntity
+		return iam.Policy{}, fmt.Errorf("%w: there is no managed policy of this ARN", iam.ErrNoSuchEntity)
 	}
 	return p, nil
 }

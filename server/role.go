@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -65,7 +66,7 @@ func getRole(c *call, r *iamv1.GetRoleRequest) (*iamv1.GetRoleResponse, error) {
 	}
 	role, ok := c.people.Role(c.account(), r.GetRoleName())
 	if !ok {
-		return nil, iam.ErrNoSuchEntity
+		return nil, fmt.Errorf("%w: there is no role of this name", iam.ErrNoSuchEntity)
 	}
 	out := roleOf(role)
 	out.PermissionsBoundary, out.Tags = boundaryOf(role.PermissionsBoundary), tagsOf(c.people.RoleTags(role.ID))

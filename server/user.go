@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/hex"
+	"fmt"
 	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -86,7 +87,7 @@ func getUser(c *call, r *iamv1.GetUserRequest) (*iamv1.GetUserResponse, error) {
 	}
 	u, ok := c.people.User(c.account(), name)
 	if !ok {
-		return nil, iam.ErrNoSuchEntity
+		return nil, fmt.Errorf("%w: there is no user of this name", iam.ErrNoSuchEntity)
 	}
 	out := userOf(u)
 	out.SetPermissionsBoundary(boundaryOf(u.PermissionsBoundary))

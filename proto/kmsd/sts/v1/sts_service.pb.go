@@ -136,7 +136,7 @@ func (x *GetCallerIdentityResponse) SetArn(v string) {
 type GetCallerIdentityResponse_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
-	// The unique id: the account's id for the root user, AIDA… for an IAM user.
+	// The unique id: the account's id for the root user, AIDA… for an IAM user, AROA…:<session name> for a session of a role.
 	UserId string
 	// The account's id, twelve digits.
 	Account string
