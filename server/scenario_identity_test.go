@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kmsd/kmsd/client"
+	"github.com/kmsd/kmsd/crypto"
 	"github.com/kmsd/kmsd/internal/kmstest"
 	iamv1 "github.com/kmsd/kmsd/proto/kmsd/iam/v1"
 	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
@@ -62,6 +63,9 @@ func TestSecondFactor(t *testing.T) {
 	s.does("the device goes", s.door.root, iamv1.DeactivateMFADeviceRequest_builder{UserName: "user", SerialNumber: serial}.Build(), nil)
 	s.mayNot("a code of a device that was deactivated", user, with(code(1)), "MultiFactorAuthentication failed")
 }
+
+// secretOf is a secret access key as credentials have it.
+func secretOf(text string) crypto.Secret { return crypto.NewSecret([]byte(text)) }
 
 func wrongCode(code string) string {
 	if code[0] == '9' {
