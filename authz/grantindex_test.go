@@ -133,3 +133,28 @@ func TestEndedGrantsHideNothing(t *testing.T) {
 		}
 	}
 }
+
+// Explain shows first the grants that the request finds, though they are a few of many.
+func TestExplainShowsFirstTheGrantsThatMatter(t *testing.T) {
+	caller, r, x := grantsCase(t, func(i int, g *KeyGrant) {
+		switch g.Equals = volume(i, "prod"); i {
+		case 40_000:
+			g.Expires = time.Unix(1, 0)
+		case 40_001:
+			g.Equals, g.Actions = volume(40_000, "prod"), []Action{KMSEncrypt}
+		}
+	})
+	for n, want := range map[int]string{49_999: "49999", 40_000: "40000"} {
+		x.EncryptionContext = volume(n, "prod")
+		e := Explain(caller, KMSDecrypt, r, x)
+		if len(e.Grants) != maxTracedGrants || !e.Truncated {
+			t.Fatalf("volume %d: Explain has %d grants, truncated %v, want %d and true", n, len(e.Grants), e.Truncated, maxTracedGrants)
+		}
+		if g := e.Grants[0]; g.Grant.ID != want || !g.Constraint || !g.Operation || g.Current != (n == 49_999) || g.Holds != g.Current {
+			t.Errorf("volume %d: the first grant is %+v of %s, want %s", n, g, g.Grant.ID, want)
+		}
+		if g := e.Grants[1]; (g.Grant.ID == "40001") != (n == 40_000) || g.Constraint != (n == 40_000) {
+			t.Errorf("volume %d: the second grant is %+v of %s", n, g, g.Grant.ID)
+		}
+	}
+}
