@@ -201,7 +201,7 @@ func (c *call) ours(principal string) bool {
 // principalText is how a list shows the principal of a grant: by its ARN of today, or by its unique id if it is no longer there; one of another account, or a
 // session, as it was named.
 func (c *call) principalText(p authz.Principal) string {
-	if p.ID == "" || p.Account != c.account() || p.Level == authz.AccountLevel || strings.Contains(p.ID, ":") {
+	if p.ID == "" || p.Account != c.account() || p.Level == authz.AccountLevel {
 		return p.Text
 	}
 	if arn, ok := c.people.ARN(p.ID); ok {
