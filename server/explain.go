@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,36 +37,69 @@ func explainDecision(c *call, r *iamv1.ExplainDecisionRequest) (*iamv1.ExplainDe
 			message: "no denied request of this account has this id: denials are kept for a day, the last " + strconv.Itoa(denialsPerAccount) + " of an account, and not over a restart",
 		}
 	}
-	e := authz.Explain(d.who, d.action, &d.resource, d.facts)
-	out := explanationOf(e, d)
+	out := explanationOf(authz.Explain(d.who, d.action, &d.resource, d.facts), d, c.sees(d))
 	out.SetRequestId(d.request.String())
 	out.SetEventTime(timestamppb.New(d.at))
 	return iamv1.ExplainDecisionResponse_builder{Explanation: out}.Build(), nil
 }
 
-// hidden reports whether a layer is the business of the resource's account alone.
-func hidden(e *authz.Explanation, l authz.Layer) bool {
-	return e.CrossAccount && (l == authz.ResourceLayer || l == authz.RCPLayer || l == authz.GrantLayer)
+// A view says what somebody may see of an explanation. Nothing of another account's policies is in an explanation at all; what stays out of sight here is of
+// the account itself.
+type view struct {
+	resource bool // the policy of the resource, and what the resource has for conditions
+	grants   bool // the grants of the key
+	scps     bool // what service control policies say; else only what they come to
+	rcps     bool // what resource control policies say; else only what they come to
 }
 
-// explanationOf is an explanation as the account of the caller may see it: what another account says about its own resource stays there.
-func explanationOf(e *authz.Explanation, d *denial) *iamv1.Explanation {
-	arn := d.resource.ARN
+// sees is what the caller may see of a denial of its account: all that is its own. What the organization's policies say is for the account that manages it.
+func (c *call) sees(d *denial) view {
+	own := d.resource.Kind == authz.None || d.resource.Account == c.account()
+	return view{resource: own, grants: own, scps: c.managing(), rcps: c.managing()}
+}
+
+// managing reports whether the caller is of the account that manages the organization.
+func (c *call) managing() bool { return c.account() == c.people.ManagementAccount() }
+
+// shows reports whether a layer is to be seen at all.
+func (v *view) shows(l authz.Layer) bool {
+	switch l {
+	case authz.ResourceLayer:
+		return v.resource
+	case authz.GrantLayer:
+		return v.grants
+	}
+	return true
+}
+
+// opens reports whether what the policies of a layer say is to be seen.
+func (v *view) opens(l authz.Layer) bool {
+	switch l {
+	case authz.SCPLayer:
+		return v.scps
+	case authz.RCPLayer:
+		return v.rcps
+	}
+	return v.shows(l)
+}
+
+// explanationOf is an explanation as one with this view may see it.
+func explanationOf(e *authz.Explanation, d *denial, v view) *iamv1.Explanation {
+	arn := d.shown
 	if d.resource.Kind == authz.None {
 		arn = "*"
 	}
+	named := d.resource
+	named.ARN = arn
 	out := iamv1.Explanation_builder{
 		PrincipalArn: d.who.ARN, Action: d.action.String(), ResourceArn: arn, Decision: verdictOf(e.Decision),
-		Reason:         authz.Message(d.who, d.action, &d.resource, e.Decision, d.resource.Account == d.who.Account || d.resource.Kind == authz.None),
-		ContextEntries: contextEntries(d), Layers: layersOf(e, arn),
+		Reason:         authz.Message(d.who, d.action, &named, e.Decision, d.resource.Account == d.who.Account || d.resource.Kind == authz.None),
+		ContextEntries: contextEntries(d), Layers: layersOf(e, arn, v), MissingContextValues: missing(e, v), Truncated: e.Truncated || d.short,
 	}
-	if !hidden(e, e.Decision.Layer) {
+	if v.shows(e.Decision.Layer) {
 		out.Layer = e.Decision.Layer.String()
 	}
-	if !e.CrossAccount {
-		out.MissingContextValues = missing(e)
-	}
-	if n := e.Nearest; n != nil && !hidden(e, n.Layer) {
+	if n := e.Nearest; n != nil && v.opens(n.Layer) {
 		out.NearestMiss = iamv1.NearestMiss_builder{
 			PolicyId: policyID(n.Layer, n.Policy, arn), Statement: int32(n.Statement), Element: n.Element, Needed: n.Needed,
 		}.Build()
@@ -73,10 +107,12 @@ func explanationOf(e *authz.Explanation, d *denial) *iamv1.Explanation {
 	return out.Build()
 }
 
-// missing are the names of the condition keys that a request does not have.
-func missing(e *authz.Explanation) (names []string) {
+// missing are the names of the condition keys that policies ask for and a request does not have.
+func missing(e *authz.Explanation, v view) (names []string) {
 	for _, m := range e.Missing {
-		names = append(names, m.Name)
+		if v.opens(m.Layer) {
+			names = append(names, m.Name)
+		}
 	}
 	return slices.CompactFunc(names, strings.EqualFold)
 }
@@ -133,16 +169,20 @@ func sourceType(l authz.Layer, name string) iamv1.PolicySourceType {
 	return iamv1.PolicySourceType_POLICY_SOURCE_TYPE_USER
 }
 
-func layersOf(e *authz.Explanation, resource string) (out []*iamv1.LayerResult) {
+func layersOf(e *authz.Explanation, resource string, v view) (out []*iamv1.LayerResult) {
 	for i := range e.Policies {
-		if t := &e.Policies[i]; !hidden(e, t.Layer) {
-			id := policyID(t.Layer, t.Policy, resource)
-			out = append(out, iamv1.LayerResult_builder{
-				Layer: t.Layer.String(), PolicyId: id, PolicyType: sourceType(t.Layer, id), Result: outcomes[t.Outcome], Statements: statementsOf(t),
-			}.Build())
+		t := &e.Policies[i]
+		if !v.shows(t.Layer) {
+			continue
 		}
+		id := policyID(t.Layer, t.Policy, resource)
+		one := iamv1.LayerResult_builder{Layer: t.Layer.String(), PolicyId: id, PolicyType: sourceType(t.Layer, id), Result: outcomes[t.Outcome]}
+		if v.opens(t.Layer) {
+			one.Statements = statementsOf(t, v)
+		}
+		out = append(out, one.Build())
 	}
-	if hidden(e, authz.GrantLayer) {
+	if !v.shows(authz.GrantLayer) {
 		return out
 	}
 	for i := range e.Grants {
@@ -162,7 +202,7 @@ func layersOf(e *authz.Explanation, resource string) (out []*iamv1.LayerResult) 
 	return out
 }
 
-func statementsOf(t *authz.PolicyTrace) (out []*iamv1.StatementResult) {
+func statementsOf(t *authz.PolicyTrace, v view) (out []*iamv1.StatementResult) {
 	if t.Policy == nil {
 		return nil
 	}
@@ -176,8 +216,12 @@ func statementsOf(t *authz.PolicyTrace) (out []*iamv1.StatementResult) {
 			StartPosition: positionOf(doc, from), EndPosition: positionOf(doc, to),
 		}
 		for _, cond := range s.Conditions {
+			had := cond.RequestValues
+			if k, ok := authz.ConditionKey(cond.Key); ok && k.Class == authz.ResourceClass && !v.resource {
+				had = nil
+			}
 			one.Conditions = append(one.Conditions, iamv1.ConditionResult_builder{
-				Operator: cond.Operator, Key: cond.Key, Values: cond.Values, RequestValues: cond.RequestValues, Present: cond.Present, Matches: cond.Holds,
+				Operator: cond.Operator, Key: cond.Key, Values: cond.Values, RequestValues: had, Present: cond.Present, Matches: cond.Holds,
 			}.Build())
 		}
 		out = append(out, one.Build())
@@ -190,9 +234,9 @@ var effects = map[authz.Verdict]string{authz.Allow: "Allow", authz.Deny: "Deny"}
 
 // positionOf is the line and column of a byte of a document.
 func positionOf(doc []byte, at int) *iamv1.Position {
-	before := string(doc[:min(at, len(doc))])
-	start := strings.LastIndexByte(before, '\n') + 1
-	return iamv1.Position_builder{Line: int32(strings.Count(before, "\n") + 1), Column: int32(utf8.RuneCountInString(before[start:]) + 1)}.Build()
+	before := doc[:min(at, len(doc))]
+	start := bytes.LastIndexByte(before, '\n') + 1
+	return iamv1.Position_builder{Line: int32(bytes.Count(before, []byte{'\n'}) + 1), Column: int32(utf8.RuneCount(before[start:]) + 1)}.Build()
 }
 
 // contextEntries is what the request had for conditions.

@@ -196,7 +196,8 @@ func (h *house) foreignKey(policy string) (*keystore.Key, []byte) {
 // Tenants: of a key of another account nothing can be told from a key that is not there, whatever is asked, and however it is named.
 func TestForeignKeyLooksAbsent(t *testing.T) {
 	h := newHouse(t)
-	k, blob := h.foreignKey("")
+	k, blob := h.foreignTagged("alias/payroll")
+	byAlias, byNoAlias := homePlace.AliasARN(h.foreign, "alias/payroll"), homePlace.AliasARN(h.foreign, "alias/nothere")
 	absent := crypto.NewKeyID()
 	forged := bytes.Clone(blob)
 	copy(forged[2:], absent[:]) // names a key that is not there
@@ -211,26 +212,44 @@ func TestForeignKeyLooksAbsent(t *testing.T) {
 		if field == "" {
 			continue
 		}
+		pairs[name] = append(pairs[name], pair{requestWithKey(t, m, field, byAlias), requestWithKey(t, m, field, byNoAlias)})
 		pairs[name] = append(pairs[name], byName(func(arn string) proto.Message { return requestWithKey(t, m, field, arn) }))
 	}
 	pairs[kmsv1.CryptoService_Decrypt_FullMethodName] = append(pairs[kmsv1.CryptoService_Decrypt_FullMethodName],
 		pair{kmsv1.DecryptRequest_builder{CiphertextBlob: blob}.Build(), kmsv1.DecryptRequest_builder{CiphertextBlob: forged}.Build()})
 	pairs[kmsv1.CryptoService_ReEncrypt_FullMethodName] = []pair{{
 		kmsv1.ReEncryptRequest_builder{CiphertextBlob: blob, DestinationKeyId: k.ARN}.Build(), kmsv1.ReEncryptRequest_builder{CiphertextBlob: forged, DestinationKeyId: k.ARN}.Build(),
+	}, {
+		kmsv1.ReEncryptRequest_builder{CiphertextBlob: blob, DestinationKeyId: byAlias}.Build(), kmsv1.ReEncryptRequest_builder{CiphertextBlob: forged, DestinationKeyId: byAlias}.Build(),
+	}, {
+		kmsv1.ReEncryptRequest_builder{CiphertextBlob: blob, SourceKeyId: k.ARN, DestinationKeyId: byAlias}.Build(),
+		kmsv1.ReEncryptRequest_builder{CiphertextBlob: blob, SourceKeyId: homePlace.KeyARN(h.foreign, absent), DestinationKeyId: byNoAlias}.Build(),
 	}}
 	if len(pairs) < 12 {
 		t.Fatalf("only %d methods name a key: the search is broken", len(pairs))
 	}
+	renamed := strings.NewReplacer(k.ID.String(), absent.String(), "alias/payroll", "alias/nothere")
+	explained := 0
 	for name, list := range pairs {
 		for _, p := range list {
 			_, foreign := h.ask(name, p.foreign)
 			_, none := h.ask(name, p.absent)
 			a, b := status.Convert(foreign), status.Convert(none)
-			said := strings.ReplaceAll(a.Message(), k.ID.String(), absent.String())
+			said := renamed.Replace(a.Message())
 			if a.Code() != b.Code() || said != b.Message() || a.Code() == codes.OK {
 				t.Errorf("%s of a foreign key: %v\nof one that is not there: %v", name, foreign, none)
 			}
+			why, whyNone := timeless(h.explained(h.ask, foreign)), timeless(h.explained(h.ask, none))
+			if renamed.Replace(why) != renamed.Replace(whyNone) {
+				t.Errorf("%s of a foreign key is explained:\n%s\nof one that is not there:\n%s", name, why, whyNone)
+			}
+			if strings.Contains(whyNone, "kms:") {
+				explained++
+			}
 		}
+	}
+	if explained < 20 {
+		t.Errorf("%d denials were explained: too few", explained)
 	}
 	for _, e := range h.events("Decrypt") {
 		if e.Resources[0].Tenant == h.foreign && e.Decision.Result != audit.ResultDeny {

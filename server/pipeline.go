@@ -228,8 +228,17 @@ func (c *call) allow(a authz.Action, r *authz.Resource) (authz.Grant, error) {
 	return g, nil
 }
 
-// decide asks authz and notes the decision in the event. Of several that allow, the first one stands there with its reason and layer.
+// decide asks authz, notes the decision in the event, and remembers a denial.
 func (c *call) decide(a authz.Action, r *authz.Resource) (authz.Grant, authz.Decision) {
+	g, d := c.judge(a, r)
+	if d.Verdict != authz.Allow {
+		c.s.denials.keep(c, a, r, r.ARN)
+	}
+	return g, d
+}
+
+// judge asks authz and notes the decision in the event. Of several that allow, the first one stands there with its reason and layer.
+func (c *call) judge(a authz.Action, r *authz.Resource) (authz.Grant, authz.Decision) {
 	g, d := authz.Authorize(c.who, a, r, &c.facts)
 	to := &c.event.Decision
 	if d.Policy != "" {
@@ -242,9 +251,6 @@ func (c *call) decide(a authz.Action, r *authz.Resource) (authz.Grant, authz.Dec
 	if d.Verdict != authz.Allow || to.Result != audit.ResultAllow {
 		to.Result, to.Reason, to.Layer = audit.Result(d.Verdict.String()), d.Reason.String(), d.Layer.String()
 		to.PolicyGeneration = c.people.Generation()
-	}
-	if d.Verdict != authz.Allow {
-		c.s.denials.keep(c, a, r)
 	}
 	return g, d
 }

@@ -85,12 +85,13 @@ type Server struct {
 	log     *slog.Logger
 	limits  Limits
 
-	nonces  nonceCache
-	denials denials
-	flood   *flood
-	metrics *metrics
-	grpc    *grpc.Server
-	health  *health.Server
+	nonces      nonceCache
+	denials     denials
+	simulations simulations
+	flood       *flood
+	metrics     *metrics
+	grpc        *grpc.Server
+	health      *health.Server
 }
 
 // New makes a Server. It fails if the table of methods and the .proto files do not agree.

@@ -15,6 +15,8 @@ import (
 type target struct {
 	ref keystore.Ref
 	key *keystore.Key // nil if there is none
+
+	sealed bool // a ciphertext names it, not the caller
 }
 
 // target looks up a key by what a request calls it.
@@ -79,22 +81,46 @@ func (c *call) byID(field, text string) (target, error) {
 func (c *call) authorize(a authz.Action, t target) (authz.Grant, error) {
 	c.noteAlias(t)
 	if t.key != nil {
-		g, d := c.decide(a, c.keyResource(t.key.Resource))
+		r := c.keyResource(t.key.Resource)
+		g, d := c.judge(a, r)
 		if d.Verdict != authz.Allow {
-			return authz.Grant{}, c.denial(a, c.named(t), d)
+			return authz.Grant{}, c.refuse(a, t, r, d)
 		}
 		return g, nil
 	}
-	absent := authz.Resource{Kind: authz.Key, Account: t.ref.Account, ARN: c.s.place.KeyARN(t.ref.Account, t.ref.ID)}
-	shown := c.named(t)
-	if _, d := c.decide(a, c.keyResource(absent)); d.Verdict != authz.Allow {
-		return authz.Grant{}, c.denial(a, shown, d)
+	r := c.keyResource(c.absent(t))
+	if _, d := c.judge(a, r); d.Verdict != authz.Allow {
+		return authz.Grant{}, c.refuse(a, t, r, d)
 	}
+	shown := c.named(t)
 	what := "Key '" + shown.ARN + "' does not exist"
 	if t.ref.Alias != "" {
 		what = "Alias " + shown.ARN + " is not found."
 	}
 	return authz.Grant{}, &failure{code: codes.NotFound, reason: reasonNotFound, message: what, class: "NoSuchKey"}
+}
+
+// absent is the key as authz decides about it if there is none.
+func (c *call) absent(t target) authz.Resource {
+	return authz.Resource{Kind: authz.Key, Account: t.ref.Account, ARN: c.s.place.KeyARN(t.ref.Account, t.ref.ID)}
+}
+
+// refuse remembers a denial and returns what the caller is told. A key of another account is remembered as if it were not there; one that a ciphertext leads to
+// is none that the caller has asked for.
+func (c *call) refuse(a authz.Action, t target, r *authz.Resource, d authz.Decision) error {
+	named := c.named(t)
+	foreign := t.ref.Account != c.account()
+	switch {
+	case foreign && t.sealed:
+	case foreign:
+		absent := c.absent(t)
+		c.s.denials.keep(c, a, &absent, named.ARN)
+	case t.key != nil:
+		c.s.denials.keep(c, a, r, r.ARN)
+	default:
+		c.s.denials.keep(c, a, r, named.ARN)
+	}
+	return c.denial(a, named, d)
 }
 
 // noteAlias tells conditions by which alias the request names the key.
@@ -199,10 +225,12 @@ func (c *call) source(field, text string, h crypto.Header) (target, error) {
 		return c.target(field, text)
 	}
 	ref := keystore.Ref{Account: c.account(), ID: h.Key}
-	if k, ok := c.keys.Key(h.Key); ok {
+	if k, ok := c.keys.Key(h.Key); ok && !c.people.Suspended(k.Account()) {
 		ref.Account = k.Account()
 	}
-	return c.lookUp(ref, partOf(field)), nil
+	t := c.lookUp(ref, partOf(field))
+	t.sealed = true
+	return t, nil
 }
 
 // unnamed is how a call fails that names its key by a ciphertext only, and was refused with err. What the ciphertext leads to that is not there
@@ -210,6 +238,9 @@ func (c *call) source(field, text string, h crypto.Header) (target, error) {
 func (c *call) unnamed(a authz.Action, t target, h crypto.Header, err error) error {
 	if t.key != nil && t.key.Account() != c.account() {
 		decided := c.event.Decision
+		if a == authz.KMSReEncryptFrom {
+			c.facts.SetBool(authz.CtxReEncryptOnSameKey, false)
+		}
 		_, err = c.authorize(a, target{ref: keystore.Ref{Account: c.account(), ID: h.Key}})
 		c.event.Decision = decided
 	}

@@ -520,9 +520,10 @@ type ConditionResult_builder struct {
 	Operator string
 	// The condition key.
 	Key string
-	// What the policy asks for, as it is written: policy variables are not replaced.
+	// What the policy asks for, as it is written: policy variables are not replaced. Empty where a truncated answer has no
+	// room for it, and then request_values is empty too.
 	Values []string
-	// What the request has.
+	// What the request has. Empty if it follows from a resource whose policy the caller may not read.
 	RequestValues []string
 	// Whether the request has the key.
 	Present bool
@@ -761,7 +762,9 @@ func (b0 StatementResult_builder) Build() *StatementResult {
 	return m0
 }
 
-// LayerResult is how one policy of a layer came out. A layer with several policies has one result for each.
+// LayerResult is how one policy of a layer came out. A layer with several policies has one result for each. What another
+// account's policy says is not shown, nor what the caller may not read: of an organization's policies, callers of other
+// accounts than the management account see the layer, the id and the result, unless the request has brought them.
 type LayerResult struct {
 	state                 protoimpl.MessageState       `protogen:"opaque.v1"`
 	xxx_hidden_Layer      string                       `protobuf:"bytes,1,opt,name=layer"`
@@ -869,7 +872,7 @@ type LayerResult_builder struct {
 	PolicyType PolicySourceType
 	// What the policy comes to by itself.
 	Result PolicyEvaluationDecisionType
-	// The statements, in the order of the policy.
+	// The statements that are about the action, or fail on it alone, in the order of the policy.
 	Statements []*StatementResult
 }
 
@@ -1005,6 +1008,7 @@ type Explanation struct {
 	xxx_hidden_Layers               *[]*LayerResult              `protobuf:"bytes,10,rep,name=layers"`
 	xxx_hidden_MissingContextValues []string                     `protobuf:"bytes,11,rep,name=missing_context_values,json=missingContextValues"`
 	xxx_hidden_NearestMiss          *NearestMiss                 `protobuf:"bytes,12,opt,name=nearest_miss,json=nearestMiss"`
+	xxx_hidden_Truncated            bool                         `protobuf:"varint,13,opt,name=truncated"`
 	unknownFields                   protoimpl.UnknownFields
 	sizeCache                       protoimpl.SizeCache
 }
@@ -1122,6 +1126,13 @@ func (x *Explanation) GetNearestMiss() *NearestMiss {
 	return nil
 }
 
+func (x *Explanation) GetTruncated() bool {
+	if x != nil {
+		return x.xxx_hidden_Truncated
+	}
+	return false
+}
+
 func (x *Explanation) SetRequestId(v string) {
 	x.xxx_hidden_RequestId = v
 }
@@ -1168,6 +1179,10 @@ func (x *Explanation) SetMissingContextValues(v []string) {
 
 func (x *Explanation) SetNearestMiss(v *NearestMiss) {
 	x.xxx_hidden_NearestMiss = v
+}
+
+func (x *Explanation) SetTruncated(v bool) {
+	x.xxx_hidden_Truncated = v
 }
 
 func (x *Explanation) HasEventTime() bool {
@@ -1219,6 +1234,9 @@ type Explanation_builder struct {
 	MissingContextValues []string
 	// What would have been enough; not set if nothing simple would.
 	NearestMiss *NearestMiss
+	// Whether there was more to show: statements beyond 1,000, grants beyond 100, values of conditions beyond 64 KiB, or
+	// a request whose tags or encryption context have more than 4 KiB, which are then left out.
+	Truncated bool
 }
 
 func (b0 Explanation_builder) Build() *Explanation {
@@ -1237,6 +1255,7 @@ func (b0 Explanation_builder) Build() *Explanation {
 	x.xxx_hidden_Layers = &b.Layers
 	x.xxx_hidden_MissingContextValues = b.MissingContextValues
 	x.xxx_hidden_NearestMiss = b.NearestMiss
+	x.xxx_hidden_Truncated = b.Truncated
 	return m0
 }
 
@@ -1415,7 +1434,7 @@ const file_kmsd_iam_v1_explain_proto_rawDesc = "" +
 	"\tpolicy_id\x18\x01 \x01(\tR\bpolicyId\x12\x1c\n" +
 	"\tstatement\x18\x02 \x01(\x05R\tstatement\x12\x18\n" +
 	"\aelement\x18\x03 \x01(\tR\aelement\x12\x16\n" +
-	"\x06needed\x18\x04 \x01(\tR\x06needed\"\xa5\x04\n" +
+	"\x06needed\x18\x04 \x01(\tR\x06needed\"\xc3\x04\n" +
 	"\vExplanation\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x129\n" +
@@ -1431,7 +1450,8 @@ const file_kmsd_iam_v1_explain_proto_rawDesc = "" +
 	"\x06layers\x18\n" +
 	" \x03(\v2\x18.kmsd.iam.v1.LayerResultR\x06layers\x124\n" +
 	"\x16missing_context_values\x18\v \x03(\tR\x14missingContextValues\x12;\n" +
-	"\fnearest_miss\x18\f \x01(\v2\x18.kmsd.iam.v1.NearestMissR\vnearestMiss\"7\n" +
+	"\fnearest_miss\x18\f \x01(\v2\x18.kmsd.iam.v1.NearestMissR\vnearestMiss\x12\x1c\n" +
+	"\ttruncated\x18\r \x01(\bR\ttruncated\"7\n" +
 	"\x16ExplainDecisionRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\"U\n" +

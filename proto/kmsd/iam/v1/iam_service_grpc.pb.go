@@ -283,12 +283,15 @@ type IAMServiceClient interface {
 	// DeleteOpenIDConnectProvider removes an identity provider. Roles that trust it stay.
 	DeleteOpenIDConnectProvider(ctx context.Context, in *DeleteOpenIDConnectProviderRequest, opts ...grpc.CallOption) (*DeleteOpenIDConnectProviderResponse, error)
 	// SimulateCustomPolicy evaluates policies that are given, on requests that are given. It reads nothing that is
-	// stored.
+	// stored. An account has two simulations at a time; further ones are refused with ThrottlingException.
 	SimulateCustomPolicy(ctx context.Context, in *SimulateCustomPolicyRequest, opts ...grpc.CallOption) (*SimulateCustomPolicyResponse, error)
-	// SimulatePrincipalPolicy evaluates the policies of an identity on requests that are given. It does nothing else.
+	// SimulatePrincipalPolicy evaluates the policies of an identity on requests that are given. It does nothing else. An
+	// account has two simulations at a time, as with SimulateCustomPolicy.
 	SimulatePrincipalPolicy(ctx context.Context, in *SimulatePrincipalPolicyRequest, opts ...grpc.CallOption) (*SimulatePrincipalPolicyResponse, error)
 	// ExplainDecision tells why a request of a caller of the account was denied, statement by statement. Denials are
-	// kept for a day, the last 1024 of an account and 8192 of all together, and not over a restart.
+	// kept for a day, the last 1024 of an account and 8192 of all together, fewer if the policies that they were decided by
+	// take more than 8 MiB of an account or 64 MiB of all, and not over a restart. Of what belongs to another account an
+	// explanation says what it would say if that did not exist.
 	ExplainDecision(ctx context.Context, in *ExplainDecisionRequest, opts ...grpc.CallOption) (*ExplainDecisionResponse, error)
 }
 
@@ -1309,12 +1312,15 @@ type IAMServiceServer interface {
 	// DeleteOpenIDConnectProvider removes an identity provider. Roles that trust it stay.
 	DeleteOpenIDConnectProvider(context.Context, *DeleteOpenIDConnectProviderRequest) (*DeleteOpenIDConnectProviderResponse, error)
 	// SimulateCustomPolicy evaluates policies that are given, on requests that are given. It reads nothing that is
-	// stored.
+	// stored. An account has two simulations at a time; further ones are refused with ThrottlingException.
 	SimulateCustomPolicy(context.Context, *SimulateCustomPolicyRequest) (*SimulateCustomPolicyResponse, error)
-	// SimulatePrincipalPolicy evaluates the policies of an identity on requests that are given. It does nothing else.
+	// SimulatePrincipalPolicy evaluates the policies of an identity on requests that are given. It does nothing else. An
+	// account has two simulations at a time, as with SimulateCustomPolicy.
 	SimulatePrincipalPolicy(context.Context, *SimulatePrincipalPolicyRequest) (*SimulatePrincipalPolicyResponse, error)
 	// ExplainDecision tells why a request of a caller of the account was denied, statement by statement. Denials are
-	// kept for a day, the last 1024 of an account and 8192 of all together, and not over a restart.
+	// kept for a day, the last 1024 of an account and 8192 of all together, fewer if the policies that they were decided by
+	// take more than 8 MiB of an account or 64 MiB of all, and not over a restart. Of what belongs to another account an
+	// explanation says what it would say if that did not exist.
 	ExplainDecision(context.Context, *ExplainDecisionRequest) (*ExplainDecisionResponse, error)
 	mustEmbedUnimplementedIAMServiceServer()
 }

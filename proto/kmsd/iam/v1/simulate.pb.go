@@ -396,6 +396,7 @@ type EvaluationResult struct {
 	xxx_hidden_OrganizationsDecisionDetail       *OrganizationsDecisionDetail       `protobuf:"bytes,8,opt,name=organizations_decision_detail,json=organizationsDecisionDetail"`
 	xxx_hidden_PermissionsBoundaryDecisionDetail *PermissionsBoundaryDecisionDetail `protobuf:"bytes,9,opt,name=permissions_boundary_decision_detail,json=permissionsBoundaryDecisionDetail"`
 	xxx_hidden_Layers                            *[]*LayerResult                    `protobuf:"bytes,10,rep,name=layers"`
+	xxx_hidden_Truncated                         bool                               `protobuf:"varint,11,opt,name=truncated"`
 	unknownFields                                protoimpl.UnknownFields
 	sizeCache                                    protoimpl.SizeCache
 }
@@ -499,6 +500,13 @@ func (x *EvaluationResult) GetLayers() []*LayerResult {
 	return nil
 }
 
+func (x *EvaluationResult) GetTruncated() bool {
+	if x != nil {
+		return x.xxx_hidden_Truncated
+	}
+	return false
+}
+
 func (x *EvaluationResult) SetEvalActionName(v string) {
 	x.xxx_hidden_EvalActionName = v
 }
@@ -537,6 +545,10 @@ func (x *EvaluationResult) SetPermissionsBoundaryDecisionDetail(v *PermissionsBo
 
 func (x *EvaluationResult) SetLayers(v []*LayerResult) {
 	x.xxx_hidden_Layers = &v
+}
+
+func (x *EvaluationResult) SetTruncated(v bool) {
+	x.xxx_hidden_Truncated = v
 }
 
 func (x *EvaluationResult) HasOrganizationsDecisionDetail() bool {
@@ -582,8 +594,11 @@ type EvaluationResult_builder struct {
 	OrganizationsDecisionDetail *OrganizationsDecisionDetail
 	// What the permissions boundary comes to; not set if there is none.
 	PermissionsBoundaryDecisionDetail *PermissionsBoundaryDecisionDetail
-	// The policies, in the order in which they are asked.
+	// The policies, in the order in which they are asked. The policy of a key or role of the caller's account is shown to
+	// who may kms:GetKeyPolicy or iam:GetRole, the grants of a key to who may kms:ListGrants.
 	Layers []*LayerResult
+	// Whether there was more to show, as in Explanation.
+	Truncated bool
 }
 
 func (b0 EvaluationResult_builder) Build() *EvaluationResult {
@@ -600,6 +615,7 @@ func (b0 EvaluationResult_builder) Build() *EvaluationResult {
 	x.xxx_hidden_OrganizationsDecisionDetail = b.OrganizationsDecisionDetail
 	x.xxx_hidden_PermissionsBoundaryDecisionDetail = b.PermissionsBoundaryDecisionDetail
 	x.xxx_hidden_Layers = &b.Layers
+	x.xxx_hidden_Truncated = b.Truncated
 	return m0
 }
 
@@ -824,7 +840,7 @@ type SimulateCustomPolicyRequest_builder struct {
 	ActionNames []string
 	// The resources, at most 128; "*" if empty. Each action is evaluated on each.
 	ResourceArns []string
-	// What the requests have for condition keys; at most 256.
+	// What the requests have for condition keys; at most 256, with 64 KiB of names and values together.
 	ContextEntries []*ContextEntry
 	// Where to go on.
 	Marker string
@@ -927,7 +943,7 @@ type SimulateCustomPolicyResponse_builder struct {
 
 	// The results.
 	EvaluationResults []*EvaluationResult
-	// Whether there is a next page.
+	// Whether there is a next page. A page ends when it has max_items results or 1 MiB.
 	IsTruncated bool
 	// The marker of the next page.
 	Marker string
@@ -1137,13 +1153,14 @@ type SimulatePrincipalPolicyRequest_builder struct {
 	ResourcePolicy string
 	// As in SimulateCustomPolicyRequest.
 	ResourceOwner string
-	// The caller; policy_source_arn if empty, which for a group then must not be.
+	// The caller; policy_source_arn if empty, which for a group then must not be. For one of the caller's account,
+	// iam:SimulatePrincipalPolicy is needed too.
 	CallerArn string
 	// The actions, such as "kms:Decrypt", 1 to 128.
 	ActionNames []string
 	// The resources, at most 128; "*" if empty. Each action is evaluated on each.
 	ResourceArns []string
-	// What the requests have for condition keys; at most 256.
+	// What the requests have for condition keys; at most 256, with 64 KiB of names and values together.
 	ContextEntries []*ContextEntry
 	// Where to go on.
 	Marker string
@@ -1245,7 +1262,7 @@ type SimulatePrincipalPolicyResponse_builder struct {
 
 	// The results.
 	EvaluationResults []*EvaluationResult
-	// Whether there is a next page.
+	// Whether there is a next page. A page ends when it has max_items results or 1 MiB.
 	IsTruncated bool
 	// The marker of the next page.
 	Marker string
@@ -1278,7 +1295,7 @@ const file_kmsd_iam_v1_simulate_proto_rawDesc = "" +
 	"\x1bOrganizationsDecisionDetail\x128\n" +
 	"\x18allowed_by_organizations\x18\x01 \x01(\bR\x16allowedByOrganizations\"j\n" +
 	"!PermissionsBoundaryDecisionDetail\x12E\n" +
-	"\x1fallowed_by_permissions_boundary\x18\x01 \x01(\bR\x1callowedByPermissionsBoundary\"\x86\x05\n" +
+	"\x1fallowed_by_permissions_boundary\x18\x01 \x01(\bR\x1callowedByPermissionsBoundary\"\xa4\x05\n" +
 	"\x10EvaluationResult\x12(\n" +
 	"\x10eval_action_name\x18\x01 \x01(\tR\x0eevalActionName\x12,\n" +
 	"\x12eval_resource_name\x18\x02 \x01(\tR\x10evalResourceName\x12N\n" +
@@ -1290,7 +1307,8 @@ const file_kmsd_iam_v1_simulate_proto_rawDesc = "" +
 	"\x1dorganizations_decision_detail\x18\b \x01(\v2(.kmsd.iam.v1.OrganizationsDecisionDetailR\x1borganizationsDecisionDetail\x12\x7f\n" +
 	"$permissions_boundary_decision_detail\x18\t \x01(\v2..kmsd.iam.v1.PermissionsBoundaryDecisionDetailR!permissionsBoundaryDecisionDetail\x120\n" +
 	"\x06layers\x18\n" +
-	" \x03(\v2\x18.kmsd.iam.v1.LayerResultR\x06layers\"\x93\x06\n" +
+	" \x03(\v2\x18.kmsd.iam.v1.LayerResultR\x06layers\x12\x1c\n" +
+	"\ttruncated\x18\v \x01(\bR\ttruncated\"\x93\x06\n" +
 	"\x1bSimulateCustomPolicyRequest\x12*\n" +
 	"\x11policy_input_list\x18\x01 \x03(\tR\x0fpolicyInputList\x12R\n" +
 	"&permissions_boundary_policy_input_list\x18\x02 \x03(\tR\"permissionsBoundaryPolicyInputList\x129\n" +
