@@ -101,21 +101,17 @@ func (q *request) searchSubsets(n *subsetNode, list []pair, yield func(pile) boo
 	if n == nil {
 		return true
 	}
-	if len(n.here) > 0 && !yield(n.here) {
-		return false
-	}
-	if n.kids.root == nil {
-		return true
-	}
-	for i := range list {
-		if q.payFor(&list[i]); q.target.exhausted() {
-			return false
-		}
-		if kid, ok := n.kids.load(list[i].hash()); ok && !q.searchSubsets(kid, list[i+1:], yield) {
-			return false
+	if n.kids.root != nil { // first: what is here beside others may be so by chance
+		for i := range list {
+			if q.payFor(&list[i]); q.target.exhausted() {
+				return false
+			}
+			if kid, ok := n.kids.load(list[i].hash()); ok && !q.searchSubsets(kid, list[i+1:], yield) {
+				return false
+			}
 		}
 	}
-	return true
+	return len(n.here) == 0 || yield(n.here)
 }
 
 // payFor takes what it costs to look for a pair.
