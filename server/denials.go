@@ -25,6 +25,7 @@ const (
 // A denial is a question that was answered with no, with everything that it was decided by, or what of it the caller may know.
 type denial struct {
 	request  audit.ID
+	account  string // whose it is: the caller's, or of a web identity, which has none, that of the role
 	at       time.Time
 	who      *authz.Caller
 	action   authz.Action
@@ -47,10 +48,13 @@ type sharedPart struct {
 // newDenial makes what is remembered of a denial. Of what belongs to another account that is what there is to know if it does not exist: the question is kept, not
 // what was found.
 func newDenial(c *call, a authz.Action, r *authz.Resource, shown string) *denial {
-	d := &denial{request: c.event.RequestID, at: c.event.ReceivedTime, who: c.who, action: a, resource: *r, shown: shown}
+	d := &denial{request: c.event.RequestID, account: c.who.Account, at: c.event.ReceivedTime, who: c.who, action: a, resource: *r, shown: shown}
+	if c.who.Kind == authz.WebIdentity {
+		d.account = r.Account
+	}
 	facts, whole := c.facts.CloneWithin(denialText)
 	d.facts, d.short = facts, !whole
-	if r.Kind != authz.None && r.Account != c.who.Account {
+	if r.Kind != authz.None && r.Account != d.account {
 		d.resource = authz.Resource{Kind: r.Kind, Account: r.Account, ARN: r.ARN}
 		switch a {
 		case authz.KMSRetireGrant:
@@ -124,10 +128,10 @@ func (d *denials) keep(c *call, a authz.Action, r *authz.Resource, shown string)
 	if d.byID == nil {
 		d.byID, d.accounts = map[audit.ID]*list.Element{}, map[string]*accountDenials{}
 	}
-	account := d.accounts[one.who.Account]
+	account := d.accounts[one.account]
 	if account == nil {
 		account = &accountDenials{holds: map[any]int{}}
-		d.accounts[one.who.Account] = account
+		d.accounts[one.account] = account
 	}
 	e := d.all.PushBack(one)
 	one.inAccount = account.list.PushBack(e)
@@ -179,10 +183,10 @@ func (a *accountDenials) remove(d *denial) int {
 func (d *denials) forget(e *list.Element) {
 	one := d.all.Remove(e).(*denial)
 	delete(d.byID, one.request)
-	account := d.accounts[one.who.Account]
+	account := d.accounts[one.account]
 	d.count(account, -account.remove(one))
 	if account.list.Remove(one.inAccount); account.list.Len() == 0 {
-		delete(d.accounts, one.who.Account)
+		delete(d.accounts, one.account)
 	}
 }
 
@@ -195,5 +199,5 @@ func (d *denials) find(account string, id audit.ID, now time.Time) (*denial, boo
 		return nil, false
 	}
 	one := e.Value.(*denial)
-	return one, one.who.Account == account && now.Sub(one.at) < denialAge
+	return one, one.account == account && now.Sub(one.at) < denialAge
 }

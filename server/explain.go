@@ -93,7 +93,7 @@ func explanationOf(e *authz.Explanation, d *denial, v view) *iamv1.Explanation {
 	named.ARN = arn
 	out := iamv1.Explanation_builder{
 		PrincipalArn: d.who.ARN, Action: d.action.String(), ResourceArn: arn, Decision: verdictOf(e.Decision),
-		Reason:         authz.Message(d.who, d.action, &named, e.Decision, d.resource.Account == d.who.Account || d.resource.Kind == authz.None),
+		Reason:         authz.Message(d.who, d.action, &named, e.Decision, d.resource.Account == d.account || d.resource.Kind == authz.None),
 		ContextEntries: contextEntries(d), Layers: layersOf(e, arn, v), MissingContextValues: missing(e, v), Truncated: e.Truncated || d.short,
 	}
 	if v.shows(e.Decision.Layer) {

@@ -106,8 +106,12 @@ func (c *call) supposed(arn string) (id string, ok bool) {
 	return inventedID(arn), true
 }
 
-// inventedID is a unique id for a principal that has none. It follows from the ARN.
+// inventedID is a unique id for a principal that has none. It follows from the ARN; that of a session is its role's.
 func inventedID(arn string) string {
+	if head, tail, ok := strings.Cut(arn, ":assumed-role/"); ok {
+		role, _, _ := strings.Cut(tail, "/")
+		arn = strings.Replace(head, ":sts:", ":iam:", 1) + ":role/" + role
+	}
 	sum := sha256.Sum256([]byte(arn))
 	prefix := "AIDA"
 	if strings.Contains(arn, ":role/") {
@@ -145,7 +149,7 @@ func (c *call) supposedCaller(arn string) (*authz.Caller, error) {
 		role, session, _ := strings.Cut(name, "/")
 		who.Kind, who.SessionName = authz.RoleSession, session
 		who.RoleARN = strings.Join([]string{"arn", parts[1], "iam", "", parts[4], "role/" + role}, ":")
-		who.ID, _ = c.supposed(who.RoleARN)
+		who.ID, _ = c.supposed(arn)
 	default:
 		return nil, bad
 	}

@@ -114,7 +114,7 @@ func (s *simulation) try(action, arn string) (*iamv1.EvaluationResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := denial{who: copyOf(s.caller), action: a, resource: *resource, shown: resource.ARN, facts: s.call.facts.Clone()}
+	d := denial{account: s.caller.Account, who: copyOf(s.caller), action: a, resource: *resource, shown: resource.ARN, facts: s.call.facts.Clone()}
 	for _, e := range s.request.GetContextEntries() {
 		if err := authz.Supply(d.who, &d.resource, d.facts, e.GetContextKeyName(), e.GetContextKeyValues()); err != nil {
 			return nil, err
