@@ -46,7 +46,7 @@ var imports = map[string][]string{
 	"client":                      {"proto/*", "crypto", "client/envelope"},
 	"client/envelope":             {"crypto"},
 	"internal/daemon":             {"client", "proto/*", "server", "iam", "iam/sigv4", "keystore", "authz", "audit", "crypto", "storage", "seal", "internal/durable"},
-	"internal/kmstest":            {"proto/*", "iam/totp", "internal/daemon", "client", "client/envelope", "audit", "storage", "crypto", "server"},
+	"internal/kmstest":            {"proto/*", "iam/totp", "internal/daemon", "client", "client/envelope", "audit", "storage", "crypto", "seal", "server"},
 	"cmd/kmsd":                    {"internal/daemon", "server", "crypto", "seal", "storage", "audit"},
 	"cmd/kmsctl":                  {"authz", "authz/lint", "authz/diff", "client", "client/envelope", "proto/*", "audit", "crypto", "internal/durable"},
 	"bench/echo":                  {"proto/*", "client", "bench/load"},
