@@ -9,10 +9,10 @@ const (
 	policyMemory    = 4 << 10 // of a policy besides its document and its statements
 	statementMemory = 1536    // of a statement besides what it lists
 	conditionMemory = 512
-	resourceMemory  = 1200
-	listedMemory    = 160 // of a value, action or principal, of which there may be a pattern
-	documentTimes   = 4   // how often a text of the document is there
-	pairMemory      = 64  // of a pair besides its texts, of which the name may be there in lower case too
+	resourceMemory  = 1100 // of a resource other than "*" besides
+	listedMemory    = 160  // of a value, action, resource or principal, of which there may be a pattern
+	documentTimes   = 4    // how often a text of the document is there
+	pairMemory      = 64   // of a pair besides its texts, of which the name may be there in lower case too
 	contextMemory   = 2 << 10
 	grantMemory     = 512
 )
@@ -28,7 +28,12 @@ func (p *Policy) Memory() int {
 		if s == nil {
 			continue
 		}
-		n += listedMemory*(len(s.actions)+len(s.principals)) + resourceMemory*len(s.resources) + conditionMemory*len(s.conditions)
+		n += listedMemory*(len(s.actions)+len(s.principals)+len(s.resources)) + conditionMemory*len(s.conditions)
+		for _, resource := range s.resources {
+			if resource != "*" {
+				n += resourceMemory
+			}
+		}
 		for j := range s.conditions {
 			n += listedMemory * len(s.conditions[j].Values)
 		}
