@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
 
 	"github.com/kmsd/kmsd/audit"
 )
@@ -61,7 +63,8 @@ type accessReport struct {
 
 var errManyUses = fmt.Errorf("more than %d different uses", maxUses)
 
-// add takes one record in. Only decisions count, and of a call its outcome only.
+// add takes one record in. Only decisions count, and of a call its outcome only: as a use if the call was allowed and carried out. A dry run, a call
+// that failed, and one that needs no permission show no use.
 func (r *accessReport) add(rec *audit.Record) error {
 	if rec.Phase != audit.PhaseOutcome || rec.Decision.Result != audit.ResultAllow && rec.Decision.Result != audit.ResultDeny {
 		return nil
@@ -83,6 +86,10 @@ func (r *accessReport) add(rec *audit.Record) error {
 		p.denied++
 		return nil
 	}
+	actions := actionsOf(rec)
+	if len(actions) == 0 || rec.Outcome.Status != codes.OK.String() || isRehearsal(rec) {
+		return nil
+	}
 	p.total.add(rec.Time)
 	for i, policy := range rec.Decision.MatchedPolicies {
 		k := statementKey{policy: policy}
@@ -94,7 +101,7 @@ func (r *accessReport) add(rec *audit.Record) error {
 	if rec.Decision.GrantID != "" {
 		r.used(p.statements, statementKey{policy: "grant " + rec.Decision.GrantID}, rec.Time)
 	}
-	for _, action := range actionsOf(rec) {
+	for _, action := range actions {
 		for _, resource := range resourcesOf(action, rec) {
 			k := actionKey{action, resource}
 			if p.actions[k] == nil {
@@ -118,13 +125,39 @@ func (r *accessReport) used(m map[statementKey]*use, k statementKey, t time.Time
 	m[k].add(t)
 }
 
-// actionsOf returns the actions that a call needs.
-func actionsOf(rec *audit.Record) []string {
-	service, _, _ := strings.Cut(rec.EventSource, ".")
-	if rec.EventName == "ReEncrypt" {
-		return []string{"kms:ReEncryptFrom", "kms:ReEncryptTo"}
+// isRehearsal reports whether a record is of a dry run.
+func isRehearsal(rec *audit.Record) bool {
+	var line struct {
+		Request struct {
+			DryRun bool `json:"dryRun"`
+		} `json:"request"`
 	}
+	return json.Unmarshal(rec.Raw, &line) == nil && line.Request.DryRun
+}
+
+// actionsOf returns the actions that a call needs permission for: none for those that anybody may make.
+func actionsOf(rec *audit.Record) []string {
+	switch rec.EventName {
+	case "GetCallerIdentity", "GetSessionToken":
+		return nil
+	case "ReEncrypt":
+		return []string{"kms:ReEncryptFrom", "kms:ReEncryptTo"}
+	case "ExplainDecision":
+		return []string{"authz:ExplainDecision"}
+	}
+	service, _, _ := strings.Cut(rec.EventSource, ".")
 	return []string{service + ":" + rec.EventName}
+}
+
+// inRole reports whether an action is asked on what has a role in a call: of a call with two keys, each action is on one.
+func inRole(action, role string) bool {
+	switch action {
+	case "kms:ReEncryptFrom":
+		return role != "destination"
+	case "kms:ReEncryptTo":
+		return role != "source"
+	}
+	return true
 }
 
 // onAnything reports whether no resource can be given for an action.
@@ -147,7 +180,7 @@ func resourcesOf(action string, rec *audit.Record) []string {
 	var all []string
 	for _, r := range rec.Resources {
 		ofKey := strings.HasPrefix(action, "kms:") && !strings.HasSuffix(action, "Alias")
-		if r.ARN == "" || ofKey && !strings.Contains(r.ARN, ":key/") || slices.Contains(all, r.ARN) {
+		if r.ARN == "" || !inRole(action, r.Role) || ofKey && !strings.Contains(r.ARN, ":key/") || slices.Contains(all, r.ARN) {
 			continue // an alias names the key, and permission is asked on the key
 		}
 		all = append(all, r.ARN)
@@ -187,8 +220,8 @@ func (a *app) accessReportCommand() *cobra.Command {
 	var policies bool
 	cmd := &cobra.Command{
 		Use: "access-report DIR", Short: "show which permissions were used, and propose smaller policies", Args: takes("DIR"),
-		Long: `access-report reads the audit log in the folder DIR and shows, for each principal, which statements of which policies allowed its calls, how often and
-when last, and which actions it used on what. What was used, but not in the last --days, is marked unused. A role counts as one principal, whatever its sessions.
+		Long: `access-report reads the audit log in the folder DIR and shows, for each principal, which statements of which policies allowed the calls that succeeded, dry runs
+left out, how often and when last, and which actions it used on what. What was used, but not in the last --days, is marked unused. A role counts as one principal, whatever its sessions.
 With --policies it prints, instead, a minimal policy for each principal: what it used in those days and nothing else. It knows the log only: what was never used
 is in no log, and conditions are yours to add; look at kmsctl policy diff and simulate before you put it. The chain of the log is not checked: kmsctl audit verify does.`,
 		Example: `  kmsctl iam access-report kmsd-data/audit --days 90

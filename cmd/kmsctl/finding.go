@@ -10,10 +10,18 @@ import (
 // severityOf is a severity as AWS's Access Analyzer writes it: "SECURITY_WARNING".
 func severityOf(s iamv1.FindingSeverity) string { return trimEnum(s, "FINDING_SEVERITY_") }
 
-// findings tells what the check of a policy found, on standard error: nothing of it has kept the policy from being stored.
-func (a *app) findings(list []*iamv1.Finding) {
+// findings tells what the check of a policy found, on standard error: nothing of it keeps the policy from being
+// stored, so that none is an error here. A dry run stores nothing.
+func (a *app) findings(list []*iamv1.Finding, stored bool) {
 	for _, f := range list {
-		a.finding(severityOf(f.GetSeverity()), f.GetCode(), f.GetMessage(), f.GetFix(), spot{int(f.GetStatement()), int(f.GetLine()), int(f.GetColumn())})
+		severity := severityOf(f.GetSeverity())
+		if severity != "SUGGESTION" {
+			severity = "WARNING"
+		}
+		a.finding(severity, f.GetCode(), f.GetMessage(), f.GetFix(), spot{int(f.GetStatement()), int(f.GetLine()), int(f.GetColumn())})
+	}
+	if stored && len(list) > 0 {
+		a.say("the policy was stored")
 	}
 }
 

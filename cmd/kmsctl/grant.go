@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/kmsd/kmsd/client"
@@ -112,9 +116,10 @@ func (a *app) grantCreateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create --key KEY --grantee ARN --operation NAME", Short: "make a grant", Args: takes(),
 		Long: `create allows a principal operations with a key. With --context-subset the requests must have these pairs in their encryption context, with
---context-equals these and no others. With --name a repetition makes no second grant.`,
+--context-equals these and no others. With --name a repetition makes no second grant if it is the same to the end: with --expires as a time, such as
+2026-11-23T20:00:00Z, or without. A grant of that name that differs from it in its end only is a conflict.`,
 		Example: `  kmsctl grant create --key KEY --grantee arn:aws:iam::111122223333:user/alice --operation Encrypt,Decrypt
-  kmsctl grant create --key KEY --grantee arn:aws:iam::111122223333:role/night-batch --operation Decrypt --context-equals tenant=42 --expires 8h --name tonight`,
+  kmsctl grant create --key KEY --grantee arn:aws:iam::111122223333:role/night-batch --operation Decrypt --context-equals tenant=42 --expires 2026-11-24T06:00:00Z --name tonight`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&r.KeyId, "key", "", "the `KEY`: id or ARN")
@@ -123,7 +128,7 @@ func (a *app) grantCreateCommand() *cobra.Command {
 	f.StringVar(&r.RetiringPrincipal, "retiring-principal", "", "`ARN` of who may retire the grant")
 	subset.add(cmd, "context-subset", "`KEY=VALUE` that the encryption context must have (repeatable)")
 	equals.add(cmd, "context-equals", "`KEY=VALUE` of the only encryption context (repeatable)")
-	f.StringVar(&r.Name, "name", "", "`NAME` of the grant: a repetition makes no second one")
+	f.StringVar(&r.Name, "name", "", "`NAME` of the grant: a repetition with the same end makes no second one")
 	f.StringVar(&expires, "expires", "", "how long the grant counts, `DURATION` such as 8h or 30d, or until when, in RFC 3339 (default: until it is retired or revoked)")
 	addGrantTokens(cmd, &r.GrantTokens)
 	dry.add(cmd)
@@ -141,6 +146,9 @@ func (a *app) grantCreateCommand() *cobra.Command {
 			return err
 		}
 		request.DryRun = dry.on
+		if err := a.checkGrantName(ctx, c, request.Build()); err != nil {
+			return err
+		}
 		out, err := c.Keys().CreateGrant(ctx, request.Build())
 		if err != nil || dry.on {
 			return a.rehearsed(err, out.GetDryRun())
@@ -149,6 +157,63 @@ func (a *app) grantCreateCommand() *cobra.Command {
 		return a.emit(v, func() view { return pairs("grant id", v.GrantID, "grant token", v.Token) })
 	})
 	return cmd
+}
+
+// checkGrantName refuses a request for a named grant that there is already, with another end: kmsd would make a second one. Whoever may not list the
+// grants of the key is told that nobody looked.
+func (a *app) checkGrantName(ctx context.Context, c *client.Client, r *kmsv1.CreateGrantRequest) error {
+	if r.GetName() == "" {
+		return nil
+	}
+	list, err := grantsOf(ctx, c, kmsv1.ListGrantsRequest_builder{KeyId: r.GetKeyId(), GranteePrincipal: r.GetGranteePrincipal()})
+	var fromKMS *client.Error
+	if errors.As(err, &fromKMS) && fromKMS.Code == codes.PermissionDenied {
+		a.say("warning: you may not list the grants of the key: if there is one of the name %s with another end, this makes a second one", r.GetName())
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var other *kmsv1.GrantListEntry
+	for _, g := range list {
+		switch {
+		case !sameButEnd(r, g) || g.HasExpiresAt() && g.GetExpiresAt().AsTime().Before(time.Now()):
+		case g.HasExpiresAt() == r.HasExpiresAt() && g.GetExpiresAt().AsTime().Equal(r.GetExpiresAt().AsTime()):
+			return nil // kmsd answers with this one
+		default:
+			other = g
+		}
+	}
+	if other == nil {
+		return nil
+	}
+	end := "does not end"
+	if other.HasExpiresAt() {
+		end = "ends at " + other.GetExpiresAt().AsTime().Format(time.RFC3339Nano)
+	}
+	return &codedError{
+		fmt.Errorf("there is such a grant of the name %q already, %s, which %s", r.GetName(), other.GetGrantId(), end),
+		"give the same end by --expires, as a time (none if it does not end), or another --name, or revoke it first", exitConflict,
+	}
+}
+
+// sameButEnd reports whether a grant has the parameters of a request, whatever its end.
+func sameButEnd(r *kmsv1.CreateGrantRequest, g *kmsv1.GrantListEntry) bool {
+	sorted := func(l []kmsv1.GrantOperation) []kmsv1.GrantOperation {
+		return slices.Compact(slices.Sorted(slices.Values(l)))
+	}
+	x, y := r.GetConstraints(), g.GetConstraints()
+	return r.GetName() == g.GetName() && r.GetGranteePrincipal() == g.GetGranteePrincipal() && r.GetRetiringPrincipal() == g.GetRetiringPrincipal() &&
+		slices.Equal(sorted(r.GetOperations()), sorted(g.GetOperations())) && maps.Equal(x.GetEncryptionContextSubset(), y.GetEncryptionContextSubset()) &&
+		maps.Equal(x.GetEncryptionContextEquals(), y.GetEncryptionContextEquals())
+}
+
+func grantsOf(ctx context.Context, c *client.Client, r kmsv1.ListGrantsRequest_builder) ([]*kmsv1.GrantListEntry, error) {
+	return allPages(func(marker string) ([]*kmsv1.GrantListEntry, string, error) {
+		r.Limit, r.Marker = 100, marker
+		out, err := c.Keys().ListGrants(ctx, r.Build())
+		return out.GetGrants(), out.GetNextMarker(), err
+	})
 }
 
 func constraintsOf(subset, equals *contextFlag) (*kmsv1.GrantConstraints, error) {
@@ -195,10 +260,7 @@ func (a *app) grantListCommand() *cobra.Command {
 	cmd.Flags().StringVar(&id, "grant-id", "", "only the grant with this `ID`")
 	required(cmd, "key")
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, _ []string) error {
-		list, err := allPages(func(marker string) ([]*kmsv1.GrantListEntry, string, error) {
-			out, err := c.Keys().ListGrants(ctx, kmsv1.ListGrantsRequest_builder{KeyId: key, GrantId: id, GranteePrincipal: grantee, Limit: 100, Marker: marker}.Build())
-			return out.GetGrants(), out.GetNextMarker(), err
-		})
+		list, err := grantsOf(ctx, c, kmsv1.ListGrantsRequest_builder{KeyId: key, GrantId: id, GranteePrincipal: grantee})
 		if err != nil {
 			return err
 		}

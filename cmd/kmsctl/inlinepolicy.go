@@ -48,7 +48,7 @@ func (a *app) putInline(ctx context.Context, c *client.Client, i identity, name,
 	if err != nil {
 		return policyFault(err, document)
 	}
-	a.findings(found)
+	a.findings(found, true)
 	v := i.named(name)
 	v.PolicyName = policy
 	return a.done(v, "put the policy %s of %s", policy, name)

@@ -128,7 +128,7 @@ func (a *app) createKey(ctx context.Context, c *client.Client, r kmsv1.CreateKey
 	if err != nil {
 		return policyFault(err, r.Policy)
 	}
-	a.findings(out.GetFindings())
+	a.findings(out.GetFindings(), !r.DryRun)
 	if r.DryRun {
 		return a.rehearsed(nil, out.GetDryRun())
 	}

@@ -75,7 +75,7 @@ refused, unless --bypass-policy-lockout-safety-check is given.`,
 		if err != nil {
 			return policyFault(err, policy)
 		}
-		a.findings(out.GetFindings())
+		a.findings(out.GetFindings(), !dry.on)
 		if dry.on {
 			return a.rehearsed(nil, out.GetDryRun())
 		}

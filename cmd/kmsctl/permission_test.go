@@ -143,11 +143,14 @@ func TestFindingsAreSaid(t *testing.T) {
 	var said strings.Builder
 	(&app{stderr: &said}).findings([]*iamv1.Finding{
 		iamv1.Finding_builder{Severity: iamv1.FindingSeverity_FINDING_SEVERITY_SECURITY_WARNING, Code: "PRINCIPAL_STAR", Message: "anybody\nmay", Fix: "name somebody", Statement: 2, Line: 3, Column: 4}.Build(),
+		iamv1.Finding_builder{Severity: iamv1.FindingSeverity_FINDING_SEVERITY_ERROR, Code: "UNKNOWN_ACTION", Message: "none"}.Build(),
 		iamv1.Finding_builder{Severity: iamv1.FindingSeverity_FINDING_SEVERITY_SUGGESTION, Code: "SIZE", Message: "large"}.Build(),
-	})
-	const want = `security warning: PRINCIPAL_STAR: anybody\nmay (statement 2, line 3, column 4)
+	}, true)
+	const want = `warning: PRINCIPAL_STAR: anybody\nmay (statement 2, line 3, column 4)
   fix: name somebody
+warning: UNKNOWN_ACTION: none
 suggestion: SIZE: large
+the policy was stored
 `
 	if said.String() != want {
 		t.Errorf("findings say\n%s\nwant\n%s", said.String(), want)
@@ -164,6 +167,7 @@ func did(who, event string, days int, resources ...string) *audit.Record {
 	r := &audit.Record{
 		Phase: audit.PhaseOutcome, EventSource: "kms.local", EventName: event, Time: time.Now().AddDate(0, 0, -days), Actor: audit.Actor{ARN: who},
 		Decision: audit.Decision{Result: audit.ResultAllow, MatchedPolicies: []string{"app"}, MatchedStatements: []string{"2"}},
+		Outcome:  audit.Outcome{Status: "OK"}, Raw: []byte(`{}`),
 	}
 	for _, arn := range resources {
 		r.Resources = append(r.Resources, audit.Resource{ARN: arn})
@@ -180,9 +184,18 @@ func TestAccessReport(t *testing.T) {
 	intent.Phase = audit.PhaseIntent
 	odd := did(testRole, "GetUser", 1, "arn:aws:iam::111122223333:user/*/$a?")
 	odd.EventSource = "iam.local"
+	failed, dry, asked := did(testRole, "DisableKey", 1, testKey), did(testRole, "DisableKey", 1, testKey), did(testRole, "GetCallerIdentity", 1)
+	failed.Outcome.Status = "NOT_FOUND"
+	dry.Raw = []byte(`{"request":{"dryRun":true}}`)
+	asked.EventSource = "sts.local"
+	explained := did(testRole, "ExplainDecision", 1)
+	explained.EventSource = "iam.local"
+	moved := did(testRole, "ReEncrypt", 200, testKey, testKey+"2")
+	moved.Resources[0].Role, moved.Resources[1].Role = "source", "destination"
 	for _, rec := range []*audit.Record{
+		failed, dry, asked, explained, moved,
 		session, denied, intent, nobody, odd,
-		did(testRole, "Decrypt", 3, testKey), did(testRole, "Encrypt", 2, testKey), did(testRole, "ReEncrypt", 200, testKey), did(testRole, "CreateKey", 4, testKey),
+		did(testRole, "Decrypt", 3, testKey), did(testRole, "Encrypt", 2, testKey), did(testRole, "CreateKey", 4, testKey),
 		did(testRole, "CreateAlias", 4, "arn:aws:kms:local:111122223333:alias/app", testKey), did("arn:aws:iam::111122223333:user/old", "ListKeys", 300),
 	} {
 		if err := r.add(rec); err != nil {
@@ -190,30 +203,31 @@ func TestAccessReport(t *testing.T) {
 		}
 	}
 	all := r.views(time.Now().AddDate(0, 0, -90))
-	if len(all) != 2 || all[0].Principal != testRole || all[0].Count != 7 || all[0].Denied != 1 || all[0].Unused || !all[1].Unused || all[1].Policy != nil {
-		t.Fatalf("views = %+v, want the role with 7 calls and a user that is unused", all)
+	if len(all) != 2 || all[0].Principal != testRole || all[0].Count != 8 || all[0].Denied != 1 || all[0].Unused || !all[1].Unused || all[1].Policy != nil {
+		t.Fatalf("views = %+v, want the role with 8 calls and a user that is unused", all)
 	}
-	if s := all[0].Statements; len(s) != 1 || s[0].Policy != "app" || s[0].Statement != 2 || s[0].Count != 7 {
-		t.Errorf("statements = %+v, want one of 7 calls", s)
+	if s := all[0].Statements; len(s) != 1 || s[0].Policy != "app" || s[0].Statement != 2 || s[0].Count != 8 {
+		t.Errorf("statements = %+v, want one of 8 calls", s)
 	}
 	var lines []string
 	for _, u := range all[0].Actions {
 		lines = append(lines, fmt.Sprintf("%s %s %d %v", u.Action, u.Resource[strings.LastIndex(u.Resource, ":")+1:], u.Count, u.Unused))
 	}
-	const want = `iam:GetUser user/*/$a? 1 false
+	const want = `authz:ExplainDecision * 1 false
+iam:GetUser user/*/$a? 1 false
 kms:CreateAlias alias/app 1 false
 kms:CreateAlias key/1234abcd-12ab-34cd-56ef-1234567890ab 1 false
 kms:CreateKey * 1 false
 kms:Decrypt key/1234abcd-12ab-34cd-56ef-1234567890ab 2 false
 kms:Encrypt key/1234abcd-12ab-34cd-56ef-1234567890ab 1 false
 kms:ReEncryptFrom key/1234abcd-12ab-34cd-56ef-1234567890ab 1 true
-kms:ReEncryptTo key/1234abcd-12ab-34cd-56ef-1234567890ab 1 true`
+kms:ReEncryptTo key/1234abcd-12ab-34cd-56ef-1234567890ab2 1 true`
 	if got := strings.Join(lines, "\n"); got != want {
 		t.Errorf("actions =\n%s\nwant\n%s", got, want)
 	}
 	b, err := json.Marshal(all[0].Policy)
 	const policy = `{"Version":"2012-10-17","Statement":[` +
-		`{"Effect":"Allow","Action":["kms:CreateKey"],"Resource":["*"]},` +
+		`{"Effect":"Allow","Action":["authz:ExplainDecision","kms:CreateKey"],"Resource":["*"]},` +
 		`{"Effect":"Allow","Action":["iam:GetUser"],"Resource":["arn:aws:iam::111122223333:user/${*}/${$}a${?}"]},` +
 		`{"Effect":"Allow","Action":["kms:CreateAlias"],"Resource":["arn:aws:kms:local:111122223333:alias/app","` + testKey + `"]},` +
 		`{"Effect":"Allow","Action":["kms:Decrypt","kms:Encrypt"],"Resource":["` + testKey + `"]}]}`

@@ -139,7 +139,7 @@ check of the policy finds is said, and does not keep it from being made.`,
 		if err != nil {
 			return policyFault(err, document)
 		}
-		a.findings(out.GetFindings())
+		a.findings(out.GetFindings(), true)
 		v := viewOfPolicy(out.GetPolicy())
 		return a.emit(v, v.table)
 	})

@@ -69,7 +69,7 @@ wherever the policy is attached. A policy has at most five versions. Look at kms
 		if err != nil {
 			return policyFault(err, document)
 		}
-		a.findings(out.GetFindings())
+		a.findings(out.GetFindings(), true)
 		v := viewOfVersion(out.GetPolicyVersion())
 		which := "it does not count yet: kmsctl policy set-default-version"
 		if v.Default {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -18,6 +19,9 @@ type proposedStatement struct {
 	Action   []string `json:"Action"`
 	Resource []string `json:"Resource"`
 }
+
+// maxManagedPolicy is AWS's bound of a managed policy in characters, blanks not counted.
+const maxManagedPolicy = 6144
 
 // literal makes a pattern of an ARN that matches nothing else: a path may have wildcards in it.
 var literal = strings.NewReplacer("*", "${*}", "?", "${?}", "$", "${$}")
@@ -58,6 +62,13 @@ func (a *app) showProposals(all []principalUse, one bool) error {
 	for _, p := range all {
 		if p.Policy != nil {
 			policies[p.Principal] = p.Policy
+			b, err := json.Marshal(p.Policy)
+			if err != nil {
+				return err
+			}
+			if len(b) > maxManagedPolicy {
+				a.say("warning: the policy for %s has %d characters, and a managed policy at most %d: split it, or put patterns in place of the ARNs", p.Principal, len(b), maxManagedPolicy)
+			}
 		}
 	}
 	if len(policies) == 0 {

@@ -103,7 +103,7 @@ sts:AssumeRole. The role has no policies yet: its sessions can do nothing.`,
 		if err != nil {
 			return policyFault(err, trust)
 		}
-		a.findings(out.GetFindings())
+		a.findings(out.GetFindings(), true)
 		v := viewOfRole(out.GetRole())
 		return a.emit(v, v.table)
 	})
@@ -227,7 +227,7 @@ func (a *app) roleUpdateTrustCommand() *cobra.Command {
 			if err != nil {
 				return policyFault(err, trust)
 			}
-			a.findings(out.GetFindings())
+			a.findings(out.GetFindings(), true)
 			return a.done(removed{RoleName: args[0]}, "%s", fmt.Sprintf("replaced the trust policy of %s", args[0]))
 		}),
 	}

@@ -81,7 +81,7 @@ func (a *app) scpCreateCommand() *cobra.Command {
 		if err != nil {
 			return policyFault(err, document)
 		}
-		a.findings(out.GetFindings())
+		a.findings(out.GetFindings(), true)
 		v := viewOfControl(out.GetPolicy().GetPolicySummary())
 		return a.emit(v, v.table)
 	})
@@ -115,7 +115,7 @@ func (a *app) scpUpdateCommand() *cobra.Command {
 		if err != nil {
 			return policyFault(err, r.Content)
 		}
-		a.findings(out.GetFindings())
+		a.findings(out.GetFindings(), true)
 		return a.done(viewOfControl(out.GetPolicy().GetPolicySummary()), "updated the policy %s", args[0])
 	})
 	return cmd
@@ -203,13 +203,21 @@ func (a *app) scpAttachCommand() *cobra.Command {
 	}
 }
 
+// fullAccess is the service control policy that allows everything.
+const fullAccess = "p-FullAWSAccess"
+
 func (a *app) scpDetachCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "detach POLICY TARGET", Short: "detach a policy from a root, unit or account", Args: takes("POLICY", "TARGET"),
 		Long:    "detach makes a policy count no longer for TARGET, at once. The last service control policy of a target stays: attach another one first.",
 		Example: "  kmsctl scp detach p-abcdefgh ou-abcd-12345678",
 		RunE: a.calls(func(ctx context.Context, c *client.Client, args []string) error {
-			if err := a.confirm("Detach %s from %s?", args[0], args[1]); err != nil {
+			question := "Detach %s from %s?"
+			if args[0] == fullAccess {
+				a.say("warning: without %s, nobody below %s may do anything that no other SCP allows", args[0], args[1])
+				question = "Detach %s from %s all the same?"
+			}
+			if err := a.confirm(question, args[0], args[1]); err != nil {
 				return err
 			}
 			if _, err := c.Organizations().DetachPolicy(ctx, organizationsv1.DetachPolicyRequest_builder{PolicyId: args[0], TargetId: args[1]}.Build()); err != nil {

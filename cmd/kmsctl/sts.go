@@ -20,6 +20,7 @@ type sessionView struct {
 	ARN         string    `json:"arn,omitempty"`
 	ID          string    `json:"assumed_role_id,omitempty"`
 	PackedSize  int32     `json:"packed_policy_size,omitempty"`
+	factor      string    // "with a second factor, ", without one, or "" where there can be none
 }
 
 // openSessionView is temporary credentials with their secret, for whoever asks for them.
@@ -38,6 +39,22 @@ type sessionFlags struct {
 func (s *sessionFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&s.out, "out", "", "credentials `FILE` to make; it must not exist")
 	cmd.Flags().BoolVar(&s.shell, "shell", false, "print exports of AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN for a shell")
+}
+
+// checkFactor refuses a code without the device that it is of.
+func (a *app) checkFactor(serial string) error {
+	if a.mfa != "" && serial == "" {
+		return hintAt(usage("--mfa-code needs --mfa-serial: the code alone is not used"), "kmsctl user list-mfa USER shows the serial numbers")
+	}
+	return nil
+}
+
+// factorOf says whether a session tells of a second factor.
+func factorOf(serial string) string {
+	if serial == "" {
+		return "without a second factor, "
+	}
+	return "with a second factor, "
 }
 
 func (a *app) checkSession(s *sessionFlags) error {
@@ -66,7 +83,7 @@ func (a *app) deliverSession(s *sessionFlags, creds client.Credentials, v sessio
 		if v.ARN != "" {
 			who = " of " + v.ARN
 		}
-		return a.done(v, "wrote credentials%s, good until %s, to %s", who, stamp(v.Expiration), s.out)
+		return a.done(v, "wrote credentials%s, "+v.factor+"good until %s, to %s", who, stamp(v.Expiration), s.out)
 	case s.shell:
 		_, err := fmt.Fprintf(a.stdout, "export AWS_ACCESS_KEY_ID=%s\nexport AWS_SECRET_ACCESS_KEY=%s\nexport AWS_SESSION_TOKEN=%s\n",
 			shellQuoted(creds.AccessKeyID), shellQuoted(string(creds.SecretAccessKey.Expose())), shellQuoted(string(creds.SessionToken.Expose())))
@@ -150,6 +167,9 @@ session that is opened by another one is an hour long at most.`,
 		if err := a.checkSession(&to); err != nil {
 			return err
 		}
+		if err := a.checkFactor(r.mfaSerial); err != nil {
+			return err
+		}
 		policy, lasts, err := a.session(ctx, &r)
 		if err != nil {
 			return err
@@ -176,7 +196,7 @@ session that is opened by another one is an hour long at most.`,
 			return policyFault(err, policy)
 		}
 		user := out.GetAssumedRoleUser()
-		return a.deliverSession(&to, sessionOf(creds, out.GetCredentials()), sessionView{ARN: user.GetArn(), ID: user.GetAssumedRoleId(), PackedSize: out.GetPackedPolicySize()})
+		return a.deliverSession(&to, sessionOf(creds, out.GetCredentials()), sessionView{ARN: user.GetArn(), ID: user.GetAssumedRoleId(), PackedSize: out.GetPackedPolicySize(), factor: factorOf(r.mfaSerial)})
 	})
 	return cmd
 }
@@ -239,6 +259,9 @@ by aws:MultiFactorAuthPresent. A session of a role cannot call it.`,
 		if err := a.checkSession(&to); err != nil {
 			return err
 		}
+		if err := a.checkFactor(serial); err != nil {
+			return err
+		}
 		r := stsv1.GetSessionTokenRequest_builder{SerialNumber: serial}
 		var err error
 		if r.DurationSeconds, err = seconds("duration", lasts); err != nil {
@@ -258,7 +281,7 @@ by aws:MultiFactorAuthPresent. A session of a role cannot call it.`,
 		if err != nil {
 			return err
 		}
-		return a.deliverSession(&to, sessionOf(creds, out.GetCredentials()), sessionView{})
+		return a.deliverSession(&to, sessionOf(creds, out.GetCredentials()), sessionView{factor: factorOf(serial)})
 	})
 	return cmd
 }
