@@ -60,6 +60,7 @@ type (
 		Missing   []string            `json:"missing_context_values"`
 		Context   map[string][]string `json:"context_entries"`
 		Layers    []layerView         `json:"layers"`
+		Truncated bool                `json:"truncated,omitempty"`
 	}
 )
 
@@ -90,7 +91,7 @@ func viewOfExplanation(e *iamv1.Explanation) explanationView {
 	v := explanationView{
 		RequestID: e.GetRequestId(), Time: e.GetEventTime().AsTime(), Principal: e.GetPrincipalArn(), Action: e.GetAction(), Resource: e.GetResourceArn(),
 		Decision: decisionName(e.GetDecision()), Reason: e.GetReason(), Layer: e.GetLayer(), Missing: append([]string{}, e.GetMissingContextValues()...),
-		Context: map[string][]string{}, Layers: each(e.GetLayers(), viewOfLayer),
+		Context: map[string][]string{}, Layers: each(e.GetLayers(), viewOfLayer), Truncated: e.GetTruncated(),
 	}
 	for _, c := range e.GetContextEntries() {
 		v.Context[c.GetContextKeyName()] = c.GetContextKeyValues()
@@ -105,7 +106,8 @@ func (a *app) policyExplainCommand() *cobra.Command {
 	var id string
 	cmd := &cobra.Command{
 		Use: "explain REQUEST-ID", Short: "show why a call was denied", Args: takes("[REQUEST-ID]"),
-		Long: `explain shows why kmsd denied a call: first what would have been enough, if one thing would, then every policy that was asked, statement by statement.
+		Long: `explain shows why kmsd denied a call: first the statement that failed on one element only, if there is one (other limits may deny the call besides), then the
+policies that were asked, with the statements that are about the action or fail on it alone.
 The call is named by its request id, which errors of kmsctl and the audit log show. kmsd knows the denied calls of the last 24 hours. Needs kmsd's own permission
 authz:ExplainDecision, for the trace shows policies.`,
 		Example: "  kmsctl policy explain 6f0b1c9e-8e0b-4f5e-9c55-0d7f3c1a2b3c\n  kmsctl policy explain --request-id 6f0b1c9e-8e0b-4f5e-9c55-0d7f3c1a2b3c -o json",
@@ -151,6 +153,10 @@ func (a *app) explain(v explanationView) error {
 		b.line("")
 	}
 	b.layers(v.Layers)
+	if v.Truncated {
+		b.line("")
+		b.line("There was more than an explanation holds: some of the values, or of the grants, are left out.")
+	}
 	_, err := io.WriteString(a.stdout, b.text.String())
 	return err
 }

@@ -34,6 +34,8 @@ type resultView struct {
 	Orgs     *bool         `json:"allowed_by_organizations,omitempty"`
 	Boundary *bool         `json:"allowed_by_permissions_boundary,omitempty"`
 	Layers   []layerView   `json:"layers"`
+
+	Truncated bool `json:"truncated,omitempty"`
 }
 
 // matchedView is a statement that had a say.
@@ -46,7 +48,7 @@ type matchedView struct {
 func viewOfResult(r *iamv1.EvaluationResult) resultView {
 	v := resultView{
 		Action: r.GetEvalActionName(), Resource: r.GetEvalResourceName(), Decision: decisionName(r.GetEvalDecision()), Reason: r.GetReason(), Layer: r.GetLayer(),
-		Missing: append([]string{}, r.GetMissingContextValues()...), Layers: each(r.GetLayers(), viewOfLayer),
+		Missing: append([]string{}, r.GetMissingContextValues()...), Layers: each(r.GetLayers(), viewOfLayer), Truncated: r.GetTruncated(),
 		Matched: each(r.GetMatchedStatements(), func(s *iamv1.Statement) matchedView {
 			return matchedView{s.GetSourcePolicyId(), strings.ToLower(trimEnum(s.GetSourcePolicyType(), "POLICY_SOURCE_TYPE_")), s.GetStartPosition().GetLine()}
 		}),
