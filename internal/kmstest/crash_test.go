@@ -226,15 +226,18 @@ func (w *world) reopen(t *testing.T, dir string, y *tally, then func(*child, *cl
 	}
 }
 
-// work lets all writers call until stop has killed kmsd.
+// work lets all writers call until stop has killed kmsd, which begins when so many calls are acknowledged that the round counts, however slow the
+// machine.
 func (w *world) work(t *testing.T, cl *client.Client, y *tally, stop func(context.CancelFunc)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var wg sync.WaitGroup
+	acknowledged := make(chan struct{}, writers*minPerKill)
 	for _, a := range w.writers {
 		wg.Go(func() {
 			for ctx.Err() == nil {
+				before := a.acknowledged
 				if err := a.act(ctx, cl); err != nil {
 					var e *client.Error
 					if errors.As(err, &e) && e.Reason != "" && ctx.Err() == nil {
@@ -242,8 +245,20 @@ func (w *world) work(t *testing.T, cl *client.Client, y *tally, stop func(contex
 					}
 					return
 				}
+				if a.acknowledged > before {
+					select {
+					case acknowledged <- struct{}{}:
+					default: // more than enough
+					}
+				}
 			}
 		})
+	}
+	for range minPerKill {
+		select {
+		case <-acknowledged:
+		case <-time.After(openWithin): // a kmsd that answers nobody, which report fails
+		}
 	}
 	stop(cancel)
 	wg.Wait()
