@@ -109,7 +109,6 @@ const callTimeout = time.Second
 // TestBrokenSink breaks the audit log in every way under every RPC: nothing is answered but UNAVAILABLE, in time, and all is well again within
 // a second after the fault has gone.
 func TestBrokenSink(t *testing.T) {
-	t.Parallel()
 	rows := specimensOf(t)
 	s := &sink{}
 	d := newDoor(t, &kmstest.Options{OpenAudit: s.open, Config: func(c *daemon.Config) { c.Limits.CallTimeout = callTimeout }})
@@ -169,7 +168,6 @@ func recovers(t *testing.T, d *door, name string) {
 
 // A call whose caller has gone, or whose time has passed, while its event is being written has one event.
 func TestEventOfACallThatNobodyWaitsFor(t *testing.T) {
-	t.Parallel()
 	rows := specimensOf(t)
 	s := &sink{}
 	d := newDoor(t, &kmstest.Options{OpenAudit: s.open})
@@ -236,7 +234,6 @@ func crowd(t testing.TB, d *door, p *props, rows map[string]specimen) []mixed {
 // TestCompleteness sends 10,000 requests of all kinds: every answer has its one event, with the status that the client saw, and what was not
 // answered has one at most.
 func TestCompleteness(t *testing.T) {
-	t.Parallel()
 	n := 10_000
 	if testing.Short() {
 		n = 1_500

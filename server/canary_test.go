@@ -324,7 +324,6 @@ func unmarshal(t testing.TB, b []byte, m proto.Message) {
 // TestCanaries puts a text of its own into every field of every request, and finds in the audit log, in the log, in the metrics and in errors only
 // those that are meant to be there; of keys and plaintexts, nothing in the whole data folder.
 func TestCanaries(t *testing.T) {
-	t.Parallel()
 	d := newDoor(t, &kmstest.Options{Config: func(c *daemon.Config) { c.LogLevel = "debug" }})
 	p, a := newProps(d), &aviary{origin: map[string]string{}}
 	calls := a.releases(t, d, p)

@@ -67,7 +67,6 @@ func TestEncryptionContext(t *testing.T) {
 
 // Every failure to decrypt looks the same from outside, to the byte; the log tells them apart.
 func TestOneErrorForEveryCiphertext(t *testing.T) {
-	t.Parallel()
 	d := newDoor(t, nil)
 	p := newProps(d)
 	ec := map[string]string{"a": "b"}

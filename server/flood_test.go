@@ -17,7 +17,6 @@ import (
 // Calls without credentials beyond the limit are refused without an event each, and all of them are counted; who has credentials
 // is not held up.
 func TestFloodOfUnauthenticatedCalls(t *testing.T) {
-	t.Parallel()
 	const sent = 1500
 	d := newDoor(t, &kmstest.Options{Config: func(c *daemon.Config) { c.Limits.Unauthenticated = 1 }})
 	calls := make([]call, sent)
@@ -62,7 +61,6 @@ func TestFloodOfUnauthenticatedCalls(t *testing.T) {
 
 // A message that does not arrive ends with the call's time, not with the caller's patience.
 func TestMessageThatNeverComes(t *testing.T) {
-	t.Parallel()
 	d := newDoor(t, &kmstest.Options{Config: func(c *daemon.Config) { c.Limits.CallTimeout = 300 * time.Millisecond }})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()

@@ -27,7 +27,6 @@ func usesOf(key string, blob []byte, other string) map[string]proto.Message {
 
 // A disabled key refuses every use, also after a restart, and nothing else.
 func TestDisabledKey(t *testing.T) {
-	t.Parallel()
 	d := newDoor(t, nil)
 	p := newProps(d)
 	d.must(kmsv1.KeyService_DisableKey_FullMethodName, kmsv1.DisableKeyRequest_builder{KeyId: p.keyID}.Build(), &kmsv1.DisableKeyResponse{})
@@ -64,7 +63,6 @@ func TestDisabledKey(t *testing.T) {
 
 // An alias is what it points to at the moment of the call.
 func TestAliases(t *testing.T) {
-	t.Parallel()
 	d := newDoor(t, nil)
 	p := newProps(d)
 	create := func(name, key string) answer {
@@ -152,7 +150,6 @@ func TestAbsentKeys(t *testing.T) {
 
 // Rotation adds a version and keeps what was encrypted before.
 func TestRotation(t *testing.T) {
-	t.Parallel()
 	d := newDoor(t, nil)
 	p := newProps(d)
 	blobs, materials := [][]byte{p.blob}, map[string]bool{}

@@ -117,7 +117,6 @@ func TestLargeMessages(t *testing.T) {
 
 // A client token makes a call one that can be repeated.
 func TestClientToken(t *testing.T) {
-	t.Parallel()
 	d := newDoor(t, nil)
 	create := func(token, description string) answer {
 		return d.ask(d.root, kmsv1.KeyService_CreateKey_FullMethodName, kmsv1.CreateKeyRequest_builder{ClientToken: token, Description: description}.Build())

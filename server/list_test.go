@@ -72,7 +72,6 @@ func aliasOf(d *door, key string) {
 
 // Lists come whole, in pages, and a marker is good for the list and the caller that it was made for, also after a restart.
 func TestMarkers(t *testing.T) {
-	t.Parallel()
 	d := newDoor(t, nil)
 	p := newProps(d)
 	for i := range 4 {

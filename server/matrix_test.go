@@ -139,7 +139,6 @@ func (m *matrix) ask(name string, c call, want outcome) answer {
 
 // TestMatrix calls every RPC in every way that a call can be refused, and allowed. Each call has the one right answer and the one right event.
 func TestMatrix(t *testing.T) {
-	t.Parallel()
 	rows := specimensOf(t)
 	m := &matrix{door: newDoor(t, nil)}
 	m.second = m.presenting(nil)
@@ -334,7 +333,6 @@ func foreignAuthority(m *matrix, who *cast) {
 
 // Paths that name no method are refused whatever they look like, and recorded.
 func TestPathsThatNameNoMethod(t *testing.T) {
-	t.Parallel()
 	m := &matrix{door: newDoor(t, nil)}
 	body := marshal(t, kmsv1.GenerateRandomRequest_builder{NumberOfBytes: 32}.Build())
 	unknown := outcome{codes.Unimplemented, "UNIMPLEMENTED", "UnsupportedOperationException", "UnknownMethod", audit.ResultNone, "root", audit.AuthAccessKey}

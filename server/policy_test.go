@@ -32,7 +32,6 @@ func (d *door) putPolicy(as client.Credentials, key, policy string, bypass bool)
 
 // A key policy under which the caller could not change it again is refused, unless asked for.
 func TestLockout(t *testing.T) {
-	t.Parallel()
 	d := newDoor(t, nil)
 	key := d.Key().GetArn()
 	d.User("alice")
@@ -57,7 +56,6 @@ func TestLockout(t *testing.T) {
 
 // A key policy that does not delegate to the account leaves identity policies without effect; a Deny beats every Allow.
 func TestKeyPolicyDecides(t *testing.T) {
-	t.Parallel()
 	d := newDoor(t, nil)
 	key, delegating := d.Key().GetArn(), d.Key().GetArn()
 	everything := kmstest.Allow([]string{"kms:*"})
@@ -84,7 +82,6 @@ func TestKeyPolicyDecides(t *testing.T) {
 
 // A user who is deleted and made again under the same name is somebody else.
 func TestUserMadeAgain(t *testing.T) {
-	t.Parallel()
 	d := newDoor(t, nil)
 	ctx, key := t.Context(), d.Key().GetArn()
 	old := d.User("alice")

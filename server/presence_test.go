@@ -259,7 +259,6 @@ func (p *presence) note(a authz.Action, keys []authz.ContextKeyInfo, absent []st
 // Each condition key that an action is said to have is there when the action is decided, for some RPC: a Deny on its absence does not fire. An RPC that
 // does not tell conditions what is said of it fails here.
 func TestEveryDocumentedKeyIsPopulated(t *testing.T) {
-	t.Parallel()
 	p := newPresence(t)
 	actions := server.Actions()
 	for _, method := range methods(t) {

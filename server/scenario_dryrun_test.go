@@ -33,7 +33,6 @@ func (d *door) generations() (before, after uint64) {
 
 // A dry run of whatever can be run dry says that it would be done, and nothing else, and changes nothing; what would be refused is refused as it would be.
 func TestDryRun(t *testing.T) {
-	t.Parallel()
 	d := newDoor(t, nil)
 	p, rows := newProps(d), specimensOf(t)
 	nobody := d.User("nobody")

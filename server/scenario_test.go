@@ -27,9 +27,7 @@ type stage struct {
 	blob    []byte // under key
 }
 
-// newStage is called first in a scenario, which is then played beside others.
 func newStage(t *testing.T) *stage {
-	t.Parallel()
 	s := &stage{door: newDoor(t, nil), t: t, methods: map[string]string{}}
 	for method := range server.Actions() {
 		s.methods[string(descriptor(t, method).Input().FullName())] = method

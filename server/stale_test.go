@@ -16,7 +16,6 @@ import (
 
 // A call that was begun before its caller lost what allowed it, and whose message comes after, is refused.
 func TestCallerRevokedBeforeTheMessage(t *testing.T) {
-	t.Parallel()
 	for name, revoke := range map[string]func(t *testing.T, iam *revoker){
 		"the policy was deleted":           func(_ *testing.T, r *revoker) { r.deletePolicy() },
 		"the access key was deactivated":   func(_ *testing.T, r *revoker) { r.deactivateKey() },

@@ -320,7 +320,6 @@ func (s *strangers) revoked(m proto.Message) proto.Message {
 
 // Nobody can tell what another account has from what does not exist, in whatever way it is named and whatever is asked, and nobody changes it.
 func TestForeignTenant(t *testing.T) {
-	t.Parallel()
 	s := newStrangers(t)
 	kept := map[string]proto.Message{} // what the owner can still do afterwards
 	type asked struct {
