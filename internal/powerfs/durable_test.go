@@ -12,6 +12,9 @@ import (
 
 // The power goes at every step of writing a file: it holds the old content or the new one, whole, and the new one if that was acknowledged.
 func TestPowerLossWriteFile(t *testing.T) {
+	// One round in eight stops between the rename and the sync, and one in three of those keeps the rename: that none of the rounds does
+	// has a probability of (2/3)^(rounds/8), 2e-9.
+	const rounds = 400
 	before, after := bytes.Repeat([]byte("old "), 300), bytes.Repeat([]byte("new "), 700)
 	for _, row := range []struct {
 		name  string
@@ -25,7 +28,7 @@ func TestPowerLossWriteFile(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			rng := random(t)
 			acknowledged, kept := 0, 0
-			for round := range 120 {
+			for round := range rounds {
 				d := disk{t, powerfs.Mount(t, powerfs.Options{Seed: rng.Uint64()})}
 				if row.old != nil {
 					d.must(os.WriteFile(d.path("f"), row.old, 0o600))
@@ -52,8 +55,8 @@ func TestPowerLossWriteFile(t *testing.T) {
 					acknowledged++
 				}
 			}
-			if acknowledged == 0 || kept <= acknowledged || kept == 120 {
-				t.Errorf("%d acknowledged and %d kept of 120: nothing was tested", acknowledged, kept)
+			if acknowledged == 0 || kept <= acknowledged || kept == rounds {
+				t.Errorf("%d acknowledged and %d kept of %d: nothing was tested", acknowledged, kept, rounds)
 			}
 		})
 	}
