@@ -28,8 +28,8 @@ run: build ## start kmsd on ./kmsd-data (made on the first start)
 	@./demo/serve
 
 .PHONY: test
-test: ## all tests of a change
-	go test ./...
+test: ## all tests of a change, of what `make build` builds
+	CGO_ENABLED=0 go test ./...
 
 .PHONY: check
 check: check-generated check-proto lint fips authz race crash fuzz ## everything that must hold before a change lands
