@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bufio"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -37,7 +38,8 @@ func TestMain(m *testing.M) {
 }
 
 // write opens the store under the key that comes first on in and, with many goroutines, writes counters until it is killed or a
-// write fails. Each transaction sets two records to the same counter and, when that is durable, tells it on out.
+// write fails. Each transaction sets two records to the same counter and, when that is durable, tells it on out. Beside them what
+// was replaced is erased again and again.
 func write(path string, in io.Reader, out io.Writer) error {
 	var domain string
 	if _, err := fmt.Fscanln(in, &domain); err != nil {
@@ -52,7 +54,15 @@ func write(path string, in io.Reader, out io.Writer) error {
 		return err
 	}
 	var out1 sync.Mutex
-	errs := make(chan error, writers)
+	errs := make(chan error, writers+1)
+	go func() {
+		for {
+			if _, err := s.Erase(context.Background()); err != nil {
+				errs <- err
+				return
+			}
+		}
+	}()
 	for w := range writers {
 		go func() {
 			for {

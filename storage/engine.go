@@ -28,6 +28,9 @@ type engine struct {
 	mu   sync.RWMutex
 	meta meta   // of the last commit, guarded by mu
 	flow uint64 // further pages of its freelist, guarded by mu
+
+	readers readers
+	idle    *idlePages // while Erase runs, else nil
 }
 
 // A change sets a key, or removes it if value is nil.
@@ -73,6 +76,10 @@ func openEngine(c engineConfig, check func(image, meta) error) (e *engine, err e
 	}
 	if err := lock(f); err != nil {
 		return nil, err
+	}
+	// What a killed process wrote may be in the page cache only. bbolt is going to write over pages of the state before.
+	if err := f.Sync(); err != nil {
+		return nil, fmt.Errorf("syncing: %w", err)
 	}
 	if e.meta, err = e.im.meta(); err != nil {
 		return nil, err
@@ -155,7 +162,8 @@ func guard(fn func() error) (err error) {
 // A snapshot is the content as of one commit. It must be released. Its methods may be called concurrently.
 type snapshot struct {
 	tree
-	tx *bolt.Tx // keeps bbolt from writing to the pages of the snapshot
+	tx      *bolt.Tx // keeps bbolt from writing to the pages of the snapshot
+	readers *readers // keeps Erase from it
 }
 
 // snapshotLocked returns the content as of the last commit. e.mu is held.
@@ -164,7 +172,7 @@ func (e *engine) snapshotLocked() (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{tree: t}
+	s := &snapshot{tree: t, readers: &e.readers}
 	err = guard(func() (err error) {
 		s.tx, err = e.db.Begin(false)
 		return err
@@ -177,13 +185,17 @@ func (e *engine) snapshotLocked() (*snapshot, error) {
 	case err != nil:
 		return nil, fmt.Errorf("beginning to read: %w", err)
 	}
+	s.readers.add(t.meta.txid)
 	if uint64(s.tx.ID()) != t.meta.txid {
 		return nil, errors.Join(corruptPage(t.meta.txid%2, "changed by somebody else"), s.release())
 	}
 	return s, nil
 }
 
-func (s *snapshot) release() error { return s.tx.Rollback() }
+func (s *snapshot) release() error {
+	defer s.readers.remove(s.meta.txid)
+	return s.tx.Rollback()
+}
 
 // currentLocked returns the records as of the last commit after it has checked that the file still says so. bbolt would
 // go on with the older meta page if the newer one was damaged, and so undo a transaction.
@@ -230,6 +242,9 @@ func (e *engine) commitLocked(base uint64, changes []change) error {
 		return &unknownError{err}
 	}
 	e.meta, e.flow = m, flow
+	if e.idle != nil {
+		e.idle.committed(e.im, m)
+	}
 	return nil
 }
 

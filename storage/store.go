@@ -38,7 +38,8 @@ type Store struct {
 	engine   *engine
 	onBroken func(error)
 
-	writer sync.Mutex            // held by the one Update under way
+	writer sync.Mutex            // held by the one Update under way, and by Erase while it overwrites
+	eraser chan struct{}         // full while Erase runs
 	state  atomic.Pointer[state] // as of the last commit; changes under engine.mu
 	broken atomic.Pointer[error] // the cause; nil as long as the store works
 	closed atomic.Bool
@@ -139,7 +140,7 @@ func Open(c Config) (*Store, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	s := &Store{onBroken: c.OnBroken}
+	s := &Store{onBroken: c.OnBroken, eraser: make(chan struct{}, 1)}
 	e, err := openEngine(engineConfig{path: c.Path, maxSize: c.MaxSize}, func(im image, m meta) error {
 		return s.load(c.Domain, im, m)
 	})

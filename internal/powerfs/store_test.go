@@ -1,6 +1,7 @@
 package powerfs_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kmsd/kmsd/crypto"
 	"github.com/kmsd/kmsd/storage"
@@ -22,6 +24,7 @@ func storeConfig(dir string) storage.Config {
 func createStore(dir string, _ io.Writer) error { return storage.Create(storeConfig(dir)) }
 
 // serveStore checks the whole store, says the counters of all writers, and counts: each transaction sets two records to the next number.
+// Meanwhile what was replaced is erased.
 func serveStore(dir string, out io.Writer) error {
 	s, err := storage.Open(storeConfig(dir))
 	if err != nil {
@@ -50,7 +53,16 @@ func serveStore(dir string, out io.Writer) error {
 	if err := ready(out); err != nil {
 		return err
 	}
-	errs := make(chan error, writers)
+	errs := make(chan error, writers+1)
+	go func() {
+		for {
+			if _, err := s.Erase(context.Background()); err != nil {
+				errs <- err
+				return
+			}
+			time.Sleep(time.Millisecond) // otherwise most steps would be the eraser's
+		}
+	}()
 	for w := range writers {
 		go func() {
 			for {
