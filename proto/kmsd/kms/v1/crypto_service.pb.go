@@ -164,7 +164,7 @@ type EncryptRequest_builder struct {
 	Plaintext []byte
 	// The pairs that must be given again to decrypt.
 	EncryptionContext map[string]string
-	// The algorithm; SYMMETRIC_DEFAULT if unspecified.
+	// The algorithm; SYMMETRIC_DEFAULT if unspecified: for an RSA key it must be given.
 	EncryptionAlgorithm EncryptionAlgorithm
 	// The CRC-32C of plaintext.
 	PlaintextCrc32C *uint32
@@ -517,7 +517,7 @@ type DecryptRequest_builder struct {
 	EncryptionContext map[string]string
 	// The key that the ciphertext must be under; any if empty.
 	KeyId string
-	// The algorithm; SYMMETRIC_DEFAULT if unspecified.
+	// The algorithm; SYMMETRIC_DEFAULT if unspecified: for an RSA key it must be given.
 	EncryptionAlgorithm EncryptionAlgorithm
 	// The CRC-32C of ciphertext_blob.
 	CiphertextBlobCrc32C *uint32
@@ -1922,7 +1922,7 @@ var File_kmsd_kms_v1_crypto_service_proto protoreflect.FileDescriptor
 
 const file_kmsd_kms_v1_crypto_service_proto_rawDesc = "" +
 	"\n" +
-	" kmsd/kms/v1/crypto_service.proto\x12\vkmsd.kms.v1\x1a!google/protobuf/go_features.proto\x1a\x17kmsd/kms/v1/types.proto\"\xb1\x03\n" +
+	" kmsd/kms/v1/crypto_service.proto\x12\vkmsd.kms.v1\x1a!google/protobuf/go_features.proto\x1a\x1ckmsd/kms/v1/asymmetric.proto\x1a\x17kmsd/kms/v1/types.proto\"\xb1\x03\n" +
 	"\x0eEncryptRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1c\n" +
 	"\tplaintext\x18\x02 \x01(\fR\tplaintext\x12a\n" +
@@ -2031,14 +2031,24 @@ const file_kmsd_kms_v1_crypto_service_proto_rawDesc = "" +
 	"\x0fnumber_of_bytes\x18\x01 \x01(\x05R\rnumberOfBytes\"h\n" +
 	"\x16GenerateRandomResponse\x12\x1c\n" +
 	"\tplaintext\x18\x01 \x01(\fR\tplaintext\x120\n" +
-	"\x10plaintext_crc32c\x18\x02 \x01(\rB\x05\xaa\x01\x02\b\x01R\x0fplaintextCrc32c2\xaf\x04\n" +
+	"\x10plaintext_crc32c\x18\x02 \x01(\rB\x05\xaa\x01\x02\b\x01R\x0fplaintextCrc32c2\xdd\n" +
+	"\n" +
 	"\rCryptoService\x12D\n" +
 	"\aEncrypt\x12\x1b.kmsd.kms.v1.EncryptRequest\x1a\x1c.kmsd.kms.v1.EncryptResponse\x12D\n" +
 	"\aDecrypt\x12\x1b.kmsd.kms.v1.DecryptRequest\x1a\x1c.kmsd.kms.v1.DecryptResponse\x12J\n" +
 	"\tReEncrypt\x12\x1d.kmsd.kms.v1.ReEncryptRequest\x1a\x1e.kmsd.kms.v1.ReEncryptResponse\x12\\\n" +
 	"\x0fGenerateDataKey\x12#.kmsd.kms.v1.GenerateDataKeyRequest\x1a$.kmsd.kms.v1.GenerateDataKeyResponse\x12\x8c\x01\n" +
 	"\x1fGenerateDataKeyWithoutPlaintext\x123.kmsd.kms.v1.GenerateDataKeyWithoutPlaintextRequest\x1a4.kmsd.kms.v1.GenerateDataKeyWithoutPlaintextResponse\x12Y\n" +
-	"\x0eGenerateRandom\x12\".kmsd.kms.v1.GenerateRandomRequest\x1a#.kmsd.kms.v1.GenerateRandomResponseB8Z,github.com/kmsd/kmsd/proto/kmsd/kms/v1;kmsv1\x92\x03\a\xd2>\x02\x10\x03\b\x02b\beditionsp\xe8\a"
+	"\x0eGenerateRandom\x12\".kmsd.kms.v1.GenerateRandomRequest\x1a#.kmsd.kms.v1.GenerateRandomResponse\x12P\n" +
+	"\vGenerateMac\x12\x1f.kmsd.kms.v1.GenerateMacRequest\x1a .kmsd.kms.v1.GenerateMacResponse\x12J\n" +
+	"\tVerifyMac\x12\x1d.kmsd.kms.v1.VerifyMacRequest\x1a\x1e.kmsd.kms.v1.VerifyMacResponse\x12;\n" +
+	"\x04Sign\x12\x18.kmsd.kms.v1.SignRequest\x1a\x19.kmsd.kms.v1.SignResponse\x12A\n" +
+	"\x06Verify\x12\x1a.kmsd.kms.v1.VerifyRequest\x1a\x1b.kmsd.kms.v1.VerifyResponse\x12e\n" +
+	"\x12DeriveSharedSecret\x12&.kmsd.kms.v1.DeriveSharedSecretRequest\x1a'.kmsd.kms.v1.DeriveSharedSecretResponse\x12P\n" +
+	"\vEncapsulate\x12\x1f.kmsd.kms.v1.EncapsulateRequest\x1a .kmsd.kms.v1.EncapsulateResponse\x12P\n" +
+	"\vDecapsulate\x12\x1f.kmsd.kms.v1.DecapsulateRequest\x1a .kmsd.kms.v1.DecapsulateResponse\x12h\n" +
+	"\x13GenerateDataKeyPair\x12'.kmsd.kms.v1.GenerateDataKeyPairRequest\x1a(.kmsd.kms.v1.GenerateDataKeyPairResponse\x12\x98\x01\n" +
+	"#GenerateDataKeyPairWithoutPlaintext\x127.kmsd.kms.v1.GenerateDataKeyPairWithoutPlaintextRequest\x1a8.kmsd.kms.v1.GenerateDataKeyPairWithoutPlaintextResponseB8Z,github.com/kmsd/kmsd/proto/kmsd/kms/v1;kmsv1\x92\x03\a\xd2>\x02\x10\x03\b\x02b\beditionsp\xe8\a"
 
 var file_kmsd_kms_v1_crypto_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_kmsd_kms_v1_crypto_service_proto_goTypes = []any{
@@ -2063,6 +2073,24 @@ var file_kmsd_kms_v1_crypto_service_proto_goTypes = []any{
 	(EncryptionAlgorithm)(0),                        // 18: kmsd.kms.v1.EncryptionAlgorithm
 	(DryRunModifier)(0),                             // 19: kmsd.kms.v1.DryRunModifier
 	(DataKeySpec)(0),                                // 20: kmsd.kms.v1.DataKeySpec
+	(*GenerateMacRequest)(nil),                      // 21: kmsd.kms.v1.GenerateMacRequest
+	(*VerifyMacRequest)(nil),                        // 22: kmsd.kms.v1.VerifyMacRequest
+	(*SignRequest)(nil),                             // 23: kmsd.kms.v1.SignRequest
+	(*VerifyRequest)(nil),                           // 24: kmsd.kms.v1.VerifyRequest
+	(*DeriveSharedSecretRequest)(nil),               // 25: kmsd.kms.v1.DeriveSharedSecretRequest
+	(*EncapsulateRequest)(nil),                      // 26: kmsd.kms.v1.EncapsulateRequest
+	(*DecapsulateRequest)(nil),                      // 27: kmsd.kms.v1.DecapsulateRequest
+	(*GenerateDataKeyPairRequest)(nil),              // 28: kmsd.kms.v1.GenerateDataKeyPairRequest
+	(*GenerateDataKeyPairWithoutPlaintextRequest)(nil),  // 29: kmsd.kms.v1.GenerateDataKeyPairWithoutPlaintextRequest
+	(*GenerateMacResponse)(nil),                         // 30: kmsd.kms.v1.GenerateMacResponse
+	(*VerifyMacResponse)(nil),                           // 31: kmsd.kms.v1.VerifyMacResponse
+	(*SignResponse)(nil),                                // 32: kmsd.kms.v1.SignResponse
+	(*VerifyResponse)(nil),                              // 33: kmsd.kms.v1.VerifyResponse
+	(*DeriveSharedSecretResponse)(nil),                  // 34: kmsd.kms.v1.DeriveSharedSecretResponse
+	(*EncapsulateResponse)(nil),                         // 35: kmsd.kms.v1.EncapsulateResponse
+	(*DecapsulateResponse)(nil),                         // 36: kmsd.kms.v1.DecapsulateResponse
+	(*GenerateDataKeyPairResponse)(nil),                 // 37: kmsd.kms.v1.GenerateDataKeyPairResponse
+	(*GenerateDataKeyPairWithoutPlaintextResponse)(nil), // 38: kmsd.kms.v1.GenerateDataKeyPairWithoutPlaintextResponse
 }
 var file_kmsd_kms_v1_crypto_service_proto_depIdxs = []int32{
 	12, // 0: kmsd.kms.v1.EncryptRequest.encryption_context:type_name -> kmsd.kms.v1.EncryptRequest.EncryptionContextEntry
@@ -2089,14 +2117,32 @@ var file_kmsd_kms_v1_crypto_service_proto_depIdxs = []int32{
 	6,  // 21: kmsd.kms.v1.CryptoService.GenerateDataKey:input_type -> kmsd.kms.v1.GenerateDataKeyRequest
 	8,  // 22: kmsd.kms.v1.CryptoService.GenerateDataKeyWithoutPlaintext:input_type -> kmsd.kms.v1.GenerateDataKeyWithoutPlaintextRequest
 	10, // 23: kmsd.kms.v1.CryptoService.GenerateRandom:input_type -> kmsd.kms.v1.GenerateRandomRequest
-	1,  // 24: kmsd.kms.v1.CryptoService.Encrypt:output_type -> kmsd.kms.v1.EncryptResponse
-	3,  // 25: kmsd.kms.v1.CryptoService.Decrypt:output_type -> kmsd.kms.v1.DecryptResponse
-	5,  // 26: kmsd.kms.v1.CryptoService.ReEncrypt:output_type -> kmsd.kms.v1.ReEncryptResponse
-	7,  // 27: kmsd.kms.v1.CryptoService.GenerateDataKey:output_type -> kmsd.kms.v1.GenerateDataKeyResponse
-	9,  // 28: kmsd.kms.v1.CryptoService.GenerateDataKeyWithoutPlaintext:output_type -> kmsd.kms.v1.GenerateDataKeyWithoutPlaintextResponse
-	11, // 29: kmsd.kms.v1.CryptoService.GenerateRandom:output_type -> kmsd.kms.v1.GenerateRandomResponse
-	24, // [24:30] is the sub-list for method output_type
-	18, // [18:24] is the sub-list for method input_type
+	21, // 24: kmsd.kms.v1.CryptoService.GenerateMac:input_type -> kmsd.kms.v1.GenerateMacRequest
+	22, // 25: kmsd.kms.v1.CryptoService.VerifyMac:input_type -> kmsd.kms.v1.VerifyMacRequest
+	23, // 26: kmsd.kms.v1.CryptoService.Sign:input_type -> kmsd.kms.v1.SignRequest
+	24, // 27: kmsd.kms.v1.CryptoService.Verify:input_type -> kmsd.kms.v1.VerifyRequest
+	25, // 28: kmsd.kms.v1.CryptoService.DeriveSharedSecret:input_type -> kmsd.kms.v1.DeriveSharedSecretRequest
+	26, // 29: kmsd.kms.v1.CryptoService.Encapsulate:input_type -> kmsd.kms.v1.EncapsulateRequest
+	27, // 30: kmsd.kms.v1.CryptoService.Decapsulate:input_type -> kmsd.kms.v1.DecapsulateRequest
+	28, // 31: kmsd.kms.v1.CryptoService.GenerateDataKeyPair:input_type -> kmsd.kms.v1.GenerateDataKeyPairRequest
+	29, // 32: kmsd.kms.v1.CryptoService.GenerateDataKeyPairWithoutPlaintext:input_type -> kmsd.kms.v1.GenerateDataKeyPairWithoutPlaintextRequest
+	1,  // 33: kmsd.kms.v1.CryptoService.Encrypt:output_type -> kmsd.kms.v1.EncryptResponse
+	3,  // 34: kmsd.kms.v1.CryptoService.Decrypt:output_type -> kmsd.kms.v1.DecryptResponse
+	5,  // 35: kmsd.kms.v1.CryptoService.ReEncrypt:output_type -> kmsd.kms.v1.ReEncryptResponse
+	7,  // 36: kmsd.kms.v1.CryptoService.GenerateDataKey:output_type -> kmsd.kms.v1.GenerateDataKeyResponse
+	9,  // 37: kmsd.kms.v1.CryptoService.GenerateDataKeyWithoutPlaintext:output_type -> kmsd.kms.v1.GenerateDataKeyWithoutPlaintextResponse
+	11, // 38: kmsd.kms.v1.CryptoService.GenerateRandom:output_type -> kmsd.kms.v1.GenerateRandomResponse
+	30, // 39: kmsd.kms.v1.CryptoService.GenerateMac:output_type -> kmsd.kms.v1.GenerateMacResponse
+	31, // 40: kmsd.kms.v1.CryptoService.VerifyMac:output_type -> kmsd.kms.v1.VerifyMacResponse
+	32, // 41: kmsd.kms.v1.CryptoService.Sign:output_type -> kmsd.kms.v1.SignResponse
+	33, // 42: kmsd.kms.v1.CryptoService.Verify:output_type -> kmsd.kms.v1.VerifyResponse
+	34, // 43: kmsd.kms.v1.CryptoService.DeriveSharedSecret:output_type -> kmsd.kms.v1.DeriveSharedSecretResponse
+	35, // 44: kmsd.kms.v1.CryptoService.Encapsulate:output_type -> kmsd.kms.v1.EncapsulateResponse
+	36, // 45: kmsd.kms.v1.CryptoService.Decapsulate:output_type -> kmsd.kms.v1.DecapsulateResponse
+	37, // 46: kmsd.kms.v1.CryptoService.GenerateDataKeyPair:output_type -> kmsd.kms.v1.GenerateDataKeyPairResponse
+	38, // 47: kmsd.kms.v1.CryptoService.GenerateDataKeyPairWithoutPlaintext:output_type -> kmsd.kms.v1.GenerateDataKeyPairWithoutPlaintextResponse
+	33, // [33:48] is the sub-list for method output_type
+	18, // [18:33] is the sub-list for method input_type
 	18, // [18:18] is the sub-list for extension type_name
 	18, // [18:18] is the sub-list for extension extendee
 	0,  // [0:18] is the sub-list for field type_name
@@ -2107,6 +2153,7 @@ func file_kmsd_kms_v1_crypto_service_proto_init() {
 	if File_kmsd_kms_v1_crypto_service_proto != nil {
 		return
 	}
+	file_kmsd_kms_v1_asymmetric_proto_init()
 	file_kmsd_kms_v1_types_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

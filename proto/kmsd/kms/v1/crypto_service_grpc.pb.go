@@ -19,12 +19,21 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	CryptoService_Encrypt_FullMethodName                         = "/kmsd.kms.v1.CryptoService/Encrypt"
-	CryptoService_Decrypt_FullMethodName                         = "/kmsd.kms.v1.CryptoService/Decrypt"
-	CryptoService_ReEncrypt_FullMethodName                       = "/kmsd.kms.v1.CryptoService/ReEncrypt"
-	CryptoService_GenerateDataKey_FullMethodName                 = "/kmsd.kms.v1.CryptoService/GenerateDataKey"
-	CryptoService_GenerateDataKeyWithoutPlaintext_FullMethodName = "/kmsd.kms.v1.CryptoService/GenerateDataKeyWithoutPlaintext"
-	CryptoService_GenerateRandom_FullMethodName                  = "/kmsd.kms.v1.CryptoService/GenerateRandom"
+	CryptoService_Encrypt_FullMethodName                             = "/kmsd.kms.v1.CryptoService/Encrypt"
+	CryptoService_Decrypt_FullMethodName                             = "/kmsd.kms.v1.CryptoService/Decrypt"
+	CryptoService_ReEncrypt_FullMethodName                           = "/kmsd.kms.v1.CryptoService/ReEncrypt"
+	CryptoService_GenerateDataKey_FullMethodName                     = "/kmsd.kms.v1.CryptoService/GenerateDataKey"
+	CryptoService_GenerateDataKeyWithoutPlaintext_FullMethodName     = "/kmsd.kms.v1.CryptoService/GenerateDataKeyWithoutPlaintext"
+	CryptoService_GenerateRandom_FullMethodName                      = "/kmsd.kms.v1.CryptoService/GenerateRandom"
+	CryptoService_GenerateMac_FullMethodName                         = "/kmsd.kms.v1.CryptoService/GenerateMac"
+	CryptoService_VerifyMac_FullMethodName                           = "/kmsd.kms.v1.CryptoService/VerifyMac"
+	CryptoService_Sign_FullMethodName                                = "/kmsd.kms.v1.CryptoService/Sign"
+	CryptoService_Verify_FullMethodName                              = "/kmsd.kms.v1.CryptoService/Verify"
+	CryptoService_DeriveSharedSecret_FullMethodName                  = "/kmsd.kms.v1.CryptoService/DeriveSharedSecret"
+	CryptoService_Encapsulate_FullMethodName                         = "/kmsd.kms.v1.CryptoService/Encapsulate"
+	CryptoService_Decapsulate_FullMethodName                         = "/kmsd.kms.v1.CryptoService/Decapsulate"
+	CryptoService_GenerateDataKeyPair_FullMethodName                 = "/kmsd.kms.v1.CryptoService/GenerateDataKeyPair"
+	CryptoService_GenerateDataKeyPairWithoutPlaintext_FullMethodName = "/kmsd.kms.v1.CryptoService/GenerateDataKeyPairWithoutPlaintext"
 )
 
 // CryptoServiceClient is the client API for CryptoService service.
@@ -39,7 +48,7 @@ const (
 // named after: in a request it is optional and checked, in a reply it is always set. Every answer names its audit event: the header
 // x-amzn-requestid of a reply, google.rpc.RequestInfo of an error.
 type CryptoServiceClient interface {
-	// Encrypt encrypts up to 64 KiB under a key. Needs kms:Encrypt.
+	// Encrypt encrypts up to 64 KiB under a symmetric key, or what fits under an RSA key. Needs kms:Encrypt.
 	Encrypt(ctx context.Context, in *EncryptRequest, opts ...grpc.CallOption) (*EncryptResponse, error)
 	// Decrypt decrypts what Encrypt, ReEncrypt or GenerateDataKey returned. Needs kms:Decrypt. Every failure to
 	// decrypt is one InvalidCiphertextException, whatever was wrong, but for a key_id that is not the ciphertext's.
@@ -55,6 +64,27 @@ type CryptoServiceClient interface {
 	GenerateDataKeyWithoutPlaintext(ctx context.Context, in *GenerateDataKeyWithoutPlaintextRequest, opts ...grpc.CallOption) (*GenerateDataKeyWithoutPlaintextResponse, error)
 	// GenerateRandom returns random bytes. Needs kms:GenerateRandom.
 	GenerateRandom(ctx context.Context, in *GenerateRandomRequest, opts ...grpc.CallOption) (*GenerateRandomResponse, error)
+	// GenerateMac makes the MAC of a message. Needs kms:GenerateMac.
+	GenerateMac(ctx context.Context, in *GenerateMacRequest, opts ...grpc.CallOption) (*GenerateMacResponse, error)
+	// VerifyMac checks the MAC of a message; a wrong one is a KMSInvalidMacException. Needs kms:VerifyMac.
+	VerifyMac(ctx context.Context, in *VerifyMacRequest, opts ...grpc.CallOption) (*VerifyMacResponse, error)
+	// Sign signs a message. Needs kms:Sign.
+	Sign(ctx context.Context, in *SignRequest, opts ...grpc.CallOption) (*SignResponse, error)
+	// Verify checks the signature of a message; a wrong one is a KMSInvalidSignatureException. Needs kms:Verify.
+	Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (*VerifyResponse, error)
+	// DeriveSharedSecret derives the secret that a key shares with another one, by its public key. Needs
+	// kms:DeriveSharedSecret.
+	DeriveSharedSecret(ctx context.Context, in *DeriveSharedSecretRequest, opts ...grpc.CallOption) (*DeriveSharedSecretResponse, error)
+	// Encapsulate makes a secret and its encapsulation under a key. Needs kms:Encapsulate.
+	Encapsulate(ctx context.Context, in *EncapsulateRequest, opts ...grpc.CallOption) (*EncapsulateResponse, error)
+	// Decapsulate makes the secret of its encapsulation. Needs kms:Decapsulate.
+	Decapsulate(ctx context.Context, in *DecapsulateRequest, opts ...grpc.CallOption) (*DecapsulateResponse, error)
+	// GenerateDataKeyPair makes a key pair for use outside of kmsd, and returns its private key in clear and encrypted under
+	// a key. Needs kms:GenerateDataKeyPair.
+	GenerateDataKeyPair(ctx context.Context, in *GenerateDataKeyPairRequest, opts ...grpc.CallOption) (*GenerateDataKeyPairResponse, error)
+	// GenerateDataKeyPairWithoutPlaintext is GenerateDataKeyPair without the private key in clear. Needs
+	// kms:GenerateDataKeyPairWithoutPlaintext.
+	GenerateDataKeyPairWithoutPlaintext(ctx context.Context, in *GenerateDataKeyPairWithoutPlaintextRequest, opts ...grpc.CallOption) (*GenerateDataKeyPairWithoutPlaintextResponse, error)
 }
 
 type cryptoServiceClient struct {
@@ -125,6 +155,96 @@ func (c *cryptoServiceClient) GenerateRandom(ctx context.Context, in *GenerateRa
 	return out, nil
 }
 
+func (c *cryptoServiceClient) GenerateMac(ctx context.Context, in *GenerateMacRequest, opts ...grpc.CallOption) (*GenerateMacResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GenerateMacResponse)
+	err := c.cc.Invoke(ctx, CryptoService_GenerateMac_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *cryptoServiceClient) VerifyMac(ctx context.Context, in *VerifyMacRequest, opts ...grpc.CallOption) (*VerifyMacResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(VerifyMacResponse)
+	err := c.cc.Invoke(ctx, CryptoService_VerifyMac_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *cryptoServiceClient) Sign(ctx context.Context, in *SignRequest, opts ...grpc.CallOption) (*SignResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SignResponse)
+	err := c.cc.Invoke(ctx, CryptoService_Sign_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *cryptoServiceClient) Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (*VerifyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(VerifyResponse)
+	err := c.cc.Invoke(ctx, CryptoService_Verify_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *cryptoServiceClient) DeriveSharedSecret(ctx context.Context, in *DeriveSharedSecretRequest, opts ...grpc.CallOption) (*DeriveSharedSecretResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeriveSharedSecretResponse)
+	err := c.cc.Invoke(ctx, CryptoService_DeriveSharedSecret_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *cryptoServiceClient) Encapsulate(ctx context.Context, in *EncapsulateRequest, opts ...grpc.CallOption) (*EncapsulateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EncapsulateResponse)
+	err := c.cc.Invoke(ctx, CryptoService_Encapsulate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *cryptoServiceClient) Decapsulate(ctx context.Context, in *DecapsulateRequest, opts ...grpc.CallOption) (*DecapsulateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DecapsulateResponse)
+	err := c.cc.Invoke(ctx, CryptoService_Decapsulate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *cryptoServiceClient) GenerateDataKeyPair(ctx context.Context, in *GenerateDataKeyPairRequest, opts ...grpc.CallOption) (*GenerateDataKeyPairResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GenerateDataKeyPairResponse)
+	err := c.cc.Invoke(ctx, CryptoService_GenerateDataKeyPair_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *cryptoServiceClient) GenerateDataKeyPairWithoutPlaintext(ctx context.Context, in *GenerateDataKeyPairWithoutPlaintextRequest, opts ...grpc.CallOption) (*GenerateDataKeyPairWithoutPlaintextResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GenerateDataKeyPairWithoutPlaintextResponse)
+	err := c.cc.Invoke(ctx, CryptoService_GenerateDataKeyPairWithoutPlaintext_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // CryptoServiceServer is the server API for CryptoService service.
 // All implementations must embed UnimplementedCryptoServiceServer
 // for forward compatibility.
@@ -137,7 +257,7 @@ func (c *cryptoServiceClient) GenerateRandom(ctx context.Context, in *GenerateRa
 // named after: in a request it is optional and checked, in a reply it is always set. Every answer names its audit event: the header
 // x-amzn-requestid of a reply, google.rpc.RequestInfo of an error.
 type CryptoServiceServer interface {
-	// Encrypt encrypts up to 64 KiB under a key. Needs kms:Encrypt.
+	// Encrypt encrypts up to 64 KiB under a symmetric key, or what fits under an RSA key. Needs kms:Encrypt.
 	Encrypt(context.Context, *EncryptRequest) (*EncryptResponse, error)
 	// Decrypt decrypts what Encrypt, ReEncrypt or GenerateDataKey returned. Needs kms:Decrypt. Every failure to
 	// decrypt is one InvalidCiphertextException, whatever was wrong, but for a key_id that is not the ciphertext's.
@@ -153,6 +273,27 @@ type CryptoServiceServer interface {
 	GenerateDataKeyWithoutPlaintext(context.Context, *GenerateDataKeyWithoutPlaintextRequest) (*GenerateDataKeyWithoutPlaintextResponse, error)
 	// GenerateRandom returns random bytes. Needs kms:GenerateRandom.
 	GenerateRandom(context.Context, *GenerateRandomRequest) (*GenerateRandomResponse, error)
+	// GenerateMac makes the MAC of a message. Needs kms:GenerateMac.
+	GenerateMac(context.Context, *GenerateMacRequest) (*GenerateMacResponse, error)
+	// VerifyMac checks the MAC of a message; a wrong one is a KMSInvalidMacException. Needs kms:VerifyMac.
+	VerifyMac(context.Context, *VerifyMacRequest) (*VerifyMacResponse, error)
+	// Sign signs a message. Needs kms:Sign.
+	Sign(context.Context, *SignRequest) (*SignResponse, error)
+	// Verify checks the signature of a message; a wrong one is a KMSInvalidSignatureException. Needs kms:Verify.
+	Verify(context.Context, *VerifyRequest) (*VerifyResponse, error)
+	// DeriveSharedSecret derives the secret that a key shares with another one, by its public key. Needs
+	// kms:DeriveSharedSecret.
+	DeriveSharedSecret(context.Context, *DeriveSharedSecretRequest) (*DeriveSharedSecretResponse, error)
+	// Encapsulate makes a secret and its encapsulation under a key. Needs kms:Encapsulate.
+	Encapsulate(context.Context, *EncapsulateRequest) (*EncapsulateResponse, error)
+	// Decapsulate makes the secret of its encapsulation. Needs kms:Decapsulate.
+	Decapsulate(context.Context, *DecapsulateRequest) (*DecapsulateResponse, error)
+	// GenerateDataKeyPair makes a key pair for use outside of kmsd, and returns its private key in clear and encrypted under
+	// a key. Needs kms:GenerateDataKeyPair.
+	GenerateDataKeyPair(context.Context, *GenerateDataKeyPairRequest) (*GenerateDataKeyPairResponse, error)
+	// GenerateDataKeyPairWithoutPlaintext is GenerateDataKeyPair without the private key in clear. Needs
+	// kms:GenerateDataKeyPairWithoutPlaintext.
+	GenerateDataKeyPairWithoutPlaintext(context.Context, *GenerateDataKeyPairWithoutPlaintextRequest) (*GenerateDataKeyPairWithoutPlaintextResponse, error)
 	mustEmbedUnimplementedCryptoServiceServer()
 }
 
@@ -180,6 +321,33 @@ func (UnimplementedCryptoServiceServer) GenerateDataKeyWithoutPlaintext(context.
 }
 func (UnimplementedCryptoServiceServer) GenerateRandom(context.Context, *GenerateRandomRequest) (*GenerateRandomResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GenerateRandom not implemented")
+}
+func (UnimplementedCryptoServiceServer) GenerateMac(context.Context, *GenerateMacRequest) (*GenerateMacResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GenerateMac not implemented")
+}
+func (UnimplementedCryptoServiceServer) VerifyMac(context.Context, *VerifyMacRequest) (*VerifyMacResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method VerifyMac not implemented")
+}
+func (UnimplementedCryptoServiceServer) Sign(context.Context, *SignRequest) (*SignResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Sign not implemented")
+}
+func (UnimplementedCryptoServiceServer) Verify(context.Context, *VerifyRequest) (*VerifyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Verify not implemented")
+}
+func (UnimplementedCryptoServiceServer) DeriveSharedSecret(context.Context, *DeriveSharedSecretRequest) (*DeriveSharedSecretResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeriveSharedSecret not implemented")
+}
+func (UnimplementedCryptoServiceServer) Encapsulate(context.Context, *EncapsulateRequest) (*EncapsulateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Encapsulate not implemented")
+}
+func (UnimplementedCryptoServiceServer) Decapsulate(context.Context, *DecapsulateRequest) (*DecapsulateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Decapsulate not implemented")
+}
+func (UnimplementedCryptoServiceServer) GenerateDataKeyPair(context.Context, *GenerateDataKeyPairRequest) (*GenerateDataKeyPairResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GenerateDataKeyPair not implemented")
+}
+func (UnimplementedCryptoServiceServer) GenerateDataKeyPairWithoutPlaintext(context.Context, *GenerateDataKeyPairWithoutPlaintextRequest) (*GenerateDataKeyPairWithoutPlaintextResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GenerateDataKeyPairWithoutPlaintext not implemented")
 }
 func (UnimplementedCryptoServiceServer) mustEmbedUnimplementedCryptoServiceServer() {}
 func (UnimplementedCryptoServiceServer) testEmbeddedByValue()                       {}
@@ -310,6 +478,168 @@ func _CryptoService_GenerateRandom_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CryptoService_GenerateMac_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GenerateMacRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CryptoServiceServer).GenerateMac(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CryptoService_GenerateMac_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CryptoServiceServer).GenerateMac(ctx, req.(*GenerateMacRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CryptoService_VerifyMac_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(VerifyMacRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CryptoServiceServer).VerifyMac(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CryptoService_VerifyMac_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CryptoServiceServer).VerifyMac(ctx, req.(*VerifyMacRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CryptoService_Sign_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SignRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CryptoServiceServer).Sign(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CryptoService_Sign_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CryptoServiceServer).Sign(ctx, req.(*SignRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CryptoService_Verify_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(VerifyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CryptoServiceServer).Verify(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CryptoService_Verify_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CryptoServiceServer).Verify(ctx, req.(*VerifyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CryptoService_DeriveSharedSecret_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeriveSharedSecretRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CryptoServiceServer).DeriveSharedSecret(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CryptoService_DeriveSharedSecret_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CryptoServiceServer).DeriveSharedSecret(ctx, req.(*DeriveSharedSecretRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CryptoService_Encapsulate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EncapsulateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CryptoServiceServer).Encapsulate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CryptoService_Encapsulate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CryptoServiceServer).Encapsulate(ctx, req.(*EncapsulateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CryptoService_Decapsulate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DecapsulateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CryptoServiceServer).Decapsulate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CryptoService_Decapsulate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CryptoServiceServer).Decapsulate(ctx, req.(*DecapsulateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CryptoService_GenerateDataKeyPair_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GenerateDataKeyPairRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CryptoServiceServer).GenerateDataKeyPair(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CryptoService_GenerateDataKeyPair_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CryptoServiceServer).GenerateDataKeyPair(ctx, req.(*GenerateDataKeyPairRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CryptoService_GenerateDataKeyPairWithoutPlaintext_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GenerateDataKeyPairWithoutPlaintextRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CryptoServiceServer).GenerateDataKeyPairWithoutPlaintext(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CryptoService_GenerateDataKeyPairWithoutPlaintext_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CryptoServiceServer).GenerateDataKeyPairWithoutPlaintext(ctx, req.(*GenerateDataKeyPairWithoutPlaintextRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // CryptoService_ServiceDesc is the grpc.ServiceDesc for CryptoService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -340,6 +670,42 @@ var CryptoService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GenerateRandom",
 			Handler:    _CryptoService_GenerateRandom_Handler,
+		},
+		{
+			MethodName: "GenerateMac",
+			Handler:    _CryptoService_GenerateMac_Handler,
+		},
+		{
+			MethodName: "VerifyMac",
+			Handler:    _CryptoService_VerifyMac_Handler,
+		},
+		{
+			MethodName: "Sign",
+			Handler:    _CryptoService_Sign_Handler,
+		},
+		{
+			MethodName: "Verify",
+			Handler:    _CryptoService_Verify_Handler,
+		},
+		{
+			MethodName: "DeriveSharedSecret",
+			Handler:    _CryptoService_DeriveSharedSecret_Handler,
+		},
+		{
+			MethodName: "Encapsulate",
+			Handler:    _CryptoService_Encapsulate_Handler,
+		},
+		{
+			MethodName: "Decapsulate",
+			Handler:    _CryptoService_Decapsulate_Handler,
+		},
+		{
+			MethodName: "GenerateDataKeyPair",
+			Handler:    _CryptoService_GenerateDataKeyPair_Handler,
+		},
+		{
+			MethodName: "GenerateDataKeyPairWithoutPlaintext",
+			Handler:    _CryptoService_GenerateDataKeyPairWithoutPlaintext_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -452,6 +452,7 @@ type CreateGrantRequest struct {
 	xxx_hidden_Name              string                 `protobuf:"bytes,7,opt,name=name"`
 	xxx_hidden_ExpiresAt         *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expires_at,json=expiresAt"`
 	xxx_hidden_DryRun            bool                   `protobuf:"varint,9,opt,name=dry_run,json=dryRun"`
+	xxx_hidden_ClientToken       string                 `protobuf:"bytes,10,opt,name=client_token,json=clientToken"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
@@ -544,6 +545,13 @@ func (x *CreateGrantRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *CreateGrantRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *CreateGrantRequest) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
 }
@@ -578,6 +586,10 @@ func (x *CreateGrantRequest) SetExpiresAt(v *timestamppb.Timestamp) {
 
 func (x *CreateGrantRequest) SetDryRun(v bool) {
 	x.xxx_hidden_DryRun = v
+}
+
+func (x *CreateGrantRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 func (x *CreateGrantRequest) HasConstraints() bool {
@@ -626,6 +638,8 @@ type CreateGrantRequest_builder struct {
 	ExpiresAt *timestamppb.Timestamp
 	// Whether only to check if the request would succeed: nothing is made, changed or returned.
 	DryRun bool
+	// As in CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 CreateGrantRequest_builder) Build() *CreateGrantRequest {
@@ -641,6 +655,7 @@ func (b0 CreateGrantRequest_builder) Build() *CreateGrantRequest {
 	x.xxx_hidden_Name = b.Name
 	x.xxx_hidden_ExpiresAt = b.ExpiresAt
 	x.xxx_hidden_DryRun = b.DryRun
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1125,13 +1140,14 @@ func (b0 ListRetirableGrantsResponse_builder) Build() *ListRetirableGrantsRespon
 
 // RetireGrantRequest names a grant: by grant_token, or else by key_id and grant_id.
 type RetireGrantRequest struct {
-	state                 protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_GrantToken string                 `protobuf:"bytes,1,opt,name=grant_token,json=grantToken"`
-	xxx_hidden_KeyId      string                 `protobuf:"bytes,2,opt,name=key_id,json=keyId"`
-	xxx_hidden_GrantId    string                 `protobuf:"bytes,3,opt,name=grant_id,json=grantId"`
-	xxx_hidden_DryRun     bool                   `protobuf:"varint,4,opt,name=dry_run,json=dryRun"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_GrantToken  string                 `protobuf:"bytes,1,opt,name=grant_token,json=grantToken"`
+	xxx_hidden_KeyId       string                 `protobuf:"bytes,2,opt,name=key_id,json=keyId"`
+	xxx_hidden_GrantId     string                 `protobuf:"bytes,3,opt,name=grant_id,json=grantId"`
+	xxx_hidden_DryRun      bool                   `protobuf:"varint,4,opt,name=dry_run,json=dryRun"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,5,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *RetireGrantRequest) Reset() {
@@ -1187,6 +1203,13 @@ func (x *RetireGrantRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *RetireGrantRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *RetireGrantRequest) SetGrantToken(v string) {
 	x.xxx_hidden_GrantToken = v
 }
@@ -1203,6 +1226,10 @@ func (x *RetireGrantRequest) SetDryRun(v bool) {
 	x.xxx_hidden_DryRun = v
 }
 
+func (x *RetireGrantRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type RetireGrantRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -1214,6 +1241,8 @@ type RetireGrantRequest_builder struct {
 	GrantId string
 	// Whether only to check if the request would succeed: nothing is made, changed or returned.
 	DryRun bool
+	// As in CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 RetireGrantRequest_builder) Build() *RetireGrantRequest {
@@ -1224,6 +1253,7 @@ func (b0 RetireGrantRequest_builder) Build() *RetireGrantRequest {
 	x.xxx_hidden_KeyId = b.KeyId
 	x.xxx_hidden_GrantId = b.GrantId
 	x.xxx_hidden_DryRun = b.DryRun
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1303,12 +1333,13 @@ func (b0 RetireGrantResponse_builder) Build() *RetireGrantResponse {
 
 // RevokeGrantRequest names a grant.
 type RevokeGrantRequest struct {
-	state              protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_KeyId   string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
-	xxx_hidden_GrantId string                 `protobuf:"bytes,2,opt,name=grant_id,json=grantId"`
-	xxx_hidden_DryRun  bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_KeyId       string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
+	xxx_hidden_GrantId     string                 `protobuf:"bytes,2,opt,name=grant_id,json=grantId"`
+	xxx_hidden_DryRun      bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,4,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *RevokeGrantRequest) Reset() {
@@ -1357,6 +1388,13 @@ func (x *RevokeGrantRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *RevokeGrantRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *RevokeGrantRequest) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
 }
@@ -1369,6 +1407,10 @@ func (x *RevokeGrantRequest) SetDryRun(v bool) {
 	x.xxx_hidden_DryRun = v
 }
 
+func (x *RevokeGrantRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type RevokeGrantRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -1378,6 +1420,8 @@ type RevokeGrantRequest_builder struct {
 	GrantId string
 	// Whether only to check if the request would succeed: nothing is made, changed or returned.
 	DryRun bool
+	// As in CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 RevokeGrantRequest_builder) Build() *RevokeGrantRequest {
@@ -1387,6 +1431,7 @@ func (b0 RevokeGrantRequest_builder) Build() *RevokeGrantRequest {
 	x.xxx_hidden_KeyId = b.KeyId
 	x.xxx_hidden_GrantId = b.GrantId
 	x.xxx_hidden_DryRun = b.DryRun
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1492,7 +1537,7 @@ const file_kmsd_kms_v1_grant_proto_rawDesc = "" +
 	"\vconstraints\x18\t \x01(\v2\x1d.kmsd.kms.v1.GrantConstraintsR\vconstraints\x129\n" +
 	"\n" +
 	"expires_at\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x90\x03\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xb3\x03\n" +
 	"\x12CreateGrantRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12+\n" +
 	"\x11grantee_principal\x18\x02 \x01(\tR\x10granteePrincipal\x12-\n" +
@@ -1505,7 +1550,9 @@ const file_kmsd_kms_v1_grant_proto_rawDesc = "" +
 	"\x04name\x18\a \x01(\tR\x04name\x129\n" +
 	"\n" +
 	"expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x17\n" +
-	"\adry_run\x18\t \x01(\bR\x06dryRun\"j\n" +
+	"\adry_run\x18\t \x01(\bR\x06dryRun\x12!\n" +
+	"\fclient_token\x18\n" +
+	" \x01(\tR\vclientToken\"j\n" +
 	"\x13CreateGrantResponse\x12\x1f\n" +
 	"\vgrant_token\x18\x01 \x01(\tR\n" +
 	"grantToken\x12\x19\n" +
@@ -1530,20 +1577,22 @@ const file_kmsd_kms_v1_grant_proto_rawDesc = "" +
 	"\x06grants\x18\x01 \x03(\v2\x1b.kmsd.kms.v1.GrantListEntryR\x06grants\x12\x1f\n" +
 	"\vnext_marker\x18\x02 \x01(\tR\n" +
 	"nextMarker\x12\x1c\n" +
-	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"\x80\x01\n" +
+	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"\xa3\x01\n" +
 	"\x12RetireGrantRequest\x12\x1f\n" +
 	"\vgrant_token\x18\x01 \x01(\tR\n" +
 	"grantToken\x12\x15\n" +
 	"\x06key_id\x18\x02 \x01(\tR\x05keyId\x12\x19\n" +
 	"\bgrant_id\x18\x03 \x01(\tR\agrantId\x12\x17\n" +
-	"\adry_run\x18\x04 \x01(\bR\x06dryRun\"E\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\x12!\n" +
+	"\fclient_token\x18\x05 \x01(\tR\vclientToken\"E\n" +
 	"\x13RetireGrantResponse\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x17\n" +
-	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"_\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"\x82\x01\n" +
 	"\x12RevokeGrantRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x19\n" +
 	"\bgrant_id\x18\x02 \x01(\tR\agrantId\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"E\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12!\n" +
+	"\fclient_token\x18\x04 \x01(\tR\vclientToken\"E\n" +
 	"\x13RevokeGrantResponse\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun*\xeb\x05\n" +

@@ -34,6 +34,8 @@ type CreateKeyRequest struct {
 	xxx_hidden_ClientToken                    string                 `protobuf:"bytes,6,opt,name=client_token,json=clientToken"`
 	xxx_hidden_Tags                           *[]*Tag                `protobuf:"bytes,7,rep,name=tags"`
 	xxx_hidden_DryRun                         bool                   `protobuf:"varint,8,opt,name=dry_run,json=dryRun"`
+	xxx_hidden_Origin                         KeyMaterialOrigin      `protobuf:"varint,9,opt,name=origin,enum=kmsd.kms.v1.KeyMaterialOrigin"`
+	xxx_hidden_DeletionProtectionEnabled      bool                   `protobuf:"varint,10,opt,name=deletion_protection_enabled,json=deletionProtectionEnabled"`
 	unknownFields                             protoimpl.UnknownFields
 	sizeCache                                 protoimpl.SizeCache
 }
@@ -121,6 +123,20 @@ func (x *CreateKeyRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *CreateKeyRequest) GetOrigin() KeyMaterialOrigin {
+	if x != nil {
+		return x.xxx_hidden_Origin
+	}
+	return KeyMaterialOrigin_KEY_MATERIAL_ORIGIN_UNSPECIFIED
+}
+
+func (x *CreateKeyRequest) GetDeletionProtectionEnabled() bool {
+	if x != nil {
+		return x.xxx_hidden_DeletionProtectionEnabled
+	}
+	return false
+}
+
 func (x *CreateKeyRequest) SetDescription(v string) {
 	x.xxx_hidden_Description = v
 }
@@ -153,12 +169,20 @@ func (x *CreateKeyRequest) SetDryRun(v bool) {
 	x.xxx_hidden_DryRun = v
 }
 
+func (x *CreateKeyRequest) SetOrigin(v KeyMaterialOrigin) {
+	x.xxx_hidden_Origin = v
+}
+
+func (x *CreateKeyRequest) SetDeletionProtectionEnabled(v bool) {
+	x.xxx_hidden_DeletionProtectionEnabled = v
+}
+
 type CreateKeyRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
 	// A description, 0 to 8192 bytes.
 	Description string
-	// What the key may be used for; ENCRYPT_DECRYPT if unspecified.
+	// What the key may be used for. It must be given, unless key_spec is SYMMETRIC_DEFAULT.
 	KeyUsage KeyUsage
 	// The kind of material; SYMMETRIC_DEFAULT if unspecified.
 	KeySpec KeySpec
@@ -174,6 +198,10 @@ type CreateKeyRequest_builder struct {
 	Tags []*Tag
 	// Whether only to check if the request would succeed: nothing is made, changed or returned.
 	DryRun bool
+	// Where the material comes from; AWS_KMS if unspecified. With EXTERNAL the key waits for ImportKeyMaterial.
+	Origin KeyMaterialOrigin
+	// Whether the key is protected against deletion from the start.
+	DeletionProtectionEnabled bool
 }
 
 func (b0 CreateKeyRequest_builder) Build() *CreateKeyRequest {
@@ -188,6 +216,8 @@ func (b0 CreateKeyRequest_builder) Build() *CreateKeyRequest {
 	x.xxx_hidden_ClientToken = b.ClientToken
 	x.xxx_hidden_Tags = &b.Tags
 	x.xxx_hidden_DryRun = b.DryRun
+	x.xxx_hidden_Origin = b.Origin
+	x.xxx_hidden_DeletionProtectionEnabled = b.DeletionProtectionEnabled
 	return m0
 }
 
@@ -456,11 +486,12 @@ func (b0 DescribeKeyResponse_builder) Build() *DescribeKeyResponse {
 
 // ListKeysRequest asks for a page of keys.
 type ListKeysRequest struct {
-	state             protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_Limit  int32                  `protobuf:"varint,1,opt,name=limit"`
-	xxx_hidden_Marker string                 `protobuf:"bytes,2,opt,name=marker"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                      protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Limit           int32                  `protobuf:"varint,1,opt,name=limit"`
+	xxx_hidden_Marker          string                 `protobuf:"bytes,2,opt,name=marker"`
+	xxx_hidden_IncludeMetadata bool                   `protobuf:"varint,3,opt,name=include_metadata,json=includeMetadata"`
+	unknownFields              protoimpl.UnknownFields
+	sizeCache                  protoimpl.SizeCache
 }
 
 func (x *ListKeysRequest) Reset() {
@@ -502,12 +533,23 @@ func (x *ListKeysRequest) GetMarker() string {
 	return ""
 }
 
+func (x *ListKeysRequest) GetIncludeMetadata() bool {
+	if x != nil {
+		return x.xxx_hidden_IncludeMetadata
+	}
+	return false
+}
+
 func (x *ListKeysRequest) SetLimit(v int32) {
 	x.xxx_hidden_Limit = v
 }
 
 func (x *ListKeysRequest) SetMarker(v string) {
 	x.xxx_hidden_Marker = v
+}
+
+func (x *ListKeysRequest) SetIncludeMetadata(v bool) {
+	x.xxx_hidden_IncludeMetadata = v
 }
 
 type ListKeysRequest_builder struct {
@@ -517,6 +559,8 @@ type ListKeysRequest_builder struct {
 	Limit int32
 	// Where to go on.
 	Marker string
+	// Whether to return the metadata of the keys too.
+	IncludeMetadata bool
 }
 
 func (b0 ListKeysRequest_builder) Build() *ListKeysRequest {
@@ -525,6 +569,7 @@ func (b0 ListKeysRequest_builder) Build() *ListKeysRequest {
 	_, _ = b, x
 	x.xxx_hidden_Limit = b.Limit
 	x.xxx_hidden_Marker = b.Marker
+	x.xxx_hidden_IncludeMetadata = b.IncludeMetadata
 	return m0
 }
 
@@ -625,6 +670,7 @@ type UpdateKeyDescriptionRequest struct {
 	xxx_hidden_KeyId       string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
 	xxx_hidden_Description string                 `protobuf:"bytes,2,opt,name=description"`
 	xxx_hidden_DryRun      bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,4,opt,name=client_token,json=clientToken"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -675,6 +721,13 @@ func (x *UpdateKeyDescriptionRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *UpdateKeyDescriptionRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *UpdateKeyDescriptionRequest) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
 }
@@ -687,6 +740,10 @@ func (x *UpdateKeyDescriptionRequest) SetDryRun(v bool) {
 	x.xxx_hidden_DryRun = v
 }
 
+func (x *UpdateKeyDescriptionRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type UpdateKeyDescriptionRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -696,6 +753,8 @@ type UpdateKeyDescriptionRequest_builder struct {
 	Description string
 	// Whether only to check if the request would succeed: nothing is made, changed or returned.
 	DryRun bool
+	// As in CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 UpdateKeyDescriptionRequest_builder) Build() *UpdateKeyDescriptionRequest {
@@ -705,6 +764,7 @@ func (b0 UpdateKeyDescriptionRequest_builder) Build() *UpdateKeyDescriptionReque
 	x.xxx_hidden_KeyId = b.KeyId
 	x.xxx_hidden_Description = b.Description
 	x.xxx_hidden_DryRun = b.DryRun
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -784,11 +844,12 @@ func (b0 UpdateKeyDescriptionResponse_builder) Build() *UpdateKeyDescriptionResp
 
 // EnableKeyRequest names a key.
 type EnableKeyRequest struct {
-	state             protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_KeyId  string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
-	xxx_hidden_DryRun bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_KeyId       string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
+	xxx_hidden_DryRun      bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *EnableKeyRequest) Reset() {
@@ -830,12 +891,23 @@ func (x *EnableKeyRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *EnableKeyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *EnableKeyRequest) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
 }
 
 func (x *EnableKeyRequest) SetDryRun(v bool) {
 	x.xxx_hidden_DryRun = v
+}
+
+func (x *EnableKeyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type EnableKeyRequest_builder struct {
@@ -845,6 +917,8 @@ type EnableKeyRequest_builder struct {
 	KeyId string
 	// Whether only to check if the request would succeed: nothing is made, changed or returned.
 	DryRun bool
+	// As in CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 EnableKeyRequest_builder) Build() *EnableKeyRequest {
@@ -853,6 +927,7 @@ func (b0 EnableKeyRequest_builder) Build() *EnableKeyRequest {
 	_, _ = b, x
 	x.xxx_hidden_KeyId = b.KeyId
 	x.xxx_hidden_DryRun = b.DryRun
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -932,11 +1007,12 @@ func (b0 EnableKeyResponse_builder) Build() *EnableKeyResponse {
 
 // DisableKeyRequest names a key.
 type DisableKeyRequest struct {
-	state             protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_KeyId  string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
-	xxx_hidden_DryRun bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_KeyId       string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
+	xxx_hidden_DryRun      bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *DisableKeyRequest) Reset() {
@@ -978,12 +1054,23 @@ func (x *DisableKeyRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *DisableKeyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DisableKeyRequest) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
 }
 
 func (x *DisableKeyRequest) SetDryRun(v bool) {
 	x.xxx_hidden_DryRun = v
+}
+
+func (x *DisableKeyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DisableKeyRequest_builder struct {
@@ -993,6 +1080,8 @@ type DisableKeyRequest_builder struct {
 	KeyId string
 	// Whether only to check if the request would succeed: nothing is made, changed or returned.
 	DryRun bool
+	// As in CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DisableKeyRequest_builder) Build() *DisableKeyRequest {
@@ -1001,6 +1090,7 @@ func (b0 DisableKeyRequest_builder) Build() *DisableKeyRequest {
 	_, _ = b, x
 	x.xxx_hidden_KeyId = b.KeyId
 	x.xxx_hidden_DryRun = b.DryRun
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1258,12 +1348,13 @@ func (b0 RotateKeyOnDemandResponse_builder) Build() *RotateKeyOnDemandResponse {
 
 // ListKeyRotationsRequest asks for a page of versions.
 type ListKeyRotationsRequest struct {
-	state             protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_KeyId  string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
-	xxx_hidden_Limit  int32                  `protobuf:"varint,2,opt,name=limit"`
-	xxx_hidden_Marker string                 `protobuf:"bytes,3,opt,name=marker"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                         protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_KeyId              string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
+	xxx_hidden_Limit              int32                  `protobuf:"varint,2,opt,name=limit"`
+	xxx_hidden_Marker             string                 `protobuf:"bytes,3,opt,name=marker"`
+	xxx_hidden_IncludeKeyMaterial IncludeKeyMaterial     `protobuf:"varint,4,opt,name=include_key_material,json=includeKeyMaterial,enum=kmsd.kms.v1.IncludeKeyMaterial"`
+	unknownFields                 protoimpl.UnknownFields
+	sizeCache                     protoimpl.SizeCache
 }
 
 func (x *ListKeyRotationsRequest) Reset() {
@@ -1312,6 +1403,13 @@ func (x *ListKeyRotationsRequest) GetMarker() string {
 	return ""
 }
 
+func (x *ListKeyRotationsRequest) GetIncludeKeyMaterial() IncludeKeyMaterial {
+	if x != nil {
+		return x.xxx_hidden_IncludeKeyMaterial
+	}
+	return IncludeKeyMaterial_INCLUDE_KEY_MATERIAL_UNSPECIFIED
+}
+
 func (x *ListKeyRotationsRequest) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
 }
@@ -1324,6 +1422,10 @@ func (x *ListKeyRotationsRequest) SetMarker(v string) {
 	x.xxx_hidden_Marker = v
 }
 
+func (x *ListKeyRotationsRequest) SetIncludeKeyMaterial(v IncludeKeyMaterial) {
+	x.xxx_hidden_IncludeKeyMaterial = v
+}
+
 type ListKeyRotationsRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -1333,6 +1435,8 @@ type ListKeyRotationsRequest_builder struct {
 	Limit int32
 	// Where to go on.
 	Marker string
+	// Which versions to list.
+	IncludeKeyMaterial IncludeKeyMaterial
 }
 
 func (b0 ListKeyRotationsRequest_builder) Build() *ListKeyRotationsRequest {
@@ -1342,6 +1446,7 @@ func (b0 ListKeyRotationsRequest_builder) Build() *ListKeyRotationsRequest {
 	x.xxx_hidden_KeyId = b.KeyId
 	x.xxx_hidden_Limit = b.Limit
 	x.xxx_hidden_Marker = b.Marker
+	x.xxx_hidden_IncludeKeyMaterial = b.IncludeKeyMaterial
 	return m0
 }
 
@@ -1442,6 +1547,7 @@ type CreateAliasRequest struct {
 	xxx_hidden_AliasName   string                 `protobuf:"bytes,1,opt,name=alias_name,json=aliasName"`
 	xxx_hidden_TargetKeyId string                 `protobuf:"bytes,2,opt,name=target_key_id,json=targetKeyId"`
 	xxx_hidden_DryRun      bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,4,opt,name=client_token,json=clientToken"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -1492,6 +1598,13 @@ func (x *CreateAliasRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *CreateAliasRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *CreateAliasRequest) SetAliasName(v string) {
 	x.xxx_hidden_AliasName = v
 }
@@ -1504,6 +1617,10 @@ func (x *CreateAliasRequest) SetDryRun(v bool) {
 	x.xxx_hidden_DryRun = v
 }
 
+func (x *CreateAliasRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type CreateAliasRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -1513,6 +1630,8 @@ type CreateAliasRequest_builder struct {
 	TargetKeyId string
 	// Whether only to check if the request would succeed: nothing is made, changed or returned.
 	DryRun bool
+	// As in CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 CreateAliasRequest_builder) Build() *CreateAliasRequest {
@@ -1522,6 +1641,7 @@ func (b0 CreateAliasRequest_builder) Build() *CreateAliasRequest {
 	x.xxx_hidden_AliasName = b.AliasName
 	x.xxx_hidden_TargetKeyId = b.TargetKeyId
 	x.xxx_hidden_DryRun = b.DryRun
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1620,6 +1740,7 @@ type UpdateAliasRequest struct {
 	xxx_hidden_AliasName   string                 `protobuf:"bytes,1,opt,name=alias_name,json=aliasName"`
 	xxx_hidden_TargetKeyId string                 `protobuf:"bytes,2,opt,name=target_key_id,json=targetKeyId"`
 	xxx_hidden_DryRun      bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,4,opt,name=client_token,json=clientToken"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -1670,6 +1791,13 @@ func (x *UpdateAliasRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *UpdateAliasRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *UpdateAliasRequest) SetAliasName(v string) {
 	x.xxx_hidden_AliasName = v
 }
@@ -1682,6 +1810,10 @@ func (x *UpdateAliasRequest) SetDryRun(v bool) {
 	x.xxx_hidden_DryRun = v
 }
 
+func (x *UpdateAliasRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type UpdateAliasRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -1691,6 +1823,8 @@ type UpdateAliasRequest_builder struct {
 	TargetKeyId string
 	// Whether only to check if the request would succeed: nothing is made, changed or returned.
 	DryRun bool
+	// As in CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 UpdateAliasRequest_builder) Build() *UpdateAliasRequest {
@@ -1700,6 +1834,7 @@ func (b0 UpdateAliasRequest_builder) Build() *UpdateAliasRequest {
 	x.xxx_hidden_AliasName = b.AliasName
 	x.xxx_hidden_TargetKeyId = b.TargetKeyId
 	x.xxx_hidden_DryRun = b.DryRun
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1794,11 +1929,12 @@ func (b0 UpdateAliasResponse_builder) Build() *UpdateAliasResponse {
 
 // DeleteAliasRequest names an alias.
 type DeleteAliasRequest struct {
-	state                protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_AliasName string                 `protobuf:"bytes,1,opt,name=alias_name,json=aliasName"`
-	xxx_hidden_DryRun    bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_AliasName   string                 `protobuf:"bytes,1,opt,name=alias_name,json=aliasName"`
+	xxx_hidden_DryRun      bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *DeleteAliasRequest) Reset() {
@@ -1840,12 +1976,23 @@ func (x *DeleteAliasRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *DeleteAliasRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DeleteAliasRequest) SetAliasName(v string) {
 	x.xxx_hidden_AliasName = v
 }
 
 func (x *DeleteAliasRequest) SetDryRun(v bool) {
 	x.xxx_hidden_DryRun = v
+}
+
+func (x *DeleteAliasRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DeleteAliasRequest_builder struct {
@@ -1855,6 +2002,8 @@ type DeleteAliasRequest_builder struct {
 	AliasName string
 	// Whether only to check if the request would succeed: nothing is made, changed or returned.
 	DryRun bool
+	// As in CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DeleteAliasRequest_builder) Build() *DeleteAliasRequest {
@@ -1863,6 +2012,7 @@ func (b0 DeleteAliasRequest_builder) Build() *DeleteAliasRequest {
 	_, _ = b, x
 	x.xxx_hidden_AliasName = b.AliasName
 	x.xxx_hidden_DryRun = b.DryRun
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -2128,6 +2278,7 @@ type PutKeyPolicyRequest struct {
 	xxx_hidden_Policy                         string                 `protobuf:"bytes,3,opt,name=policy"`
 	xxx_hidden_BypassPolicyLockoutSafetyCheck bool                   `protobuf:"varint,4,opt,name=bypass_policy_lockout_safety_check,json=bypassPolicyLockoutSafetyCheck"`
 	xxx_hidden_DryRun                         bool                   `protobuf:"varint,5,opt,name=dry_run,json=dryRun"`
+	xxx_hidden_ClientToken                    string                 `protobuf:"bytes,6,opt,name=client_token,json=clientToken"`
 	unknownFields                             protoimpl.UnknownFields
 	sizeCache                                 protoimpl.SizeCache
 }
@@ -2192,6 +2343,13 @@ func (x *PutKeyPolicyRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *PutKeyPolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *PutKeyPolicyRequest) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
 }
@@ -2212,6 +2370,10 @@ func (x *PutKeyPolicyRequest) SetDryRun(v bool) {
 	x.xxx_hidden_DryRun = v
 }
 
+func (x *PutKeyPolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type PutKeyPolicyRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -2225,6 +2387,8 @@ type PutKeyPolicyRequest_builder struct {
 	BypassPolicyLockoutSafetyCheck bool
 	// Whether only to check if the request would succeed: nothing is made, changed or returned.
 	DryRun bool
+	// As in CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 PutKeyPolicyRequest_builder) Build() *PutKeyPolicyRequest {
@@ -2236,6 +2400,7 @@ func (b0 PutKeyPolicyRequest_builder) Build() *PutKeyPolicyRequest {
 	x.xxx_hidden_Policy = b.Policy
 	x.xxx_hidden_BypassPolicyLockoutSafetyCheck = b.BypassPolicyLockoutSafetyCheck
 	x.xxx_hidden_DryRun = b.DryRun
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -2509,7 +2674,7 @@ var File_kmsd_kms_v1_key_service_proto protoreflect.FileDescriptor
 
 const file_kmsd_kms_v1_key_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1dkmsd/kms/v1/key_service.proto\x12\vkmsd.kms.v1\x1a!google/protobuf/go_features.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19kmsd/iam/v1/finding.proto\x1a\x17kmsd/kms/v1/grant.proto\x1a\x15kmsd/kms/v1/tag.proto\x1a\x17kmsd/kms/v1/types.proto\"\xdf\x02\n" +
+	"\x1dkmsd/kms/v1/key_service.proto\x12\vkmsd.kms.v1\x1a!google/protobuf/go_features.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19kmsd/iam/v1/finding.proto\x1a\x1ckmsd/kms/v1/asymmetric.proto\x1a\x17kmsd/kms/v1/grant.proto\x1a\x18kmsd/kms/v1/import.proto\x1a\x1bkmsd/kms/v1/lifecycle.proto\x1a\x15kmsd/kms/v1/tag.proto\x1a\x17kmsd/kms/v1/types.proto\"\xd7\x03\n" +
 	"\x10CreateKeyRequest\x12 \n" +
 	"\vdescription\x18\x01 \x01(\tR\vdescription\x122\n" +
 	"\tkey_usage\x18\x02 \x01(\x0e2\x15.kmsd.kms.v1.KeyUsageR\bkeyUsage\x12/\n" +
@@ -2518,7 +2683,10 @@ const file_kmsd_kms_v1_key_service_proto_rawDesc = "" +
 	"\"bypass_policy_lockout_safety_check\x18\x05 \x01(\bR\x1ebypassPolicyLockoutSafetyCheck\x12!\n" +
 	"\fclient_token\x18\x06 \x01(\tR\vclientToken\x12$\n" +
 	"\x04tags\x18\a \x03(\v2\x10.kmsd.kms.v1.TagR\x04tags\x12\x17\n" +
-	"\adry_run\x18\b \x01(\bR\x06dryRun\"\xc3\x01\n" +
+	"\adry_run\x18\b \x01(\bR\x06dryRun\x126\n" +
+	"\x06origin\x18\t \x01(\x0e2\x1e.kmsd.kms.v1.KeyMaterialOriginR\x06origin\x12>\n" +
+	"\x1bdeletion_protection_enabled\x18\n" +
+	" \x01(\bR\x19deletionProtectionEnabled\"\xc3\x01\n" +
 	"\x11CreateKeyResponse\x12;\n" +
 	"\fkey_metadata\x18\x01 \x01(\v2\x18.kmsd.kms.v1.KeyMetadataR\vkeyMetadata\x12&\n" +
 	"\x0fkey_material_id\x18\x02 \x01(\tR\rkeyMaterialId\x120\n" +
@@ -2528,31 +2696,35 @@ const file_kmsd_kms_v1_key_service_proto_rawDesc = "" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12!\n" +
 	"\fgrant_tokens\x18\x02 \x03(\tR\vgrantTokens\"R\n" +
 	"\x13DescribeKeyResponse\x12;\n" +
-	"\fkey_metadata\x18\x01 \x01(\v2\x18.kmsd.kms.v1.KeyMetadataR\vkeyMetadata\"?\n" +
+	"\fkey_metadata\x18\x01 \x01(\v2\x18.kmsd.kms.v1.KeyMetadataR\vkeyMetadata\"j\n" +
 	"\x0fListKeysRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\x05R\x05limit\x12\x16\n" +
-	"\x06marker\x18\x02 \x01(\tR\x06marker\"\x80\x01\n" +
+	"\x06marker\x18\x02 \x01(\tR\x06marker\x12)\n" +
+	"\x10include_metadata\x18\x03 \x01(\bR\x0fincludeMetadata\"\x80\x01\n" +
 	"\x10ListKeysResponse\x12-\n" +
 	"\x04keys\x18\x01 \x03(\v2\x19.kmsd.kms.v1.KeyListEntryR\x04keys\x12\x1f\n" +
 	"\vnext_marker\x18\x02 \x01(\tR\n" +
 	"nextMarker\x12\x1c\n" +
-	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"o\n" +
+	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"\x92\x01\n" +
 	"\x1bUpdateKeyDescriptionRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"N\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12!\n" +
+	"\fclient_token\x18\x04 \x01(\tR\vclientToken\"N\n" +
 	"\x1cUpdateKeyDescriptionResponse\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x17\n" +
-	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"B\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"e\n" +
 	"\x10EnableKeyRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x17\n" +
-	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"C\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"C\n" +
 	"\x11EnableKeyResponse\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x17\n" +
-	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"C\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"f\n" +
 	"\x11DisableKeyRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x17\n" +
-	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"D\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"D\n" +
 	"\x12DisableKeyResponse\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"m\n" +
@@ -2563,38 +2735,42 @@ const file_kmsd_kms_v1_key_service_proto_rawDesc = "" +
 	"\x19RotateKeyOnDemandResponse\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12&\n" +
 	"\x0fkey_material_id\x18\x02 \x01(\tR\rkeyMaterialId\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"^\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"\xb1\x01\n" +
 	"\x17ListKeyRotationsRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x16\n" +
-	"\x06marker\x18\x03 \x01(\tR\x06marker\"\x98\x01\n" +
+	"\x06marker\x18\x03 \x01(\tR\x06marker\x12Q\n" +
+	"\x14include_key_material\x18\x04 \x01(\x0e2\x1f.kmsd.kms.v1.IncludeKeyMaterialR\x12includeKeyMaterial\"\x98\x01\n" +
 	"\x18ListKeyRotationsResponse\x12=\n" +
 	"\trotations\x18\x01 \x03(\v2\x1f.kmsd.kms.v1.RotationsListEntryR\trotations\x12\x1f\n" +
 	"\vnext_marker\x18\x02 \x01(\tR\n" +
 	"nextMarker\x12\x1c\n" +
-	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"p\n" +
+	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"\x93\x01\n" +
 	"\x12CreateAliasRequest\x12\x1d\n" +
 	"\n" +
 	"alias_name\x18\x01 \x01(\tR\taliasName\x12\"\n" +
 	"\rtarget_key_id\x18\x02 \x01(\tR\vtargetKeyId\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"b\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12!\n" +
+	"\fclient_token\x18\x04 \x01(\tR\vclientToken\"b\n" +
 	"\x13CreateAliasResponse\x12\x1b\n" +
 	"\talias_arn\x18\x01 \x01(\tR\baliasArn\x12\x15\n" +
 	"\x06key_id\x18\x02 \x01(\tR\x05keyId\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"p\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"\x93\x01\n" +
 	"\x12UpdateAliasRequest\x12\x1d\n" +
 	"\n" +
 	"alias_name\x18\x01 \x01(\tR\taliasName\x12\"\n" +
 	"\rtarget_key_id\x18\x02 \x01(\tR\vtargetKeyId\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"b\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12!\n" +
+	"\fclient_token\x18\x04 \x01(\tR\vclientToken\"b\n" +
 	"\x13UpdateAliasResponse\x12\x1b\n" +
 	"\talias_arn\x18\x01 \x01(\tR\baliasArn\x12\x15\n" +
 	"\x06key_id\x18\x02 \x01(\tR\x05keyId\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"L\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"o\n" +
 	"\x12DeleteAliasRequest\x12\x1d\n" +
 	"\n" +
 	"alias_name\x18\x01 \x01(\tR\taliasName\x12\x17\n" +
-	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"K\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"K\n" +
 	"\x13DeleteAliasResponse\x12\x1b\n" +
 	"\talias_arn\x18\x01 \x01(\tR\baliasArn\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"Y\n" +
@@ -2606,14 +2782,15 @@ const file_kmsd_kms_v1_key_service_proto_rawDesc = "" +
 	"\aaliases\x18\x01 \x03(\v2\x1b.kmsd.kms.v1.AliasListEntryR\aaliases\x12\x1f\n" +
 	"\vnext_marker\x18\x02 \x01(\tR\n" +
 	"nextMarker\x12\x1c\n" +
-	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"\xca\x01\n" +
+	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"\xed\x01\n" +
 	"\x13PutKeyPolicyRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1f\n" +
 	"\vpolicy_name\x18\x02 \x01(\tR\n" +
 	"policyName\x12\x16\n" +
 	"\x06policy\x18\x03 \x01(\tR\x06policy\x12J\n" +
 	"\"bypass_policy_lockout_safety_check\x18\x04 \x01(\bR\x1ebypassPolicyLockoutSafetyCheck\x12\x17\n" +
-	"\adry_run\x18\x05 \x01(\bR\x06dryRun\"x\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\x12!\n" +
+	"\fclient_token\x18\x06 \x01(\tR\vclientToken\"x\n" +
 	"\x14PutKeyPolicyResponse\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x120\n" +
 	"\bfindings\x18\x02 \x03(\v2\x14.kmsd.iam.v1.FindingR\bfindings\x12\x17\n" +
@@ -2626,7 +2803,7 @@ const file_kmsd_kms_v1_key_service_proto_rawDesc = "" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x1f\n" +
 	"\vpolicy_name\x18\x02 \x01(\tR\n" +
 	"policyName\x12F\n" +
-	"\x11last_updated_date\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0flastUpdatedDate2\xec\x0e\n" +
+	"\x11last_updated_date\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0flastUpdatedDate2\x91\x1b\n" +
 	"\n" +
 	"KeyService\x12J\n" +
 	"\tCreateKey\x12\x1d.kmsd.kms.v1.CreateKeyRequest\x1a\x1e.kmsd.kms.v1.CreateKeyResponse\x12P\n" +
@@ -2652,125 +2829,204 @@ const file_kmsd_kms_v1_key_service_proto_rawDesc = "" +
 	"ListGrants\x12\x1e.kmsd.kms.v1.ListGrantsRequest\x1a\x1f.kmsd.kms.v1.ListGrantsResponse\x12h\n" +
 	"\x13ListRetirableGrants\x12'.kmsd.kms.v1.ListRetirableGrantsRequest\x1a(.kmsd.kms.v1.ListRetirableGrantsResponse\x12P\n" +
 	"\vRetireGrant\x12\x1f.kmsd.kms.v1.RetireGrantRequest\x1a .kmsd.kms.v1.RetireGrantResponse\x12P\n" +
-	"\vRevokeGrant\x12\x1f.kmsd.kms.v1.RevokeGrantRequest\x1a .kmsd.kms.v1.RevokeGrantResponseB8Z,github.com/kmsd/kmsd/proto/kmsd/kms/v1;kmsv1\x92\x03\a\xd2>\x02\x10\x03\b\x02b\beditionsp\xe8\a"
+	"\vRevokeGrant\x12\x1f.kmsd.kms.v1.RevokeGrantRequest\x1a .kmsd.kms.v1.RevokeGrantResponse\x12h\n" +
+	"\x13ScheduleKeyDeletion\x12'.kmsd.kms.v1.ScheduleKeyDeletionRequest\x1a(.kmsd.kms.v1.ScheduleKeyDeletionResponse\x12b\n" +
+	"\x11CancelKeyDeletion\x12%.kmsd.kms.v1.CancelKeyDeletionRequest\x1a&.kmsd.kms.v1.CancelKeyDeletionResponse\x12k\n" +
+	"\x14GetKeyDeletionReport\x12(.kmsd.kms.v1.GetKeyDeletionReportRequest\x1a).kmsd.kms.v1.GetKeyDeletionReportResponse\x12\x80\x01\n" +
+	"\x1bUpdateKeyDeletionProtection\x12/.kmsd.kms.v1.UpdateKeyDeletionProtectionRequest\x1a0.kmsd.kms.v1.UpdateKeyDeletionProtectionResponse\x12b\n" +
+	"\x11EnableKeyRotation\x12%.kmsd.kms.v1.EnableKeyRotationRequest\x1a&.kmsd.kms.v1.EnableKeyRotationResponse\x12e\n" +
+	"\x12DisableKeyRotation\x12&.kmsd.kms.v1.DisableKeyRotationRequest\x1a'.kmsd.kms.v1.DisableKeyRotationResponse\x12k\n" +
+	"\x14GetKeyRotationStatus\x12(.kmsd.kms.v1.GetKeyRotationStatusRequest\x1a).kmsd.kms.v1.GetKeyRotationStatusResponse\x12e\n" +
+	"\x12DisableKeyMaterial\x12&.kmsd.kms.v1.DisableKeyMaterialRequest\x1a'.kmsd.kms.v1.DisableKeyMaterialResponse\x12b\n" +
+	"\x11EnableKeyMaterial\x12%.kmsd.kms.v1.EnableKeyMaterialRequest\x1a&.kmsd.kms.v1.EnableKeyMaterialResponse\x12q\n" +
+	"\x16GetParametersForImport\x12*.kmsd.kms.v1.GetParametersForImportRequest\x1a+.kmsd.kms.v1.GetParametersForImportResponse\x12b\n" +
+	"\x11ImportKeyMaterial\x12%.kmsd.kms.v1.ImportKeyMaterialRequest\x1a&.kmsd.kms.v1.ImportKeyMaterialResponse\x12z\n" +
+	"\x19DeleteImportedKeyMaterial\x12-.kmsd.kms.v1.DeleteImportedKeyMaterialRequest\x1a..kmsd.kms.v1.DeleteImportedKeyMaterialResponse\x12S\n" +
+	"\fGetPublicKey\x12 .kmsd.kms.v1.GetPublicKeyRequest\x1a!.kmsd.kms.v1.GetPublicKeyResponse\x12\\\n" +
+	"\x0fGetKeyLastUsage\x12#.kmsd.kms.v1.GetKeyLastUsageRequest\x1a$.kmsd.kms.v1.GetKeyLastUsageResponse\x12\\\n" +
+	"\x0fListKeyPolicies\x12#.kmsd.kms.v1.ListKeyPoliciesRequest\x1a$.kmsd.kms.v1.ListKeyPoliciesResponseB8Z,github.com/kmsd/kmsd/proto/kmsd/kms/v1;kmsv1\x92\x03\a\xd2>\x02\x10\x03\b\x02b\beditionsp\xe8\a"
 
 var file_kmsd_kms_v1_key_service_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_kmsd_kms_v1_key_service_proto_goTypes = []any{
-	(*CreateKeyRequest)(nil),             // 0: kmsd.kms.v1.CreateKeyRequest
-	(*CreateKeyResponse)(nil),            // 1: kmsd.kms.v1.CreateKeyResponse
-	(*DescribeKeyRequest)(nil),           // 2: kmsd.kms.v1.DescribeKeyRequest
-	(*DescribeKeyResponse)(nil),          // 3: kmsd.kms.v1.DescribeKeyResponse
-	(*ListKeysRequest)(nil),              // 4: kmsd.kms.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),             // 5: kmsd.kms.v1.ListKeysResponse
-	(*UpdateKeyDescriptionRequest)(nil),  // 6: kmsd.kms.v1.UpdateKeyDescriptionRequest
-	(*UpdateKeyDescriptionResponse)(nil), // 7: kmsd.kms.v1.UpdateKeyDescriptionResponse
-	(*EnableKeyRequest)(nil),             // 8: kmsd.kms.v1.EnableKeyRequest
-	(*EnableKeyResponse)(nil),            // 9: kmsd.kms.v1.EnableKeyResponse
-	(*DisableKeyRequest)(nil),            // 10: kmsd.kms.v1.DisableKeyRequest
-	(*DisableKeyResponse)(nil),           // 11: kmsd.kms.v1.DisableKeyResponse
-	(*RotateKeyOnDemandRequest)(nil),     // 12: kmsd.kms.v1.RotateKeyOnDemandRequest
-	(*RotateKeyOnDemandResponse)(nil),    // 13: kmsd.kms.v1.RotateKeyOnDemandResponse
-	(*ListKeyRotationsRequest)(nil),      // 14: kmsd.kms.v1.ListKeyRotationsRequest
-	(*ListKeyRotationsResponse)(nil),     // 15: kmsd.kms.v1.ListKeyRotationsResponse
-	(*CreateAliasRequest)(nil),           // 16: kmsd.kms.v1.CreateAliasRequest
-	(*CreateAliasResponse)(nil),          // 17: kmsd.kms.v1.CreateAliasResponse
-	(*UpdateAliasRequest)(nil),           // 18: kmsd.kms.v1.UpdateAliasRequest
-	(*UpdateAliasResponse)(nil),          // 19: kmsd.kms.v1.UpdateAliasResponse
-	(*DeleteAliasRequest)(nil),           // 20: kmsd.kms.v1.DeleteAliasRequest
-	(*DeleteAliasResponse)(nil),          // 21: kmsd.kms.v1.DeleteAliasResponse
-	(*ListAliasesRequest)(nil),           // 22: kmsd.kms.v1.ListAliasesRequest
-	(*ListAliasesResponse)(nil),          // 23: kmsd.kms.v1.ListAliasesResponse
-	(*PutKeyPolicyRequest)(nil),          // 24: kmsd.kms.v1.PutKeyPolicyRequest
-	(*PutKeyPolicyResponse)(nil),         // 25: kmsd.kms.v1.PutKeyPolicyResponse
-	(*GetKeyPolicyRequest)(nil),          // 26: kmsd.kms.v1.GetKeyPolicyRequest
-	(*GetKeyPolicyResponse)(nil),         // 27: kmsd.kms.v1.GetKeyPolicyResponse
-	(KeyUsage)(0),                        // 28: kmsd.kms.v1.KeyUsage
-	(KeySpec)(0),                         // 29: kmsd.kms.v1.KeySpec
-	(*Tag)(nil),                          // 30: kmsd.kms.v1.Tag
-	(*KeyMetadata)(nil),                  // 31: kmsd.kms.v1.KeyMetadata
-	(*v1.Finding)(nil),                   // 32: kmsd.iam.v1.Finding
-	(*KeyListEntry)(nil),                 // 33: kmsd.kms.v1.KeyListEntry
-	(*RotationsListEntry)(nil),           // 34: kmsd.kms.v1.RotationsListEntry
-	(*AliasListEntry)(nil),               // 35: kmsd.kms.v1.AliasListEntry
-	(*timestamppb.Timestamp)(nil),        // 36: google.protobuf.Timestamp
-	(*TagResourceRequest)(nil),           // 37: kmsd.kms.v1.TagResourceRequest
-	(*UntagResourceRequest)(nil),         // 38: kmsd.kms.v1.UntagResourceRequest
-	(*ListResourceTagsRequest)(nil),      // 39: kmsd.kms.v1.ListResourceTagsRequest
-	(*CreateGrantRequest)(nil),           // 40: kmsd.kms.v1.CreateGrantRequest
-	(*ListGrantsRequest)(nil),            // 41: kmsd.kms.v1.ListGrantsRequest
-	(*ListRetirableGrantsRequest)(nil),   // 42: kmsd.kms.v1.ListRetirableGrantsRequest
-	(*RetireGrantRequest)(nil),           // 43: kmsd.kms.v1.RetireGrantRequest
-	(*RevokeGrantRequest)(nil),           // 44: kmsd.kms.v1.RevokeGrantRequest
-	(*TagResourceResponse)(nil),          // 45: kmsd.kms.v1.TagResourceResponse
-	(*UntagResourceResponse)(nil),        // 46: kmsd.kms.v1.UntagResourceResponse
-	(*ListResourceTagsResponse)(nil),     // 47: kmsd.kms.v1.ListResourceTagsResponse
-	(*CreateGrantResponse)(nil),          // 48: kmsd.kms.v1.CreateGrantResponse
-	(*ListGrantsResponse)(nil),           // 49: kmsd.kms.v1.ListGrantsResponse
-	(*ListRetirableGrantsResponse)(nil),  // 50: kmsd.kms.v1.ListRetirableGrantsResponse
-	(*RetireGrantResponse)(nil),          // 51: kmsd.kms.v1.RetireGrantResponse
-	(*RevokeGrantResponse)(nil),          // 52: kmsd.kms.v1.RevokeGrantResponse
+	(*CreateKeyRequest)(nil),                    // 0: kmsd.kms.v1.CreateKeyRequest
+	(*CreateKeyResponse)(nil),                   // 1: kmsd.kms.v1.CreateKeyResponse
+	(*DescribeKeyRequest)(nil),                  // 2: kmsd.kms.v1.DescribeKeyRequest
+	(*DescribeKeyResponse)(nil),                 // 3: kmsd.kms.v1.DescribeKeyResponse
+	(*ListKeysRequest)(nil),                     // 4: kmsd.kms.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),                    // 5: kmsd.kms.v1.ListKeysResponse
+	(*UpdateKeyDescriptionRequest)(nil),         // 6: kmsd.kms.v1.UpdateKeyDescriptionRequest
+	(*UpdateKeyDescriptionResponse)(nil),        // 7: kmsd.kms.v1.UpdateKeyDescriptionResponse
+	(*EnableKeyRequest)(nil),                    // 8: kmsd.kms.v1.EnableKeyRequest
+	(*EnableKeyResponse)(nil),                   // 9: kmsd.kms.v1.EnableKeyResponse
+	(*DisableKeyRequest)(nil),                   // 10: kmsd.kms.v1.DisableKeyRequest
+	(*DisableKeyResponse)(nil),                  // 11: kmsd.kms.v1.DisableKeyResponse
+	(*RotateKeyOnDemandRequest)(nil),            // 12: kmsd.kms.v1.RotateKeyOnDemandRequest
+	(*RotateKeyOnDemandResponse)(nil),           // 13: kmsd.kms.v1.RotateKeyOnDemandResponse
+	(*ListKeyRotationsRequest)(nil),             // 14: kmsd.kms.v1.ListKeyRotationsRequest
+	(*ListKeyRotationsResponse)(nil),            // 15: kmsd.kms.v1.ListKeyRotationsResponse
+	(*CreateAliasRequest)(nil),                  // 16: kmsd.kms.v1.CreateAliasRequest
+	(*CreateAliasResponse)(nil),                 // 17: kmsd.kms.v1.CreateAliasResponse
+	(*UpdateAliasRequest)(nil),                  // 18: kmsd.kms.v1.UpdateAliasRequest
+	(*UpdateAliasResponse)(nil),                 // 19: kmsd.kms.v1.UpdateAliasResponse
+	(*DeleteAliasRequest)(nil),                  // 20: kmsd.kms.v1.DeleteAliasRequest
+	(*DeleteAliasResponse)(nil),                 // 21: kmsd.kms.v1.DeleteAliasResponse
+	(*ListAliasesRequest)(nil),                  // 22: kmsd.kms.v1.ListAliasesRequest
+	(*ListAliasesResponse)(nil),                 // 23: kmsd.kms.v1.ListAliasesResponse
+	(*PutKeyPolicyRequest)(nil),                 // 24: kmsd.kms.v1.PutKeyPolicyRequest
+	(*PutKeyPolicyResponse)(nil),                // 25: kmsd.kms.v1.PutKeyPolicyResponse
+	(*GetKeyPolicyRequest)(nil),                 // 26: kmsd.kms.v1.GetKeyPolicyRequest
+	(*GetKeyPolicyResponse)(nil),                // 27: kmsd.kms.v1.GetKeyPolicyResponse
+	(KeyUsage)(0),                               // 28: kmsd.kms.v1.KeyUsage
+	(KeySpec)(0),                                // 29: kmsd.kms.v1.KeySpec
+	(*Tag)(nil),                                 // 30: kmsd.kms.v1.Tag
+	(KeyMaterialOrigin)(0),                      // 31: kmsd.kms.v1.KeyMaterialOrigin
+	(*KeyMetadata)(nil),                         // 32: kmsd.kms.v1.KeyMetadata
+	(*v1.Finding)(nil),                          // 33: kmsd.iam.v1.Finding
+	(*KeyListEntry)(nil),                        // 34: kmsd.kms.v1.KeyListEntry
+	(IncludeKeyMaterial)(0),                     // 35: kmsd.kms.v1.IncludeKeyMaterial
+	(*RotationsListEntry)(nil),                  // 36: kmsd.kms.v1.RotationsListEntry
+	(*AliasListEntry)(nil),                      // 37: kmsd.kms.v1.AliasListEntry
+	(*timestamppb.Timestamp)(nil),               // 38: google.protobuf.Timestamp
+	(*TagResourceRequest)(nil),                  // 39: kmsd.kms.v1.TagResourceRequest
+	(*UntagResourceRequest)(nil),                // 40: kmsd.kms.v1.UntagResourceRequest
+	(*ListResourceTagsRequest)(nil),             // 41: kmsd.kms.v1.ListResourceTagsRequest
+	(*CreateGrantRequest)(nil),                  // 42: kmsd.kms.v1.CreateGrantRequest
+	(*ListGrantsRequest)(nil),                   // 43: kmsd.kms.v1.ListGrantsRequest
+	(*ListRetirableGrantsRequest)(nil),          // 44: kmsd.kms.v1.ListRetirableGrantsRequest
+	(*RetireGrantRequest)(nil),                  // 45: kmsd.kms.v1.RetireGrantRequest
+	(*RevokeGrantRequest)(nil),                  // 46: kmsd.kms.v1.RevokeGrantRequest
+	(*ScheduleKeyDeletionRequest)(nil),          // 47: kmsd.kms.v1.ScheduleKeyDeletionRequest
+	(*CancelKeyDeletionRequest)(nil),            // 48: kmsd.kms.v1.CancelKeyDeletionRequest
+	(*GetKeyDeletionReportRequest)(nil),         // 49: kmsd.kms.v1.GetKeyDeletionReportRequest
+	(*UpdateKeyDeletionProtectionRequest)(nil),  // 50: kmsd.kms.v1.UpdateKeyDeletionProtectionRequest
+	(*EnableKeyRotationRequest)(nil),            // 51: kmsd.kms.v1.EnableKeyRotationRequest
+	(*DisableKeyRotationRequest)(nil),           // 52: kmsd.kms.v1.DisableKeyRotationRequest
+	(*GetKeyRotationStatusRequest)(nil),         // 53: kmsd.kms.v1.GetKeyRotationStatusRequest
+	(*DisableKeyMaterialRequest)(nil),           // 54: kmsd.kms.v1.DisableKeyMaterialRequest
+	(*EnableKeyMaterialRequest)(nil),            // 55: kmsd.kms.v1.EnableKeyMaterialRequest
+	(*GetParametersForImportRequest)(nil),       // 56: kmsd.kms.v1.GetParametersForImportRequest
+	(*ImportKeyMaterialRequest)(nil),            // 57: kmsd.kms.v1.ImportKeyMaterialRequest
+	(*DeleteImportedKeyMaterialRequest)(nil),    // 58: kmsd.kms.v1.DeleteImportedKeyMaterialRequest
+	(*GetPublicKeyRequest)(nil),                 // 59: kmsd.kms.v1.GetPublicKeyRequest
+	(*GetKeyLastUsageRequest)(nil),              // 60: kmsd.kms.v1.GetKeyLastUsageRequest
+	(*ListKeyPoliciesRequest)(nil),              // 61: kmsd.kms.v1.ListKeyPoliciesRequest
+	(*TagResourceResponse)(nil),                 // 62: kmsd.kms.v1.TagResourceResponse
+	(*UntagResourceResponse)(nil),               // 63: kmsd.kms.v1.UntagResourceResponse
+	(*ListResourceTagsResponse)(nil),            // 64: kmsd.kms.v1.ListResourceTagsResponse
+	(*CreateGrantResponse)(nil),                 // 65: kmsd.kms.v1.CreateGrantResponse
+	(*ListGrantsResponse)(nil),                  // 66: kmsd.kms.v1.ListGrantsResponse
+	(*ListRetirableGrantsResponse)(nil),         // 67: kmsd.kms.v1.ListRetirableGrantsResponse
+	(*RetireGrantResponse)(nil),                 // 68: kmsd.kms.v1.RetireGrantResponse
+	(*RevokeGrantResponse)(nil),                 // 69: kmsd.kms.v1.RevokeGrantResponse
+	(*ScheduleKeyDeletionResponse)(nil),         // 70: kmsd.kms.v1.ScheduleKeyDeletionResponse
+	(*CancelKeyDeletionResponse)(nil),           // 71: kmsd.kms.v1.CancelKeyDeletionResponse
+	(*GetKeyDeletionReportResponse)(nil),        // 72: kmsd.kms.v1.GetKeyDeletionReportResponse
+	(*UpdateKeyDeletionProtectionResponse)(nil), // 73: kmsd.kms.v1.UpdateKeyDeletionProtectionResponse
+	(*EnableKeyRotationResponse)(nil),           // 74: kmsd.kms.v1.EnableKeyRotationResponse
+	(*DisableKeyRotationResponse)(nil),          // 75: kmsd.kms.v1.DisableKeyRotationResponse
+	(*GetKeyRotationStatusResponse)(nil),        // 76: kmsd.kms.v1.GetKeyRotationStatusResponse
+	(*DisableKeyMaterialResponse)(nil),          // 77: kmsd.kms.v1.DisableKeyMaterialResponse
+	(*EnableKeyMaterialResponse)(nil),           // 78: kmsd.kms.v1.EnableKeyMaterialResponse
+	(*GetParametersForImportResponse)(nil),      // 79: kmsd.kms.v1.GetParametersForImportResponse
+	(*ImportKeyMaterialResponse)(nil),           // 80: kmsd.kms.v1.ImportKeyMaterialResponse
+	(*DeleteImportedKeyMaterialResponse)(nil),   // 81: kmsd.kms.v1.DeleteImportedKeyMaterialResponse
+	(*GetPublicKeyResponse)(nil),                // 82: kmsd.kms.v1.GetPublicKeyResponse
+	(*GetKeyLastUsageResponse)(nil),             // 83: kmsd.kms.v1.GetKeyLastUsageResponse
+	(*ListKeyPoliciesResponse)(nil),             // 84: kmsd.kms.v1.ListKeyPoliciesResponse
 }
 var file_kmsd_kms_v1_key_service_proto_depIdxs = []int32{
 	28, // 0: kmsd.kms.v1.CreateKeyRequest.key_usage:type_name -> kmsd.kms.v1.KeyUsage
 	29, // 1: kmsd.kms.v1.CreateKeyRequest.key_spec:type_name -> kmsd.kms.v1.KeySpec
 	30, // 2: kmsd.kms.v1.CreateKeyRequest.tags:type_name -> kmsd.kms.v1.Tag
-	31, // 3: kmsd.kms.v1.CreateKeyResponse.key_metadata:type_name -> kmsd.kms.v1.KeyMetadata
-	32, // 4: kmsd.kms.v1.CreateKeyResponse.findings:type_name -> kmsd.iam.v1.Finding
-	31, // 5: kmsd.kms.v1.DescribeKeyResponse.key_metadata:type_name -> kmsd.kms.v1.KeyMetadata
-	33, // 6: kmsd.kms.v1.ListKeysResponse.keys:type_name -> kmsd.kms.v1.KeyListEntry
-	34, // 7: kmsd.kms.v1.ListKeyRotationsResponse.rotations:type_name -> kmsd.kms.v1.RotationsListEntry
-	35, // 8: kmsd.kms.v1.ListAliasesResponse.aliases:type_name -> kmsd.kms.v1.AliasListEntry
-	32, // 9: kmsd.kms.v1.PutKeyPolicyResponse.findings:type_name -> kmsd.iam.v1.Finding
-	36, // 10: kmsd.kms.v1.GetKeyPolicyResponse.last_updated_date:type_name -> google.protobuf.Timestamp
-	0,  // 11: kmsd.kms.v1.KeyService.CreateKey:input_type -> kmsd.kms.v1.CreateKeyRequest
-	2,  // 12: kmsd.kms.v1.KeyService.DescribeKey:input_type -> kmsd.kms.v1.DescribeKeyRequest
-	4,  // 13: kmsd.kms.v1.KeyService.ListKeys:input_type -> kmsd.kms.v1.ListKeysRequest
-	6,  // 14: kmsd.kms.v1.KeyService.UpdateKeyDescription:input_type -> kmsd.kms.v1.UpdateKeyDescriptionRequest
-	8,  // 15: kmsd.kms.v1.KeyService.EnableKey:input_type -> kmsd.kms.v1.EnableKeyRequest
-	10, // 16: kmsd.kms.v1.KeyService.DisableKey:input_type -> kmsd.kms.v1.DisableKeyRequest
-	12, // 17: kmsd.kms.v1.KeyService.RotateKeyOnDemand:input_type -> kmsd.kms.v1.RotateKeyOnDemandRequest
-	14, // 18: kmsd.kms.v1.KeyService.ListKeyRotations:input_type -> kmsd.kms.v1.ListKeyRotationsRequest
-	16, // 19: kmsd.kms.v1.KeyService.CreateAlias:input_type -> kmsd.kms.v1.CreateAliasRequest
-	18, // 20: kmsd.kms.v1.KeyService.UpdateAlias:input_type -> kmsd.kms.v1.UpdateAliasRequest
-	20, // 21: kmsd.kms.v1.KeyService.DeleteAlias:input_type -> kmsd.kms.v1.DeleteAliasRequest
-	22, // 22: kmsd.kms.v1.KeyService.ListAliases:input_type -> kmsd.kms.v1.ListAliasesRequest
-	24, // 23: kmsd.kms.v1.KeyService.PutKeyPolicy:input_type -> kmsd.kms.v1.PutKeyPolicyRequest
-	26, // 24: kmsd.kms.v1.KeyService.GetKeyPolicy:input_type -> kmsd.kms.v1.GetKeyPolicyRequest
-	37, // 25: kmsd.kms.v1.KeyService.TagResource:input_type -> kmsd.kms.v1.TagResourceRequest
-	38, // 26: kmsd.kms.v1.KeyService.UntagResource:input_type -> kmsd.kms.v1.UntagResourceRequest
-	39, // 27: kmsd.kms.v1.KeyService.ListResourceTags:input_type -> kmsd.kms.v1.ListResourceTagsRequest
-	40, // 28: kmsd.kms.v1.KeyService.CreateGrant:input_type -> kmsd.kms.v1.CreateGrantRequest
-	41, // 29: kmsd.kms.v1.KeyService.ListGrants:input_type -> kmsd.kms.v1.ListGrantsRequest
-	42, // 30: kmsd.kms.v1.KeyService.ListRetirableGrants:input_type -> kmsd.kms.v1.ListRetirableGrantsRequest
-	43, // 31: kmsd.kms.v1.KeyService.RetireGrant:input_type -> kmsd.kms.v1.RetireGrantRequest
-	44, // 32: kmsd.kms.v1.KeyService.RevokeGrant:input_type -> kmsd.kms.v1.RevokeGrantRequest
-	1,  // 33: kmsd.kms.v1.KeyService.CreateKey:output_type -> kmsd.kms.v1.CreateKeyResponse
-	3,  // 34: kmsd.kms.v1.KeyService.DescribeKey:output_type -> kmsd.kms.v1.DescribeKeyResponse
-	5,  // 35: kmsd.kms.v1.KeyService.ListKeys:output_type -> kmsd.kms.v1.ListKeysResponse
-	7,  // 36: kmsd.kms.v1.KeyService.UpdateKeyDescription:output_type -> kmsd.kms.v1.UpdateKeyDescriptionResponse
-	9,  // 37: kmsd.kms.v1.KeyService.EnableKey:output_type -> kmsd.kms.v1.EnableKeyResponse
-	11, // 38: kmsd.kms.v1.KeyService.DisableKey:output_type -> kmsd.kms.v1.DisableKeyResponse
-	13, // 39: kmsd.kms.v1.KeyService.RotateKeyOnDemand:output_type -> kmsd.kms.v1.RotateKeyOnDemandResponse
-	15, // 40: kmsd.kms.v1.KeyService.ListKeyRotations:output_type -> kmsd.kms.v1.ListKeyRotationsResponse
-	17, // 41: kmsd.kms.v1.KeyService.CreateAlias:output_type -> kmsd.kms.v1.CreateAliasResponse
-	19, // 42: kmsd.kms.v1.KeyService.UpdateAlias:output_type -> kmsd.kms.v1.UpdateAliasResponse
-	21, // 43: kmsd.kms.v1.KeyService.DeleteAlias:output_type -> kmsd.kms.v1.DeleteAliasResponse
-	23, // 44: kmsd.kms.v1.KeyService.ListAliases:output_type -> kmsd.kms.v1.ListAliasesResponse
-	25, // 45: kmsd.kms.v1.KeyService.PutKeyPolicy:output_type -> kmsd.kms.v1.PutKeyPolicyResponse
-	27, // 46: kmsd.kms.v1.KeyService.GetKeyPolicy:output_type -> kmsd.kms.v1.GetKeyPolicyResponse
-	45, // 47: kmsd.kms.v1.KeyService.TagResource:output_type -> kmsd.kms.v1.TagResourceResponse
-	46, // 48: kmsd.kms.v1.KeyService.UntagResource:output_type -> kmsd.kms.v1.UntagResourceResponse
-	47, // 49: kmsd.kms.v1.KeyService.ListResourceTags:output_type -> kmsd.kms.v1.ListResourceTagsResponse
-	48, // 50: kmsd.kms.v1.KeyService.CreateGrant:output_type -> kmsd.kms.v1.CreateGrantResponse
-	49, // 51: kmsd.kms.v1.KeyService.ListGrants:output_type -> kmsd.kms.v1.ListGrantsResponse
-	50, // 52: kmsd.kms.v1.KeyService.ListRetirableGrants:output_type -> kmsd.kms.v1.ListRetirableGrantsResponse
-	51, // 53: kmsd.kms.v1.KeyService.RetireGrant:output_type -> kmsd.kms.v1.RetireGrantResponse
-	52, // 54: kmsd.kms.v1.KeyService.RevokeGrant:output_type -> kmsd.kms.v1.RevokeGrantResponse
-	33, // [33:55] is the sub-list for method output_type
-	11, // [11:33] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	31, // 3: kmsd.kms.v1.CreateKeyRequest.origin:type_name -> kmsd.kms.v1.KeyMaterialOrigin
+	32, // 4: kmsd.kms.v1.CreateKeyResponse.key_metadata:type_name -> kmsd.kms.v1.KeyMetadata
+	33, // 5: kmsd.kms.v1.CreateKeyResponse.findings:type_name -> kmsd.iam.v1.Finding
+	32, // 6: kmsd.kms.v1.DescribeKeyResponse.key_metadata:type_name -> kmsd.kms.v1.KeyMetadata
+	34, // 7: kmsd.kms.v1.ListKeysResponse.keys:type_name -> kmsd.kms.v1.KeyListEntry
+	35, // 8: kmsd.kms.v1.ListKeyRotationsRequest.include_key_material:type_name -> kmsd.kms.v1.IncludeKeyMaterial
+	36, // 9: kmsd.kms.v1.ListKeyRotationsResponse.rotations:type_name -> kmsd.kms.v1.RotationsListEntry
+	37, // 10: kmsd.kms.v1.ListAliasesResponse.aliases:type_name -> kmsd.kms.v1.AliasListEntry
+	33, // 11: kmsd.kms.v1.PutKeyPolicyResponse.findings:type_name -> kmsd.iam.v1.Finding
+	38, // 12: kmsd.kms.v1.GetKeyPolicyResponse.last_updated_date:type_name -> google.protobuf.Timestamp
+	0,  // 13: kmsd.kms.v1.KeyService.CreateKey:input_type -> kmsd.kms.v1.CreateKeyRequest
+	2,  // 14: kmsd.kms.v1.KeyService.DescribeKey:input_type -> kmsd.kms.v1.DescribeKeyRequest
+	4,  // 15: kmsd.kms.v1.KeyService.ListKeys:input_type -> kmsd.kms.v1.ListKeysRequest
+	6,  // 16: kmsd.kms.v1.KeyService.UpdateKeyDescription:input_type -> kmsd.kms.v1.UpdateKeyDescriptionRequest
+	8,  // 17: kmsd.kms.v1.KeyService.EnableKey:input_type -> kmsd.kms.v1.EnableKeyRequest
+	10, // 18: kmsd.kms.v1.KeyService.DisableKey:input_type -> kmsd.kms.v1.DisableKeyRequest
+	12, // 19: kmsd.kms.v1.KeyService.RotateKeyOnDemand:input_type -> kmsd.kms.v1.RotateKeyOnDemandRequest
+	14, // 20: kmsd.kms.v1.KeyService.ListKeyRotations:input_type -> kmsd.kms.v1.ListKeyRotationsRequest
+	16, // 21: kmsd.kms.v1.KeyService.CreateAlias:input_type -> kmsd.kms.v1.CreateAliasRequest
+	18, // 22: kmsd.kms.v1.KeyService.UpdateAlias:input_type -> kmsd.kms.v1.UpdateAliasRequest
+	20, // 23: kmsd.kms.v1.KeyService.DeleteAlias:input_type -> kmsd.kms.v1.DeleteAliasRequest
+	22, // 24: kmsd.kms.v1.KeyService.ListAliases:input_type -> kmsd.kms.v1.ListAliasesRequest
+	24, // 25: kmsd.kms.v1.KeyService.PutKeyPolicy:input_type -> kmsd.kms.v1.PutKeyPolicyRequest
+	26, // 26: kmsd.kms.v1.KeyService.GetKeyPolicy:input_type -> kmsd.kms.v1.GetKeyPolicyRequest
+	39, // 27: kmsd.kms.v1.KeyService.TagResource:input_type -> kmsd.kms.v1.TagResourceRequest
+	40, // 28: kmsd.kms.v1.KeyService.UntagResource:input_type -> kmsd.kms.v1.UntagResourceRequest
+	41, // 29: kmsd.kms.v1.KeyService.ListResourceTags:input_type -> kmsd.kms.v1.ListResourceTagsRequest
+	42, // 30: kmsd.kms.v1.KeyService.CreateGrant:input_type -> kmsd.kms.v1.CreateGrantRequest
+	43, // 31: kmsd.kms.v1.KeyService.ListGrants:input_type -> kmsd.kms.v1.ListGrantsRequest
+	44, // 32: kmsd.kms.v1.KeyService.ListRetirableGrants:input_type -> kmsd.kms.v1.ListRetirableGrantsRequest
+	45, // 33: kmsd.kms.v1.KeyService.RetireGrant:input_type -> kmsd.kms.v1.RetireGrantRequest
+	46, // 34: kmsd.kms.v1.KeyService.RevokeGrant:input_type -> kmsd.kms.v1.RevokeGrantRequest
+	47, // 35: kmsd.kms.v1.KeyService.ScheduleKeyDeletion:input_type -> kmsd.kms.v1.ScheduleKeyDeletionRequest
+	48, // 36: kmsd.kms.v1.KeyService.CancelKeyDeletion:input_type -> kmsd.kms.v1.CancelKeyDeletionRequest
+	49, // 37: kmsd.kms.v1.KeyService.GetKeyDeletionReport:input_type -> kmsd.kms.v1.GetKeyDeletionReportRequest
+	50, // 38: kmsd.kms.v1.KeyService.UpdateKeyDeletionProtection:input_type -> kmsd.kms.v1.UpdateKeyDeletionProtectionRequest
+	51, // 39: kmsd.kms.v1.KeyService.EnableKeyRotation:input_type -> kmsd.kms.v1.EnableKeyRotationRequest
+	52, // 40: kmsd.kms.v1.KeyService.DisableKeyRotation:input_type -> kmsd.kms.v1.DisableKeyRotationRequest
+	53, // 41: kmsd.kms.v1.KeyService.GetKeyRotationStatus:input_type -> kmsd.kms.v1.GetKeyRotationStatusRequest
+	54, // 42: kmsd.kms.v1.KeyService.DisableKeyMaterial:input_type -> kmsd.kms.v1.DisableKeyMaterialRequest
+	55, // 43: kmsd.kms.v1.KeyService.EnableKeyMaterial:input_type -> kmsd.kms.v1.EnableKeyMaterialRequest
+	56, // 44: kmsd.kms.v1.KeyService.GetParametersForImport:input_type -> kmsd.kms.v1.GetParametersForImportRequest
+	57, // 45: kmsd.kms.v1.KeyService.ImportKeyMaterial:input_type -> kmsd.kms.v1.ImportKeyMaterialRequest
+	58, // 46: kmsd.kms.v1.KeyService.DeleteImportedKeyMaterial:input_type -> kmsd.kms.v1.DeleteImportedKeyMaterialRequest
+	59, // 47: kmsd.kms.v1.KeyService.GetPublicKey:input_type -> kmsd.kms.v1.GetPublicKeyRequest
+	60, // 48: kmsd.kms.v1.KeyService.GetKeyLastUsage:input_type -> kmsd.kms.v1.GetKeyLastUsageRequest
+	61, // 49: kmsd.kms.v1.KeyService.ListKeyPolicies:input_type -> kmsd.kms.v1.ListKeyPoliciesRequest
+	1,  // 50: kmsd.kms.v1.KeyService.CreateKey:output_type -> kmsd.kms.v1.CreateKeyResponse
+	3,  // 51: kmsd.kms.v1.KeyService.DescribeKey:output_type -> kmsd.kms.v1.DescribeKeyResponse
+	5,  // 52: kmsd.kms.v1.KeyService.ListKeys:output_type -> kmsd.kms.v1.ListKeysResponse
+	7,  // 53: kmsd.kms.v1.KeyService.UpdateKeyDescription:output_type -> kmsd.kms.v1.UpdateKeyDescriptionResponse
+	9,  // 54: kmsd.kms.v1.KeyService.EnableKey:output_type -> kmsd.kms.v1.EnableKeyResponse
+	11, // 55: kmsd.kms.v1.KeyService.DisableKey:output_type -> kmsd.kms.v1.DisableKeyResponse
+	13, // 56: kmsd.kms.v1.KeyService.RotateKeyOnDemand:output_type -> kmsd.kms.v1.RotateKeyOnDemandResponse
+	15, // 57: kmsd.kms.v1.KeyService.ListKeyRotations:output_type -> kmsd.kms.v1.ListKeyRotationsResponse
+	17, // 58: kmsd.kms.v1.KeyService.CreateAlias:output_type -> kmsd.kms.v1.CreateAliasResponse
+	19, // 59: kmsd.kms.v1.KeyService.UpdateAlias:output_type -> kmsd.kms.v1.UpdateAliasResponse
+	21, // 60: kmsd.kms.v1.KeyService.DeleteAlias:output_type -> kmsd.kms.v1.DeleteAliasResponse
+	23, // 61: kmsd.kms.v1.KeyService.ListAliases:output_type -> kmsd.kms.v1.ListAliasesResponse
+	25, // 62: kmsd.kms.v1.KeyService.PutKeyPolicy:output_type -> kmsd.kms.v1.PutKeyPolicyResponse
+	27, // 63: kmsd.kms.v1.KeyService.GetKeyPolicy:output_type -> kmsd.kms.v1.GetKeyPolicyResponse
+	62, // 64: kmsd.kms.v1.KeyService.TagResource:output_type -> kmsd.kms.v1.TagResourceResponse
+	63, // 65: kmsd.kms.v1.KeyService.UntagResource:output_type -> kmsd.kms.v1.UntagResourceResponse
+	64, // 66: kmsd.kms.v1.KeyService.ListResourceTags:output_type -> kmsd.kms.v1.ListResourceTagsResponse
+	65, // 67: kmsd.kms.v1.KeyService.CreateGrant:output_type -> kmsd.kms.v1.CreateGrantResponse
+	66, // 68: kmsd.kms.v1.KeyService.ListGrants:output_type -> kmsd.kms.v1.ListGrantsResponse
+	67, // 69: kmsd.kms.v1.KeyService.ListRetirableGrants:output_type -> kmsd.kms.v1.ListRetirableGrantsResponse
+	68, // 70: kmsd.kms.v1.KeyService.RetireGrant:output_type -> kmsd.kms.v1.RetireGrantResponse
+	69, // 71: kmsd.kms.v1.KeyService.RevokeGrant:output_type -> kmsd.kms.v1.RevokeGrantResponse
+	70, // 72: kmsd.kms.v1.KeyService.ScheduleKeyDeletion:output_type -> kmsd.kms.v1.ScheduleKeyDeletionResponse
+	71, // 73: kmsd.kms.v1.KeyService.CancelKeyDeletion:output_type -> kmsd.kms.v1.CancelKeyDeletionResponse
+	72, // 74: kmsd.kms.v1.KeyService.GetKeyDeletionReport:output_type -> kmsd.kms.v1.GetKeyDeletionReportResponse
+	73, // 75: kmsd.kms.v1.KeyService.UpdateKeyDeletionProtection:output_type -> kmsd.kms.v1.UpdateKeyDeletionProtectionResponse
+	74, // 76: kmsd.kms.v1.KeyService.EnableKeyRotation:output_type -> kmsd.kms.v1.EnableKeyRotationResponse
+	75, // 77: kmsd.kms.v1.KeyService.DisableKeyRotation:output_type -> kmsd.kms.v1.DisableKeyRotationResponse
+	76, // 78: kmsd.kms.v1.KeyService.GetKeyRotationStatus:output_type -> kmsd.kms.v1.GetKeyRotationStatusResponse
+	77, // 79: kmsd.kms.v1.KeyService.DisableKeyMaterial:output_type -> kmsd.kms.v1.DisableKeyMaterialResponse
+	78, // 80: kmsd.kms.v1.KeyService.EnableKeyMaterial:output_type -> kmsd.kms.v1.EnableKeyMaterialResponse
+	79, // 81: kmsd.kms.v1.KeyService.GetParametersForImport:output_type -> kmsd.kms.v1.GetParametersForImportResponse
+	80, // 82: kmsd.kms.v1.KeyService.ImportKeyMaterial:output_type -> kmsd.kms.v1.ImportKeyMaterialResponse
+	81, // 83: kmsd.kms.v1.KeyService.DeleteImportedKeyMaterial:output_type -> kmsd.kms.v1.DeleteImportedKeyMaterialResponse
+	82, // 84: kmsd.kms.v1.KeyService.GetPublicKey:output_type -> kmsd.kms.v1.GetPublicKeyResponse
+	83, // 85: kmsd.kms.v1.KeyService.GetKeyLastUsage:output_type -> kmsd.kms.v1.GetKeyLastUsageResponse
+	84, // 86: kmsd.kms.v1.KeyService.ListKeyPolicies:output_type -> kmsd.kms.v1.ListKeyPoliciesResponse
+	50, // [50:87] is the sub-list for method output_type
+	13, // [13:50] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_kmsd_kms_v1_key_service_proto_init() }
@@ -2778,7 +3034,10 @@ func file_kmsd_kms_v1_key_service_proto_init() {
 	if File_kmsd_kms_v1_key_service_proto != nil {
 		return
 	}
+	file_kmsd_kms_v1_asymmetric_proto_init()
 	file_kmsd_kms_v1_grant_proto_init()
+	file_kmsd_kms_v1_import_proto_init()
+	file_kmsd_kms_v1_lifecycle_proto_init()
 	file_kmsd_kms_v1_tag_proto_init()
 	file_kmsd_kms_v1_types_proto_init()
 	type x struct{}

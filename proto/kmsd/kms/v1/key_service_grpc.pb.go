@@ -19,28 +19,43 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	KeyService_CreateKey_FullMethodName            = "/kmsd.kms.v1.KeyService/CreateKey"
-	KeyService_DescribeKey_FullMethodName          = "/kmsd.kms.v1.KeyService/DescribeKey"
-	KeyService_ListKeys_FullMethodName             = "/kmsd.kms.v1.KeyService/ListKeys"
-	KeyService_UpdateKeyDescription_FullMethodName = "/kmsd.kms.v1.KeyService/UpdateKeyDescription"
-	KeyService_EnableKey_FullMethodName            = "/kmsd.kms.v1.KeyService/EnableKey"
-	KeyService_DisableKey_FullMethodName           = "/kmsd.kms.v1.KeyService/DisableKey"
-	KeyService_RotateKeyOnDemand_FullMethodName    = "/kmsd.kms.v1.KeyService/RotateKeyOnDemand"
-	KeyService_ListKeyRotations_FullMethodName     = "/kmsd.kms.v1.KeyService/ListKeyRotations"
-	KeyService_CreateAlias_FullMethodName          = "/kmsd.kms.v1.KeyService/CreateAlias"
-	KeyService_UpdateAlias_FullMethodName          = "/kmsd.kms.v1.KeyService/UpdateAlias"
-	KeyService_DeleteAlias_FullMethodName          = "/kmsd.kms.v1.KeyService/DeleteAlias"
-	KeyService_ListAliases_FullMethodName          = "/kmsd.kms.v1.KeyService/ListAliases"
-	KeyService_PutKeyPolicy_FullMethodName         = "/kmsd.kms.v1.KeyService/PutKeyPolicy"
-	KeyService_GetKeyPolicy_FullMethodName         = "/kmsd.kms.v1.KeyService/GetKeyPolicy"
-	KeyService_TagResource_FullMethodName          = "/kmsd.kms.v1.KeyService/TagResource"
-	KeyService_UntagResource_FullMethodName        = "/kmsd.kms.v1.KeyService/UntagResource"
-	KeyService_ListResourceTags_FullMethodName     = "/kmsd.kms.v1.KeyService/ListResourceTags"
-	KeyService_CreateGrant_FullMethodName          = "/kmsd.kms.v1.KeyService/CreateGrant"
-	KeyService_ListGrants_FullMethodName           = "/kmsd.kms.v1.KeyService/ListGrants"
-	KeyService_ListRetirableGrants_FullMethodName  = "/kmsd.kms.v1.KeyService/ListRetirableGrants"
-	KeyService_RetireGrant_FullMethodName          = "/kmsd.kms.v1.KeyService/RetireGrant"
-	KeyService_RevokeGrant_FullMethodName          = "/kmsd.kms.v1.KeyService/RevokeGrant"
+	KeyService_CreateKey_FullMethodName                   = "/kmsd.kms.v1.KeyService/CreateKey"
+	KeyService_DescribeKey_FullMethodName                 = "/kmsd.kms.v1.KeyService/DescribeKey"
+	KeyService_ListKeys_FullMethodName                    = "/kmsd.kms.v1.KeyService/ListKeys"
+	KeyService_UpdateKeyDescription_FullMethodName        = "/kmsd.kms.v1.KeyService/UpdateKeyDescription"
+	KeyService_EnableKey_FullMethodName                   = "/kmsd.kms.v1.KeyService/EnableKey"
+	KeyService_DisableKey_FullMethodName                  = "/kmsd.kms.v1.KeyService/DisableKey"
+	KeyService_RotateKeyOnDemand_FullMethodName           = "/kmsd.kms.v1.KeyService/RotateKeyOnDemand"
+	KeyService_ListKeyRotations_FullMethodName            = "/kmsd.kms.v1.KeyService/ListKeyRotations"
+	KeyService_CreateAlias_FullMethodName                 = "/kmsd.kms.v1.KeyService/CreateAlias"
+	KeyService_UpdateAlias_FullMethodName                 = "/kmsd.kms.v1.KeyService/UpdateAlias"
+	KeyService_DeleteAlias_FullMethodName                 = "/kmsd.kms.v1.KeyService/DeleteAlias"
+	KeyService_ListAliases_FullMethodName                 = "/kmsd.kms.v1.KeyService/ListAliases"
+	KeyService_PutKeyPolicy_FullMethodName                = "/kmsd.kms.v1.KeyService/PutKeyPolicy"
+	KeyService_GetKeyPolicy_FullMethodName                = "/kmsd.kms.v1.KeyService/GetKeyPolicy"
+	KeyService_TagResource_FullMethodName                 = "/kmsd.kms.v1.KeyService/TagResource"
+	KeyService_UntagResource_FullMethodName               = "/kmsd.kms.v1.KeyService/UntagResource"
+	KeyService_ListResourceTags_FullMethodName            = "/kmsd.kms.v1.KeyService/ListResourceTags"
+	KeyService_CreateGrant_FullMethodName                 = "/kmsd.kms.v1.KeyService/CreateGrant"
+	KeyService_ListGrants_FullMethodName                  = "/kmsd.kms.v1.KeyService/ListGrants"
+	KeyService_ListRetirableGrants_FullMethodName         = "/kmsd.kms.v1.KeyService/ListRetirableGrants"
+	KeyService_RetireGrant_FullMethodName                 = "/kmsd.kms.v1.KeyService/RetireGrant"
+	KeyService_RevokeGrant_FullMethodName                 = "/kmsd.kms.v1.KeyService/RevokeGrant"
+	KeyService_ScheduleKeyDeletion_FullMethodName         = "/kmsd.kms.v1.KeyService/ScheduleKeyDeletion"
+	KeyService_CancelKeyDeletion_FullMethodName           = "/kmsd.kms.v1.KeyService/CancelKeyDeletion"
+	KeyService_GetKeyDeletionReport_FullMethodName        = "/kmsd.kms.v1.KeyService/GetKeyDeletionReport"
+	KeyService_UpdateKeyDeletionProtection_FullMethodName = "/kmsd.kms.v1.KeyService/UpdateKeyDeletionProtection"
+	KeyService_EnableKeyRotation_FullMethodName           = "/kmsd.kms.v1.KeyService/EnableKeyRotation"
+	KeyService_DisableKeyRotation_FullMethodName          = "/kmsd.kms.v1.KeyService/DisableKeyRotation"
+	KeyService_GetKeyRotationStatus_FullMethodName        = "/kmsd.kms.v1.KeyService/GetKeyRotationStatus"
+	KeyService_DisableKeyMaterial_FullMethodName          = "/kmsd.kms.v1.KeyService/DisableKeyMaterial"
+	KeyService_EnableKeyMaterial_FullMethodName           = "/kmsd.kms.v1.KeyService/EnableKeyMaterial"
+	KeyService_GetParametersForImport_FullMethodName      = "/kmsd.kms.v1.KeyService/GetParametersForImport"
+	KeyService_ImportKeyMaterial_FullMethodName           = "/kmsd.kms.v1.KeyService/ImportKeyMaterial"
+	KeyService_DeleteImportedKeyMaterial_FullMethodName   = "/kmsd.kms.v1.KeyService/DeleteImportedKeyMaterial"
+	KeyService_GetPublicKey_FullMethodName                = "/kmsd.kms.v1.KeyService/GetPublicKey"
+	KeyService_GetKeyLastUsage_FullMethodName             = "/kmsd.kms.v1.KeyService/GetKeyLastUsage"
+	KeyService_ListKeyPolicies_FullMethodName             = "/kmsd.kms.v1.KeyService/ListKeyPolicies"
 )
 
 // KeyServiceClient is the client API for KeyService service.
@@ -102,6 +117,40 @@ type KeyServiceClient interface {
 	RetireGrant(ctx context.Context, in *RetireGrantRequest, opts ...grpc.CallOption) (*RetireGrantResponse, error)
 	// RevokeGrant removes a grant, at once. Needs kms:RevokeGrant.
 	RevokeGrant(ctx context.Context, in *RevokeGrantRequest, opts ...grpc.CallOption) (*RevokeGrantResponse, error)
+	// ScheduleKeyDeletion stops a key and deletes it, with its material, aliases and grants, once a waiting period of 7 to 30
+	// days is over: what is encrypted under it is lost then. Needs kms:ScheduleKeyDeletion.
+	ScheduleKeyDeletion(ctx context.Context, in *ScheduleKeyDeletionRequest, opts ...grpc.CallOption) (*ScheduleKeyDeletionResponse, error)
+	// CancelKeyDeletion keeps a key that is pending deletion. It is then disabled. Needs kms:CancelKeyDeletion.
+	CancelKeyDeletion(ctx context.Context, in *CancelKeyDeletionRequest, opts ...grpc.CallOption) (*CancelKeyDeletionResponse, error)
+	// GetKeyDeletionReport tells what to know before a key is deleted. Needs kms:DescribeKey.
+	GetKeyDeletionReport(ctx context.Context, in *GetKeyDeletionReportRequest, opts ...grpc.CallOption) (*GetKeyDeletionReportResponse, error)
+	// UpdateKeyDeletionProtection turns the protection of a key against deletion on or off. Needs
+	// kms:UpdateKeyDeletionProtection.
+	UpdateKeyDeletionProtection(ctx context.Context, in *UpdateKeyDeletionProtectionRequest, opts ...grpc.CallOption) (*UpdateKeyDeletionProtectionResponse, error)
+	// EnableKeyRotation has a symmetric key rotated every 90 to 2560 days. Needs kms:EnableKeyRotation.
+	EnableKeyRotation(ctx context.Context, in *EnableKeyRotationRequest, opts ...grpc.CallOption) (*EnableKeyRotationResponse, error)
+	// DisableKeyRotation ends automatic rotation. Needs kms:DisableKeyRotation.
+	DisableKeyRotation(ctx context.Context, in *DisableKeyRotationRequest, opts ...grpc.CallOption) (*DisableKeyRotationResponse, error)
+	// GetKeyRotationStatus tells how a key is rotated. Needs kms:GetKeyRotationStatus.
+	GetKeyRotationStatus(ctx context.Context, in *GetKeyRotationStatusRequest, opts ...grpc.CallOption) (*GetKeyRotationStatusResponse, error)
+	// DisableKeyMaterial stops one version of a key that is not the one that encrypts. Needs kms:DisableKeyMaterial.
+	DisableKeyMaterial(ctx context.Context, in *DisableKeyMaterialRequest, opts ...grpc.CallOption) (*DisableKeyMaterialResponse, error)
+	// EnableKeyMaterial lets a stopped version be used again. Needs kms:EnableKeyMaterial.
+	EnableKeyMaterial(ctx context.Context, in *EnableKeyMaterialRequest, opts ...grpc.CallOption) (*EnableKeyMaterialResponse, error)
+	// GetParametersForImport makes a wrapping key and a token, for one ImportKeyMaterial within 24 hours. Needs
+	// kms:GetParametersForImport.
+	GetParametersForImport(ctx context.Context, in *GetParametersForImportRequest, opts ...grpc.CallOption) (*GetParametersForImportResponse, error)
+	// ImportKeyMaterial gives material to a key whose origin is EXTERNAL. Needs kms:ImportKeyMaterial.
+	ImportKeyMaterial(ctx context.Context, in *ImportKeyMaterialRequest, opts ...grpc.CallOption) (*ImportKeyMaterialResponse, error)
+	// DeleteImportedKeyMaterial deletes imported material, at once; the same can be imported again. Needs
+	// kms:DeleteImportedKeyMaterial.
+	DeleteImportedKeyMaterial(ctx context.Context, in *DeleteImportedKeyMaterialRequest, opts ...grpc.CallOption) (*DeleteImportedKeyMaterialResponse, error)
+	// GetPublicKey returns the public key of an asymmetric key. Needs kms:GetPublicKey.
+	GetPublicKey(ctx context.Context, in *GetPublicKeyRequest, opts ...grpc.CallOption) (*GetPublicKeyResponse, error)
+	// GetKeyLastUsage tells when a key was last used, and since when that is known. Needs kms:GetKeyLastUsage.
+	GetKeyLastUsage(ctx context.Context, in *GetKeyLastUsageRequest, opts ...grpc.CallOption) (*GetKeyLastUsageResponse, error)
+	// ListKeyPolicies lists the names of the policies of a key, of which there is one. Needs kms:ListKeyPolicies.
+	ListKeyPolicies(ctx context.Context, in *ListKeyPoliciesRequest, opts ...grpc.CallOption) (*ListKeyPoliciesResponse, error)
 }
 
 type keyServiceClient struct {
@@ -332,6 +381,156 @@ func (c *keyServiceClient) RevokeGrant(ctx context.Context, in *RevokeGrantReque
 	return out, nil
 }
 
+func (c *keyServiceClient) ScheduleKeyDeletion(ctx context.Context, in *ScheduleKeyDeletionRequest, opts ...grpc.CallOption) (*ScheduleKeyDeletionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ScheduleKeyDeletionResponse)
+	err := c.cc.Invoke(ctx, KeyService_ScheduleKeyDeletion_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) CancelKeyDeletion(ctx context.Context, in *CancelKeyDeletionRequest, opts ...grpc.CallOption) (*CancelKeyDeletionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelKeyDeletionResponse)
+	err := c.cc.Invoke(ctx, KeyService_CancelKeyDeletion_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) GetKeyDeletionReport(ctx context.Context, in *GetKeyDeletionReportRequest, opts ...grpc.CallOption) (*GetKeyDeletionReportResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetKeyDeletionReportResponse)
+	err := c.cc.Invoke(ctx, KeyService_GetKeyDeletionReport_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) UpdateKeyDeletionProtection(ctx context.Context, in *UpdateKeyDeletionProtectionRequest, opts ...grpc.CallOption) (*UpdateKeyDeletionProtectionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UpdateKeyDeletionProtectionResponse)
+	err := c.cc.Invoke(ctx, KeyService_UpdateKeyDeletionProtection_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) EnableKeyRotation(ctx context.Context, in *EnableKeyRotationRequest, opts ...grpc.CallOption) (*EnableKeyRotationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EnableKeyRotationResponse)
+	err := c.cc.Invoke(ctx, KeyService_EnableKeyRotation_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) DisableKeyRotation(ctx context.Context, in *DisableKeyRotationRequest, opts ...grpc.CallOption) (*DisableKeyRotationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DisableKeyRotationResponse)
+	err := c.cc.Invoke(ctx, KeyService_DisableKeyRotation_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) GetKeyRotationStatus(ctx context.Context, in *GetKeyRotationStatusRequest, opts ...grpc.CallOption) (*GetKeyRotationStatusResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetKeyRotationStatusResponse)
+	err := c.cc.Invoke(ctx, KeyService_GetKeyRotationStatus_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) DisableKeyMaterial(ctx context.Context, in *DisableKeyMaterialRequest, opts ...grpc.CallOption) (*DisableKeyMaterialResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DisableKeyMaterialResponse)
+	err := c.cc.Invoke(ctx, KeyService_DisableKeyMaterial_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) EnableKeyMaterial(ctx context.Context, in *EnableKeyMaterialRequest, opts ...grpc.CallOption) (*EnableKeyMaterialResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EnableKeyMaterialResponse)
+	err := c.cc.Invoke(ctx, KeyService_EnableKeyMaterial_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) GetParametersForImport(ctx context.Context, in *GetParametersForImportRequest, opts ...grpc.CallOption) (*GetParametersForImportResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetParametersForImportResponse)
+	err := c.cc.Invoke(ctx, KeyService_GetParametersForImport_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) ImportKeyMaterial(ctx context.Context, in *ImportKeyMaterialRequest, opts ...grpc.CallOption) (*ImportKeyMaterialResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ImportKeyMaterialResponse)
+	err := c.cc.Invoke(ctx, KeyService_ImportKeyMaterial_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) DeleteImportedKeyMaterial(ctx context.Context, in *DeleteImportedKeyMaterialRequest, opts ...grpc.CallOption) (*DeleteImportedKeyMaterialResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteImportedKeyMaterialResponse)
+	err := c.cc.Invoke(ctx, KeyService_DeleteImportedKeyMaterial_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) GetPublicKey(ctx context.Context, in *GetPublicKeyRequest, opts ...grpc.CallOption) (*GetPublicKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetPublicKeyResponse)
+	err := c.cc.Invoke(ctx, KeyService_GetPublicKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) GetKeyLastUsage(ctx context.Context, in *GetKeyLastUsageRequest, opts ...grpc.CallOption) (*GetKeyLastUsageResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetKeyLastUsageResponse)
+	err := c.cc.Invoke(ctx, KeyService_GetKeyLastUsage_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keyServiceClient) ListKeyPolicies(ctx context.Context, in *ListKeyPoliciesRequest, opts ...grpc.CallOption) (*ListKeyPoliciesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListKeyPoliciesResponse)
+	err := c.cc.Invoke(ctx, KeyService_ListKeyPolicies_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // KeyServiceServer is the server API for KeyService service.
 // All implementations must embed UnimplementedKeyServiceServer
 // for forward compatibility.
@@ -391,6 +590,40 @@ type KeyServiceServer interface {
 	RetireGrant(context.Context, *RetireGrantRequest) (*RetireGrantResponse, error)
 	// RevokeGrant removes a grant, at once. Needs kms:RevokeGrant.
 	RevokeGrant(context.Context, *RevokeGrantRequest) (*RevokeGrantResponse, error)
+	// ScheduleKeyDeletion stops a key and deletes it, with its material, aliases and grants, once a waiting period of 7 to 30
+	// days is over: what is encrypted under it is lost then. Needs kms:ScheduleKeyDeletion.
+	ScheduleKeyDeletion(context.Context, *ScheduleKeyDeletionRequest) (*ScheduleKeyDeletionResponse, error)
+	// CancelKeyDeletion keeps a key that is pending deletion. It is then disabled. Needs kms:CancelKeyDeletion.
+	CancelKeyDeletion(context.Context, *CancelKeyDeletionRequest) (*CancelKeyDeletionResponse, error)
+	// GetKeyDeletionReport tells what to know before a key is deleted. Needs kms:DescribeKey.
+	GetKeyDeletionReport(context.Context, *GetKeyDeletionReportRequest) (*GetKeyDeletionReportResponse, error)
+	// UpdateKeyDeletionProtection turns the protection of a key against deletion on or off. Needs
+	// kms:UpdateKeyDeletionProtection.
+	UpdateKeyDeletionProtection(context.Context, *UpdateKeyDeletionProtectionRequest) (*UpdateKeyDeletionProtectionResponse, error)
+	// EnableKeyRotation has a symmetric key rotated every 90 to 2560 days. Needs kms:EnableKeyRotation.
+	EnableKeyRotation(context.Context, *EnableKeyRotationRequest) (*EnableKeyRotationResponse, error)
+	// DisableKeyRotation ends automatic rotation. Needs kms:DisableKeyRotation.
+	DisableKeyRotation(context.Context, *DisableKeyRotationRequest) (*DisableKeyRotationResponse, error)
+	// GetKeyRotationStatus tells how a key is rotated. Needs kms:GetKeyRotationStatus.
+	GetKeyRotationStatus(context.Context, *GetKeyRotationStatusRequest) (*GetKeyRotationStatusResponse, error)
+	// DisableKeyMaterial stops one version of a key that is not the one that encrypts. Needs kms:DisableKeyMaterial.
+	DisableKeyMaterial(context.Context, *DisableKeyMaterialRequest) (*DisableKeyMaterialResponse, error)
+	// EnableKeyMaterial lets a stopped version be used again. Needs kms:EnableKeyMaterial.
+	EnableKeyMaterial(context.Context, *EnableKeyMaterialRequest) (*EnableKeyMaterialResponse, error)
+	// GetParametersForImport makes a wrapping key and a token, for one ImportKeyMaterial within 24 hours. Needs
+	// kms:GetParametersForImport.
+	GetParametersForImport(context.Context, *GetParametersForImportRequest) (*GetParametersForImportResponse, error)
+	// ImportKeyMaterial gives material to a key whose origin is EXTERNAL. Needs kms:ImportKeyMaterial.
+	ImportKeyMaterial(context.Context, *ImportKeyMaterialRequest) (*ImportKeyMaterialResponse, error)
+	// DeleteImportedKeyMaterial deletes imported material, at once; the same can be imported again. Needs
+	// kms:DeleteImportedKeyMaterial.
+	DeleteImportedKeyMaterial(context.Context, *DeleteImportedKeyMaterialRequest) (*DeleteImportedKeyMaterialResponse, error)
+	// GetPublicKey returns the public key of an asymmetric key. Needs kms:GetPublicKey.
+	GetPublicKey(context.Context, *GetPublicKeyRequest) (*GetPublicKeyResponse, error)
+	// GetKeyLastUsage tells when a key was last used, and since when that is known. Needs kms:GetKeyLastUsage.
+	GetKeyLastUsage(context.Context, *GetKeyLastUsageRequest) (*GetKeyLastUsageResponse, error)
+	// ListKeyPolicies lists the names of the policies of a key, of which there is one. Needs kms:ListKeyPolicies.
+	ListKeyPolicies(context.Context, *ListKeyPoliciesRequest) (*ListKeyPoliciesResponse, error)
 	mustEmbedUnimplementedKeyServiceServer()
 }
 
@@ -466,6 +699,51 @@ func (UnimplementedKeyServiceServer) RetireGrant(context.Context, *RetireGrantRe
 }
 func (UnimplementedKeyServiceServer) RevokeGrant(context.Context, *RevokeGrantRequest) (*RevokeGrantResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevokeGrant not implemented")
+}
+func (UnimplementedKeyServiceServer) ScheduleKeyDeletion(context.Context, *ScheduleKeyDeletionRequest) (*ScheduleKeyDeletionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ScheduleKeyDeletion not implemented")
+}
+func (UnimplementedKeyServiceServer) CancelKeyDeletion(context.Context, *CancelKeyDeletionRequest) (*CancelKeyDeletionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelKeyDeletion not implemented")
+}
+func (UnimplementedKeyServiceServer) GetKeyDeletionReport(context.Context, *GetKeyDeletionReportRequest) (*GetKeyDeletionReportResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetKeyDeletionReport not implemented")
+}
+func (UnimplementedKeyServiceServer) UpdateKeyDeletionProtection(context.Context, *UpdateKeyDeletionProtectionRequest) (*UpdateKeyDeletionProtectionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateKeyDeletionProtection not implemented")
+}
+func (UnimplementedKeyServiceServer) EnableKeyRotation(context.Context, *EnableKeyRotationRequest) (*EnableKeyRotationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EnableKeyRotation not implemented")
+}
+func (UnimplementedKeyServiceServer) DisableKeyRotation(context.Context, *DisableKeyRotationRequest) (*DisableKeyRotationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DisableKeyRotation not implemented")
+}
+func (UnimplementedKeyServiceServer) GetKeyRotationStatus(context.Context, *GetKeyRotationStatusRequest) (*GetKeyRotationStatusResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetKeyRotationStatus not implemented")
+}
+func (UnimplementedKeyServiceServer) DisableKeyMaterial(context.Context, *DisableKeyMaterialRequest) (*DisableKeyMaterialResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DisableKeyMaterial not implemented")
+}
+func (UnimplementedKeyServiceServer) EnableKeyMaterial(context.Context, *EnableKeyMaterialRequest) (*EnableKeyMaterialResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EnableKeyMaterial not implemented")
+}
+func (UnimplementedKeyServiceServer) GetParametersForImport(context.Context, *GetParametersForImportRequest) (*GetParametersForImportResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetParametersForImport not implemented")
+}
+func (UnimplementedKeyServiceServer) ImportKeyMaterial(context.Context, *ImportKeyMaterialRequest) (*ImportKeyMaterialResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ImportKeyMaterial not implemented")
+}
+func (UnimplementedKeyServiceServer) DeleteImportedKeyMaterial(context.Context, *DeleteImportedKeyMaterialRequest) (*DeleteImportedKeyMaterialResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteImportedKeyMaterial not implemented")
+}
+func (UnimplementedKeyServiceServer) GetPublicKey(context.Context, *GetPublicKeyRequest) (*GetPublicKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetPublicKey not implemented")
+}
+func (UnimplementedKeyServiceServer) GetKeyLastUsage(context.Context, *GetKeyLastUsageRequest) (*GetKeyLastUsageResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetKeyLastUsage not implemented")
+}
+func (UnimplementedKeyServiceServer) ListKeyPolicies(context.Context, *ListKeyPoliciesRequest) (*ListKeyPoliciesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListKeyPolicies not implemented")
 }
 func (UnimplementedKeyServiceServer) mustEmbedUnimplementedKeyServiceServer() {}
 func (UnimplementedKeyServiceServer) testEmbeddedByValue()                    {}
@@ -884,6 +1162,276 @@ func _KeyService_RevokeGrant_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _KeyService_ScheduleKeyDeletion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ScheduleKeyDeletionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).ScheduleKeyDeletion(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_ScheduleKeyDeletion_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).ScheduleKeyDeletion(ctx, req.(*ScheduleKeyDeletionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_CancelKeyDeletion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelKeyDeletionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).CancelKeyDeletion(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_CancelKeyDeletion_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).CancelKeyDeletion(ctx, req.(*CancelKeyDeletionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_GetKeyDeletionReport_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetKeyDeletionReportRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).GetKeyDeletionReport(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_GetKeyDeletionReport_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).GetKeyDeletionReport(ctx, req.(*GetKeyDeletionReportRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_UpdateKeyDeletionProtection_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateKeyDeletionProtectionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).UpdateKeyDeletionProtection(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_UpdateKeyDeletionProtection_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).UpdateKeyDeletionProtection(ctx, req.(*UpdateKeyDeletionProtectionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_EnableKeyRotation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EnableKeyRotationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).EnableKeyRotation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_EnableKeyRotation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).EnableKeyRotation(ctx, req.(*EnableKeyRotationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_DisableKeyRotation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DisableKeyRotationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).DisableKeyRotation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_DisableKeyRotation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).DisableKeyRotation(ctx, req.(*DisableKeyRotationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_GetKeyRotationStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetKeyRotationStatusRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).GetKeyRotationStatus(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_GetKeyRotationStatus_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).GetKeyRotationStatus(ctx, req.(*GetKeyRotationStatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_DisableKeyMaterial_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DisableKeyMaterialRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).DisableKeyMaterial(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_DisableKeyMaterial_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).DisableKeyMaterial(ctx, req.(*DisableKeyMaterialRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_EnableKeyMaterial_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EnableKeyMaterialRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).EnableKeyMaterial(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_EnableKeyMaterial_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).EnableKeyMaterial(ctx, req.(*EnableKeyMaterialRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_GetParametersForImport_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetParametersForImportRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).GetParametersForImport(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_GetParametersForImport_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).GetParametersForImport(ctx, req.(*GetParametersForImportRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_ImportKeyMaterial_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ImportKeyMaterialRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).ImportKeyMaterial(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_ImportKeyMaterial_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).ImportKeyMaterial(ctx, req.(*ImportKeyMaterialRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_DeleteImportedKeyMaterial_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteImportedKeyMaterialRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).DeleteImportedKeyMaterial(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_DeleteImportedKeyMaterial_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).DeleteImportedKeyMaterial(ctx, req.(*DeleteImportedKeyMaterialRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_GetPublicKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetPublicKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).GetPublicKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_GetPublicKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).GetPublicKey(ctx, req.(*GetPublicKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_GetKeyLastUsage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetKeyLastUsageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).GetKeyLastUsage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_GetKeyLastUsage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).GetKeyLastUsage(ctx, req.(*GetKeyLastUsageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeyService_ListKeyPolicies_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListKeyPoliciesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).ListKeyPolicies(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_ListKeyPolicies_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).ListKeyPolicies(ctx, req.(*ListKeyPoliciesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // KeyService_ServiceDesc is the grpc.ServiceDesc for KeyService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -978,6 +1526,66 @@ var KeyService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RevokeGrant",
 			Handler:    _KeyService_RevokeGrant_Handler,
+		},
+		{
+			MethodName: "ScheduleKeyDeletion",
+			Handler:    _KeyService_ScheduleKeyDeletion_Handler,
+		},
+		{
+			MethodName: "CancelKeyDeletion",
+			Handler:    _KeyService_CancelKeyDeletion_Handler,
+		},
+		{
+			MethodName: "GetKeyDeletionReport",
+			Handler:    _KeyService_GetKeyDeletionReport_Handler,
+		},
+		{
+			MethodName: "UpdateKeyDeletionProtection",
+			Handler:    _KeyService_UpdateKeyDeletionProtection_Handler,
+		},
+		{
+			MethodName: "EnableKeyRotation",
+			Handler:    _KeyService_EnableKeyRotation_Handler,
+		},
+		{
+			MethodName: "DisableKeyRotation",
+			Handler:    _KeyService_DisableKeyRotation_Handler,
+		},
+		{
+			MethodName: "GetKeyRotationStatus",
+			Handler:    _KeyService_GetKeyRotationStatus_Handler,
+		},
+		{
+			MethodName: "DisableKeyMaterial",
+			Handler:    _KeyService_DisableKeyMaterial_Handler,
+		},
+		{
+			MethodName: "EnableKeyMaterial",
+			Handler:    _KeyService_EnableKeyMaterial_Handler,
+		},
+		{
+			MethodName: "GetParametersForImport",
+			Handler:    _KeyService_GetParametersForImport_Handler,
+		},
+		{
+			MethodName: "ImportKeyMaterial",
+			Handler:    _KeyService_ImportKeyMaterial_Handler,
+		},
+		{
+			MethodName: "DeleteImportedKeyMaterial",
+			Handler:    _KeyService_DeleteImportedKeyMaterial_Handler,
+		},
+		{
+			MethodName: "GetPublicKey",
+			Handler:    _KeyService_GetPublicKey_Handler,
+		},
+		{
+			MethodName: "GetKeyLastUsage",
+			Handler:    _KeyService_GetKeyLastUsage_Handler,
+		},
+		{
+			MethodName: "ListKeyPolicies",
+			Handler:    _KeyService_ListKeyPolicies_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

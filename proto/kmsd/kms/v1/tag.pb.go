@@ -97,12 +97,13 @@ func (b0 Tag_builder) Build() *Tag {
 
 // TagResourceRequest adds tags to a key, or gives those that it has another value.
 type TagResourceRequest struct {
-	state             protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_KeyId  string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
-	xxx_hidden_Tags   *[]*Tag                `protobuf:"bytes,2,rep,name=tags"`
-	xxx_hidden_DryRun bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_KeyId       string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
+	xxx_hidden_Tags        *[]*Tag                `protobuf:"bytes,2,rep,name=tags"`
+	xxx_hidden_DryRun      bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,4,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *TagResourceRequest) Reset() {
@@ -153,6 +154,13 @@ func (x *TagResourceRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *TagResourceRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *TagResourceRequest) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
 }
@@ -165,6 +173,10 @@ func (x *TagResourceRequest) SetDryRun(v bool) {
 	x.xxx_hidden_DryRun = v
 }
 
+func (x *TagResourceRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type TagResourceRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -174,6 +186,8 @@ type TagResourceRequest_builder struct {
 	Tags []*Tag
 	// Whether only to check if the request would succeed: nothing is made, changed or returned.
 	DryRun bool
+	// As in CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 TagResourceRequest_builder) Build() *TagResourceRequest {
@@ -183,6 +197,7 @@ func (b0 TagResourceRequest_builder) Build() *TagResourceRequest {
 	x.xxx_hidden_KeyId = b.KeyId
 	x.xxx_hidden_Tags = &b.Tags
 	x.xxx_hidden_DryRun = b.DryRun
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -262,12 +277,13 @@ func (b0 TagResourceResponse_builder) Build() *TagResourceResponse {
 
 // UntagResourceRequest removes tags from a key. A tag that it does not have is no error.
 type UntagResourceRequest struct {
-	state              protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_KeyId   string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
-	xxx_hidden_TagKeys []string               `protobuf:"bytes,2,rep,name=tag_keys,json=tagKeys"`
-	xxx_hidden_DryRun  bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_KeyId       string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
+	xxx_hidden_TagKeys     []string               `protobuf:"bytes,2,rep,name=tag_keys,json=tagKeys"`
+	xxx_hidden_DryRun      bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,4,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *UntagResourceRequest) Reset() {
@@ -316,6 +332,13 @@ func (x *UntagResourceRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *UntagResourceRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *UntagResourceRequest) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
 }
@@ -328,6 +351,10 @@ func (x *UntagResourceRequest) SetDryRun(v bool) {
 	x.xxx_hidden_DryRun = v
 }
 
+func (x *UntagResourceRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type UntagResourceRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -337,6 +364,8 @@ type UntagResourceRequest_builder struct {
 	TagKeys []string
 	// Whether only to check if the request would succeed: nothing is made, changed or returned.
 	DryRun bool
+	// As in CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 UntagResourceRequest_builder) Build() *UntagResourceRequest {
@@ -346,6 +375,7 @@ func (b0 UntagResourceRequest_builder) Build() *UntagResourceRequest {
 	x.xxx_hidden_KeyId = b.KeyId
 	x.xxx_hidden_TagKeys = b.TagKeys
 	x.xxx_hidden_DryRun = b.DryRun
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -610,18 +640,20 @@ const file_kmsd_kms_v1_tag_proto_rawDesc = "" +
 	"\x15kmsd/kms/v1/tag.proto\x12\vkmsd.kms.v1\x1a!google/protobuf/go_features.proto\";\n" +
 	"\x03Tag\x12\x17\n" +
 	"\atag_key\x18\x01 \x01(\tR\x06tagKey\x12\x1b\n" +
-	"\ttag_value\x18\x02 \x01(\tR\btagValue\"j\n" +
+	"\ttag_value\x18\x02 \x01(\tR\btagValue\"\x8d\x01\n" +
 	"\x12TagResourceRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12$\n" +
 	"\x04tags\x18\x02 \x03(\v2\x10.kmsd.kms.v1.TagR\x04tags\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"E\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12!\n" +
+	"\fclient_token\x18\x04 \x01(\tR\vclientToken\"E\n" +
 	"\x13TagResourceResponse\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x17\n" +
-	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"a\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"\x84\x01\n" +
 	"\x14UntagResourceRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x19\n" +
 	"\btag_keys\x18\x02 \x03(\tR\atagKeys\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"G\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12!\n" +
+	"\fclient_token\x18\x04 \x01(\tR\vclientToken\"G\n" +
 	"\x15UntagResourceResponse\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"^\n" +

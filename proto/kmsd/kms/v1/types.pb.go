@@ -30,17 +30,85 @@ const (
 	KeySpec_KEY_SPEC_UNSPECIFIED KeySpec = 0
 	// A 256-bit symmetric key: AES-256-GCM under a key that is derived for each message.
 	KeySpec_KEY_SPEC_SYMMETRIC_DEFAULT KeySpec = 1
+	// An HMAC key of 224 bits.
+	KeySpec_KEY_SPEC_HMAC_224 KeySpec = 2
+	// An HMAC key of 256 bits.
+	KeySpec_KEY_SPEC_HMAC_256 KeySpec = 3
+	// An HMAC key of 384 bits.
+	KeySpec_KEY_SPEC_HMAC_384 KeySpec = 4
+	// An HMAC key of 512 bits.
+	KeySpec_KEY_SPEC_HMAC_512 KeySpec = 5
+	// An RSA key of 2048 bits.
+	KeySpec_KEY_SPEC_RSA_2048 KeySpec = 6
+	// An RSA key of 3072 bits.
+	KeySpec_KEY_SPEC_RSA_3072 KeySpec = 7
+	// An RSA key of 4096 bits.
+	KeySpec_KEY_SPEC_RSA_4096 KeySpec = 8
+	// A key on NIST P-256.
+	KeySpec_KEY_SPEC_ECC_NIST_P256 KeySpec = 9
+	// A key on NIST P-384.
+	KeySpec_KEY_SPEC_ECC_NIST_P384 KeySpec = 10
+	// A key on NIST P-521.
+	KeySpec_KEY_SPEC_ECC_NIST_P521 KeySpec = 11
+	// An Ed25519 key.
+	KeySpec_KEY_SPEC_ECC_NIST_EDWARDS25519 KeySpec = 12
+	// A key on secp256k1.
+	KeySpec_KEY_SPEC_ECC_SECG_P256K1 KeySpec = 13
+	// An ML-DSA-44 key (FIPS 204).
+	KeySpec_KEY_SPEC_ML_DSA_44 KeySpec = 14
+	// An ML-DSA-65 key (FIPS 204).
+	KeySpec_KEY_SPEC_ML_DSA_65 KeySpec = 15
+	// An ML-DSA-87 key (FIPS 204).
+	KeySpec_KEY_SPEC_ML_DSA_87 KeySpec = 16
+	// An ML-KEM-768 key (FIPS 203).
+	KeySpec_KEY_SPEC_ML_KEM_768 KeySpec = 17
+	// An ML-KEM-1024 key (FIPS 203).
+	KeySpec_KEY_SPEC_ML_KEM_1024 KeySpec = 18
 )
 
 // Enum value maps for KeySpec.
 var (
 	KeySpec_name = map[int32]string{
-		0: "KEY_SPEC_UNSPECIFIED",
-		1: "KEY_SPEC_SYMMETRIC_DEFAULT",
+		0:  "KEY_SPEC_UNSPECIFIED",
+		1:  "KEY_SPEC_SYMMETRIC_DEFAULT",
+		2:  "KEY_SPEC_HMAC_224",
+		3:  "KEY_SPEC_HMAC_256",
+		4:  "KEY_SPEC_HMAC_384",
+		5:  "KEY_SPEC_HMAC_512",
+		6:  "KEY_SPEC_RSA_2048",
+		7:  "KEY_SPEC_RSA_3072",
+		8:  "KEY_SPEC_RSA_4096",
+		9:  "KEY_SPEC_ECC_NIST_P256",
+		10: "KEY_SPEC_ECC_NIST_P384",
+		11: "KEY_SPEC_ECC_NIST_P521",
+		12: "KEY_SPEC_ECC_NIST_EDWARDS25519",
+		13: "KEY_SPEC_ECC_SECG_P256K1",
+		14: "KEY_SPEC_ML_DSA_44",
+		15: "KEY_SPEC_ML_DSA_65",
+		16: "KEY_SPEC_ML_DSA_87",
+		17: "KEY_SPEC_ML_KEM_768",
+		18: "KEY_SPEC_ML_KEM_1024",
 	}
 	KeySpec_value = map[string]int32{
-		"KEY_SPEC_UNSPECIFIED":       0,
-		"KEY_SPEC_SYMMETRIC_DEFAULT": 1,
+		"KEY_SPEC_UNSPECIFIED":           0,
+		"KEY_SPEC_SYMMETRIC_DEFAULT":     1,
+		"KEY_SPEC_HMAC_224":              2,
+		"KEY_SPEC_HMAC_256":              3,
+		"KEY_SPEC_HMAC_384":              4,
+		"KEY_SPEC_HMAC_512":              5,
+		"KEY_SPEC_RSA_2048":              6,
+		"KEY_SPEC_RSA_3072":              7,
+		"KEY_SPEC_RSA_4096":              8,
+		"KEY_SPEC_ECC_NIST_P256":         9,
+		"KEY_SPEC_ECC_NIST_P384":         10,
+		"KEY_SPEC_ECC_NIST_P521":         11,
+		"KEY_SPEC_ECC_NIST_EDWARDS25519": 12,
+		"KEY_SPEC_ECC_SECG_P256K1":       13,
+		"KEY_SPEC_ML_DSA_44":             14,
+		"KEY_SPEC_ML_DSA_65":             15,
+		"KEY_SPEC_ML_DSA_87":             16,
+		"KEY_SPEC_ML_KEM_768":            17,
+		"KEY_SPEC_ML_KEM_1024":           18,
 	}
 )
 
@@ -74,6 +142,14 @@ const (
 	KeyUsage_KEY_USAGE_UNSPECIFIED KeyUsage = 0
 	// Encrypt, Decrypt, ReEncrypt and data keys.
 	KeyUsage_KEY_USAGE_ENCRYPT_DECRYPT KeyUsage = 1
+	// Sign and Verify.
+	KeyUsage_KEY_USAGE_SIGN_VERIFY KeyUsage = 2
+	// GenerateMac and VerifyMac.
+	KeyUsage_KEY_USAGE_GENERATE_VERIFY_MAC KeyUsage = 3
+	// DeriveSharedSecret.
+	KeyUsage_KEY_USAGE_KEY_AGREEMENT KeyUsage = 4
+	// Encapsulate and Decapsulate.
+	KeyUsage_KEY_USAGE_ENCAPSULATE_DECAPSULATE KeyUsage = 5
 )
 
 // Enum value maps for KeyUsage.
@@ -81,10 +157,18 @@ var (
 	KeyUsage_name = map[int32]string{
 		0: "KEY_USAGE_UNSPECIFIED",
 		1: "KEY_USAGE_ENCRYPT_DECRYPT",
+		2: "KEY_USAGE_SIGN_VERIFY",
+		3: "KEY_USAGE_GENERATE_VERIFY_MAC",
+		4: "KEY_USAGE_KEY_AGREEMENT",
+		5: "KEY_USAGE_ENCAPSULATE_DECAPSULATE",
 	}
 	KeyUsage_value = map[string]int32{
-		"KEY_USAGE_UNSPECIFIED":     0,
-		"KEY_USAGE_ENCRYPT_DECRYPT": 1,
+		"KEY_USAGE_UNSPECIFIED":             0,
+		"KEY_USAGE_ENCRYPT_DECRYPT":         1,
+		"KEY_USAGE_SIGN_VERIFY":             2,
+		"KEY_USAGE_GENERATE_VERIFY_MAC":     3,
+		"KEY_USAGE_KEY_AGREEMENT":           4,
+		"KEY_USAGE_ENCAPSULATE_DECAPSULATE": 5,
 	}
 )
 
@@ -120,6 +204,10 @@ const (
 	KeyState_KEY_STATE_ENABLED KeyState = 1
 	// The key exists and cannot be used until EnableKey.
 	KeyState_KEY_STATE_DISABLED KeyState = 2
+	// The key will be deleted, and cannot be used until CancelKeyDeletion and EnableKey.
+	KeyState_KEY_STATE_PENDING_DELETION KeyState = 3
+	// The key has no material, or lacks some: it cannot be used until ImportKeyMaterial.
+	KeyState_KEY_STATE_PENDING_IMPORT KeyState = 4
 )
 
 // Enum value maps for KeyState.
@@ -128,11 +216,15 @@ var (
 		0: "KEY_STATE_UNSPECIFIED",
 		1: "KEY_STATE_ENABLED",
 		2: "KEY_STATE_DISABLED",
+		3: "KEY_STATE_PENDING_DELETION",
+		4: "KEY_STATE_PENDING_IMPORT",
 	}
 	KeyState_value = map[string]int32{
-		"KEY_STATE_UNSPECIFIED": 0,
-		"KEY_STATE_ENABLED":     1,
-		"KEY_STATE_DISABLED":    2,
+		"KEY_STATE_UNSPECIFIED":      0,
+		"KEY_STATE_ENABLED":          1,
+		"KEY_STATE_DISABLED":         2,
+		"KEY_STATE_PENDING_DELETION": 3,
+		"KEY_STATE_PENDING_IMPORT":   4,
 	}
 )
 
@@ -166,6 +258,8 @@ const (
 	KeyMaterialOrigin_KEY_MATERIAL_ORIGIN_UNSPECIFIED KeyMaterialOrigin = 0
 	// kmsd made the material. The name is the one that AWS clients expect.
 	KeyMaterialOrigin_KEY_MATERIAL_ORIGIN_AWS_KMS KeyMaterialOrigin = 1
+	// The material is imported.
+	KeyMaterialOrigin_KEY_MATERIAL_ORIGIN_EXTERNAL KeyMaterialOrigin = 2
 )
 
 // Enum value maps for KeyMaterialOrigin.
@@ -173,10 +267,12 @@ var (
 	KeyMaterialOrigin_name = map[int32]string{
 		0: "KEY_MATERIAL_ORIGIN_UNSPECIFIED",
 		1: "KEY_MATERIAL_ORIGIN_AWS_KMS",
+		2: "KEY_MATERIAL_ORIGIN_EXTERNAL",
 	}
 	KeyMaterialOrigin_value = map[string]int32{
 		"KEY_MATERIAL_ORIGIN_UNSPECIFIED": 0,
 		"KEY_MATERIAL_ORIGIN_AWS_KMS":     1,
+		"KEY_MATERIAL_ORIGIN_EXTERNAL":    2,
 	}
 )
 
@@ -212,6 +308,10 @@ const (
 	KeyMaterialState_KEY_MATERIAL_STATE_CURRENT KeyMaterialState = 1
 	// A version that only decrypts.
 	KeyMaterialState_KEY_MATERIAL_STATE_NON_CURRENT KeyMaterialState = 2
+	// A version whose material was imported and is not used until RotateKeyOnDemand.
+	KeyMaterialState_KEY_MATERIAL_STATE_PENDING_ROTATION KeyMaterialState = 3
+	// A version that DisableKeyMaterial stopped.
+	KeyMaterialState_KEY_MATERIAL_STATE_DISABLED KeyMaterialState = 4
 )
 
 // Enum value maps for KeyMaterialState.
@@ -220,11 +320,15 @@ var (
 		0: "KEY_MATERIAL_STATE_UNSPECIFIED",
 		1: "KEY_MATERIAL_STATE_CURRENT",
 		2: "KEY_MATERIAL_STATE_NON_CURRENT",
+		3: "KEY_MATERIAL_STATE_PENDING_ROTATION",
+		4: "KEY_MATERIAL_STATE_DISABLED",
 	}
 	KeyMaterialState_value = map[string]int32{
-		"KEY_MATERIAL_STATE_UNSPECIFIED": 0,
-		"KEY_MATERIAL_STATE_CURRENT":     1,
-		"KEY_MATERIAL_STATE_NON_CURRENT": 2,
+		"KEY_MATERIAL_STATE_UNSPECIFIED":      0,
+		"KEY_MATERIAL_STATE_CURRENT":          1,
+		"KEY_MATERIAL_STATE_NON_CURRENT":      2,
+		"KEY_MATERIAL_STATE_PENDING_ROTATION": 3,
+		"KEY_MATERIAL_STATE_DISABLED":         4,
 	}
 )
 
@@ -258,6 +362,8 @@ const (
 	RotationType_ROTATION_TYPE_UNSPECIFIED RotationType = 0
 	// RotateKeyOnDemand made the version.
 	RotationType_ROTATION_TYPE_ON_DEMAND RotationType = 1
+	// The rotation period was over.
+	RotationType_ROTATION_TYPE_AUTOMATIC RotationType = 2
 )
 
 // Enum value maps for RotationType.
@@ -265,10 +371,12 @@ var (
 	RotationType_name = map[int32]string{
 		0: "ROTATION_TYPE_UNSPECIFIED",
 		1: "ROTATION_TYPE_ON_DEMAND",
+		2: "ROTATION_TYPE_AUTOMATIC",
 	}
 	RotationType_value = map[string]int32{
 		"ROTATION_TYPE_UNSPECIFIED": 0,
 		"ROTATION_TYPE_ON_DEMAND":   1,
+		"ROTATION_TYPE_AUTOMATIC":   2,
 	}
 )
 
@@ -302,6 +410,10 @@ const (
 	EncryptionAlgorithm_ENCRYPTION_ALGORITHM_UNSPECIFIED EncryptionAlgorithm = 0
 	// The algorithm of symmetric keys.
 	EncryptionAlgorithm_ENCRYPTION_ALGORITHM_SYMMETRIC_DEFAULT EncryptionAlgorithm = 1
+	// RSA-OAEP with SHA-1 (RFC 8017).
+	EncryptionAlgorithm_ENCRYPTION_ALGORITHM_RSAES_OAEP_SHA_1 EncryptionAlgorithm = 2
+	// RSA-OAEP with SHA-256 (RFC 8017).
+	EncryptionAlgorithm_ENCRYPTION_ALGORITHM_RSAES_OAEP_SHA_256 EncryptionAlgorithm = 3
 )
 
 // Enum value maps for EncryptionAlgorithm.
@@ -309,10 +421,14 @@ var (
 	EncryptionAlgorithm_name = map[int32]string{
 		0: "ENCRYPTION_ALGORITHM_UNSPECIFIED",
 		1: "ENCRYPTION_ALGORITHM_SYMMETRIC_DEFAULT",
+		2: "ENCRYPTION_ALGORITHM_RSAES_OAEP_SHA_1",
+		3: "ENCRYPTION_ALGORITHM_RSAES_OAEP_SHA_256",
 	}
 	EncryptionAlgorithm_value = map[string]int32{
-		"ENCRYPTION_ALGORITHM_UNSPECIFIED":       0,
-		"ENCRYPTION_ALGORITHM_SYMMETRIC_DEFAULT": 1,
+		"ENCRYPTION_ALGORITHM_UNSPECIFIED":        0,
+		"ENCRYPTION_ALGORITHM_SYMMETRIC_DEFAULT":  1,
+		"ENCRYPTION_ALGORITHM_RSAES_OAEP_SHA_1":   2,
+		"ENCRYPTION_ALGORITHM_RSAES_OAEP_SHA_256": 3,
 	}
 )
 
@@ -386,6 +502,678 @@ func (x DataKeySpec) Number() protoreflect.EnumNumber {
 	return protoreflect.EnumNumber(x)
 }
 
+// SigningAlgorithmSpec is how a message is signed.
+type SigningAlgorithmSpec int32
+
+const (
+	// Not given, and refused.
+	SigningAlgorithmSpec_SIGNING_ALGORITHM_SPEC_UNSPECIFIED SigningAlgorithmSpec = 0
+	// RSA-PSS with SHA-256.
+	SigningAlgorithmSpec_SIGNING_ALGORITHM_SPEC_RSASSA_PSS_SHA_256 SigningAlgorithmSpec = 1
+	// RSA-PSS with SHA-384.
+	SigningAlgorithmSpec_SIGNING_ALGORITHM_SPEC_RSASSA_PSS_SHA_384 SigningAlgorithmSpec = 2
+	// RSA-PSS with SHA-512.
+	SigningAlgorithmSpec_SIGNING_ALGORITHM_SPEC_RSASSA_PSS_SHA_512 SigningAlgorithmSpec = 3
+	// RSA PKCS #1 v1.5 with SHA-256.
+	SigningAlgorithmSpec_SIGNING_ALGORITHM_SPEC_RSASSA_PKCS1_V1_5_SHA_256 SigningAlgorithmSpec = 4
+	// RSA PKCS #1 v1.5 with SHA-384.
+	SigningAlgorithmSpec_SIGNING_ALGORITHM_SPEC_RSASSA_PKCS1_V1_5_SHA_384 SigningAlgorithmSpec = 5
+	// RSA PKCS #1 v1.5 with SHA-512.
+	SigningAlgorithmSpec_SIGNING_ALGORITHM_SPEC_RSASSA_PKCS1_V1_5_SHA_512 SigningAlgorithmSpec = 6
+	// ECDSA with SHA-256.
+	SigningAlgorithmSpec_SIGNING_ALGORITHM_SPEC_ECDSA_SHA_256 SigningAlgorithmSpec = 7
+	// ECDSA with SHA-384.
+	SigningAlgorithmSpec_SIGNING_ALGORITHM_SPEC_ECDSA_SHA_384 SigningAlgorithmSpec = 8
+	// ECDSA with SHA-512.
+	SigningAlgorithmSpec_SIGNING_ALGORITHM_SPEC_ECDSA_SHA_512 SigningAlgorithmSpec = 9
+	// Ed25519 (RFC 8032).
+	SigningAlgorithmSpec_SIGNING_ALGORITHM_SPEC_ED25519_SHA_512 SigningAlgorithmSpec = 10
+	// Ed25519ph (RFC 8032), of a SHA-512 digest.
+	SigningAlgorithmSpec_SIGNING_ALGORITHM_SPEC_ED25519_PH_SHA_512 SigningAlgorithmSpec = 11
+	// ML-DSA (FIPS 204).
+	SigningAlgorithmSpec_SIGNING_ALGORITHM_SPEC_ML_DSA_SHAKE_256 SigningAlgorithmSpec = 12
+)
+
+// Enum value maps for SigningAlgorithmSpec.
+var (
+	SigningAlgorithmSpec_name = map[int32]string{
+		0:  "SIGNING_ALGORITHM_SPEC_UNSPECIFIED",
+		1:  "SIGNING_ALGORITHM_SPEC_RSASSA_PSS_SHA_256",
+		2:  "SIGNING_ALGORITHM_SPEC_RSASSA_PSS_SHA_384",
+		3:  "SIGNING_ALGORITHM_SPEC_RSASSA_PSS_SHA_512",
+		4:  "SIGNING_ALGORITHM_SPEC_RSASSA_PKCS1_V1_5_SHA_256",
+		5:  "SIGNING_ALGORITHM_SPEC_RSASSA_PKCS1_V1_5_SHA_384",
+		6:  "SIGNING_ALGORITHM_SPEC_RSASSA_PKCS1_V1_5_SHA_512",
+		7:  "SIGNING_ALGORITHM_SPEC_ECDSA_SHA_256",
+		8:  "SIGNING_ALGORITHM_SPEC_ECDSA_SHA_384",
+		9:  "SIGNING_ALGORITHM_SPEC_ECDSA_SHA_512",
+		10: "SIGNING_ALGORITHM_SPEC_ED25519_SHA_512",
+		11: "SIGNING_ALGORITHM_SPEC_ED25519_PH_SHA_512",
+		12: "SIGNING_ALGORITHM_SPEC_ML_DSA_SHAKE_256",
+	}
+	SigningAlgorithmSpec_value = map[string]int32{
+		"SIGNING_ALGORITHM_SPEC_UNSPECIFIED":               0,
+		"SIGNING_ALGORITHM_SPEC_RSASSA_PSS_SHA_256":        1,
+		"SIGNING_ALGORITHM_SPEC_RSASSA_PSS_SHA_384":        2,
+		"SIGNING_ALGORITHM_SPEC_RSASSA_PSS_SHA_512":        3,
+		"SIGNING_ALGORITHM_SPEC_RSASSA_PKCS1_V1_5_SHA_256": 4,
+		"SIGNING_ALGORITHM_SPEC_RSASSA_PKCS1_V1_5_SHA_384": 5,
+		"SIGNING_ALGORITHM_SPEC_RSASSA_PKCS1_V1_5_SHA_512": 6,
+		"SIGNING_ALGORITHM_SPEC_ECDSA_SHA_256":             7,
+		"SIGNING_ALGORITHM_SPEC_ECDSA_SHA_384":             8,
+		"SIGNING_ALGORITHM_SPEC_ECDSA_SHA_512":             9,
+		"SIGNING_ALGORITHM_SPEC_ED25519_SHA_512":           10,
+		"SIGNING_ALGORITHM_SPEC_ED25519_PH_SHA_512":        11,
+		"SIGNING_ALGORITHM_SPEC_ML_DSA_SHAKE_256":          12,
+	}
+)
+
+func (x SigningAlgorithmSpec) Enum() *SigningAlgorithmSpec {
+	p := new(SigningAlgorithmSpec)
+	*p = x
+	return p
+}
+
+func (x SigningAlgorithmSpec) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SigningAlgorithmSpec) Descriptor() protoreflect.EnumDescriptor {
+	return file_kmsd_kms_v1_types_proto_enumTypes[8].Descriptor()
+}
+
+func (SigningAlgorithmSpec) Type() protoreflect.EnumType {
+	return &file_kmsd_kms_v1_types_proto_enumTypes[8]
+}
+
+func (x SigningAlgorithmSpec) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// MacAlgorithmSpec is how a MAC is made.
+type MacAlgorithmSpec int32
+
+const (
+	// Not given, and refused.
+	MacAlgorithmSpec_MAC_ALGORITHM_SPEC_UNSPECIFIED MacAlgorithmSpec = 0
+	// HMAC with SHA-224.
+	MacAlgorithmSpec_MAC_ALGORITHM_SPEC_HMAC_SHA_224 MacAlgorithmSpec = 1
+	// HMAC with SHA-256.
+	MacAlgorithmSpec_MAC_ALGORITHM_SPEC_HMAC_SHA_256 MacAlgorithmSpec = 2
+	// HMAC with SHA-384.
+	MacAlgorithmSpec_MAC_ALGORITHM_SPEC_HMAC_SHA_384 MacAlgorithmSpec = 3
+	// HMAC with SHA-512.
+	MacAlgorithmSpec_MAC_ALGORITHM_SPEC_HMAC_SHA_512 MacAlgorithmSpec = 4
+)
+
+// Enum value maps for MacAlgorithmSpec.
+var (
+	MacAlgorithmSpec_name = map[int32]string{
+		0: "MAC_ALGORITHM_SPEC_UNSPECIFIED",
+		1: "MAC_ALGORITHM_SPEC_HMAC_SHA_224",
+		2: "MAC_ALGORITHM_SPEC_HMAC_SHA_256",
+		3: "MAC_ALGORITHM_SPEC_HMAC_SHA_384",
+		4: "MAC_ALGORITHM_SPEC_HMAC_SHA_512",
+	}
+	MacAlgorithmSpec_value = map[string]int32{
+		"MAC_ALGORITHM_SPEC_UNSPECIFIED":  0,
+		"MAC_ALGORITHM_SPEC_HMAC_SHA_224": 1,
+		"MAC_ALGORITHM_SPEC_HMAC_SHA_256": 2,
+		"MAC_ALGORITHM_SPEC_HMAC_SHA_384": 3,
+		"MAC_ALGORITHM_SPEC_HMAC_SHA_512": 4,
+	}
+)
+
+func (x MacAlgorithmSpec) Enum() *MacAlgorithmSpec {
+	p := new(MacAlgorithmSpec)
+	*p = x
+	return p
+}
+
+func (x MacAlgorithmSpec) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MacAlgorithmSpec) Descriptor() protoreflect.EnumDescriptor {
+	return file_kmsd_kms_v1_types_proto_enumTypes[9].Descriptor()
+}
+
+func (MacAlgorithmSpec) Type() protoreflect.EnumType {
+	return &file_kmsd_kms_v1_types_proto_enumTypes[9]
+}
+
+func (x MacAlgorithmSpec) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// MessageType is what is given to Sign and Verify.
+type MessageType int32
+
+const (
+	// Not given: RAW is taken.
+	MessageType_MESSAGE_TYPE_UNSPECIFIED MessageType = 0
+	// The message itself.
+	MessageType_MESSAGE_TYPE_RAW MessageType = 1
+	// The digest of the message.
+	MessageType_MESSAGE_TYPE_DIGEST MessageType = 2
+	// The 64 bytes mu of FIPS 204, algorithm 7, line 6.
+	MessageType_MESSAGE_TYPE_EXTERNAL_MU MessageType = 3
+)
+
+// Enum value maps for MessageType.
+var (
+	MessageType_name = map[int32]string{
+		0: "MESSAGE_TYPE_UNSPECIFIED",
+		1: "MESSAGE_TYPE_RAW",
+		2: "MESSAGE_TYPE_DIGEST",
+		3: "MESSAGE_TYPE_EXTERNAL_MU",
+	}
+	MessageType_value = map[string]int32{
+		"MESSAGE_TYPE_UNSPECIFIED": 0,
+		"MESSAGE_TYPE_RAW":         1,
+		"MESSAGE_TYPE_DIGEST":      2,
+		"MESSAGE_TYPE_EXTERNAL_MU": 3,
+	}
+)
+
+func (x MessageType) Enum() *MessageType {
+	p := new(MessageType)
+	*p = x
+	return p
+}
+
+func (x MessageType) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MessageType) Descriptor() protoreflect.EnumDescriptor {
+	return file_kmsd_kms_v1_types_proto_enumTypes[10].Descriptor()
+}
+
+func (MessageType) Type() protoreflect.EnumType {
+	return &file_kmsd_kms_v1_types_proto_enumTypes[10]
+}
+
+func (x MessageType) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// KeyAgreementAlgorithmSpec is how a shared secret is derived.
+type KeyAgreementAlgorithmSpec int32
+
+const (
+	// Not given: ECDH is taken.
+	KeyAgreementAlgorithmSpec_KEY_AGREEMENT_ALGORITHM_SPEC_UNSPECIFIED KeyAgreementAlgorithmSpec = 0
+	// ECDH with cofactor (NIST SP 800-56A).
+	KeyAgreementAlgorithmSpec_KEY_AGREEMENT_ALGORITHM_SPEC_ECDH KeyAgreementAlgorithmSpec = 1
+)
+
+// Enum value maps for KeyAgreementAlgorithmSpec.
+var (
+	KeyAgreementAlgorithmSpec_name = map[int32]string{
+		0: "KEY_AGREEMENT_ALGORITHM_SPEC_UNSPECIFIED",
+		1: "KEY_AGREEMENT_ALGORITHM_SPEC_ECDH",
+	}
+	KeyAgreementAlgorithmSpec_value = map[string]int32{
+		"KEY_AGREEMENT_ALGORITHM_SPEC_UNSPECIFIED": 0,
+		"KEY_AGREEMENT_ALGORITHM_SPEC_ECDH":        1,
+	}
+)
+
+func (x KeyAgreementAlgorithmSpec) Enum() *KeyAgreementAlgorithmSpec {
+	p := new(KeyAgreementAlgorithmSpec)
+	*p = x
+	return p
+}
+
+func (x KeyAgreementAlgorithmSpec) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (KeyAgreementAlgorithmSpec) Descriptor() protoreflect.EnumDescriptor {
+	return file_kmsd_kms_v1_types_proto_enumTypes[11].Descriptor()
+}
+
+func (KeyAgreementAlgorithmSpec) Type() protoreflect.EnumType {
+	return &file_kmsd_kms_v1_types_proto_enumTypes[11]
+}
+
+func (x KeyAgreementAlgorithmSpec) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// EncapsulationAlgorithmSpec is how a secret is encapsulated.
+type EncapsulationAlgorithmSpec int32
+
+const (
+	// Not given: ML_KEM is taken.
+	EncapsulationAlgorithmSpec_ENCAPSULATION_ALGORITHM_SPEC_UNSPECIFIED EncapsulationAlgorithmSpec = 0
+	// ML-KEM (FIPS 203).
+	EncapsulationAlgorithmSpec_ENCAPSULATION_ALGORITHM_SPEC_ML_KEM EncapsulationAlgorithmSpec = 1
+)
+
+// Enum value maps for EncapsulationAlgorithmSpec.
+var (
+	EncapsulationAlgorithmSpec_name = map[int32]string{
+		0: "ENCAPSULATION_ALGORITHM_SPEC_UNSPECIFIED",
+		1: "ENCAPSULATION_ALGORITHM_SPEC_ML_KEM",
+	}
+	EncapsulationAlgorithmSpec_value = map[string]int32{
+		"ENCAPSULATION_ALGORITHM_SPEC_UNSPECIFIED": 0,
+		"ENCAPSULATION_ALGORITHM_SPEC_ML_KEM":      1,
+	}
+)
+
+func (x EncapsulationAlgorithmSpec) Enum() *EncapsulationAlgorithmSpec {
+	p := new(EncapsulationAlgorithmSpec)
+	*p = x
+	return p
+}
+
+func (x EncapsulationAlgorithmSpec) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EncapsulationAlgorithmSpec) Descriptor() protoreflect.EnumDescriptor {
+	return file_kmsd_kms_v1_types_proto_enumTypes[12].Descriptor()
+}
+
+func (EncapsulationAlgorithmSpec) Type() protoreflect.EnumType {
+	return &file_kmsd_kms_v1_types_proto_enumTypes[12]
+}
+
+func (x EncapsulationAlgorithmSpec) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// DataKeyPairSpec is a kind of key pair that kmsd makes for use outside.
+type DataKeyPairSpec int32
+
+const (
+	// Not given, and refused.
+	DataKeyPairSpec_DATA_KEY_PAIR_SPEC_UNSPECIFIED DataKeyPairSpec = 0
+	// An RSA key of 2048 bits.
+	DataKeyPairSpec_DATA_KEY_PAIR_SPEC_RSA_2048 DataKeyPairSpec = 1
+	// An RSA key of 3072 bits.
+	DataKeyPairSpec_DATA_KEY_PAIR_SPEC_RSA_3072 DataKeyPairSpec = 2
+	// An RSA key of 4096 bits.
+	DataKeyPairSpec_DATA_KEY_PAIR_SPEC_RSA_4096 DataKeyPairSpec = 3
+	// A key on NIST P-256.
+	DataKeyPairSpec_DATA_KEY_PAIR_SPEC_ECC_NIST_P256 DataKeyPairSpec = 4
+	// A key on NIST P-384.
+	DataKeyPairSpec_DATA_KEY_PAIR_SPEC_ECC_NIST_P384 DataKeyPairSpec = 5
+	// A key on NIST P-521.
+	DataKeyPairSpec_DATA_KEY_PAIR_SPEC_ECC_NIST_P521 DataKeyPairSpec = 6
+	// An Ed25519 key.
+	DataKeyPairSpec_DATA_KEY_PAIR_SPEC_ECC_NIST_EDWARDS25519 DataKeyPairSpec = 7
+	// A key on secp256k1.
+	DataKeyPairSpec_DATA_KEY_PAIR_SPEC_ECC_SECG_P256K1 DataKeyPairSpec = 8
+	// An ML-KEM-768 key (FIPS 203).
+	DataKeyPairSpec_DATA_KEY_PAIR_SPEC_ML_KEM_768 DataKeyPairSpec = 9
+	// An ML-KEM-1024 key (FIPS 203).
+	DataKeyPairSpec_DATA_KEY_PAIR_SPEC_ML_KEM_1024 DataKeyPairSpec = 10
+)
+
+// Enum value maps for DataKeyPairSpec.
+var (
+	DataKeyPairSpec_name = map[int32]string{
+		0:  "DATA_KEY_PAIR_SPEC_UNSPECIFIED",
+		1:  "DATA_KEY_PAIR_SPEC_RSA_2048",
+		2:  "DATA_KEY_PAIR_SPEC_RSA_3072",
+		3:  "DATA_KEY_PAIR_SPEC_RSA_4096",
+		4:  "DATA_KEY_PAIR_SPEC_ECC_NIST_P256",
+		5:  "DATA_KEY_PAIR_SPEC_ECC_NIST_P384",
+		6:  "DATA_KEY_PAIR_SPEC_ECC_NIST_P521",
+		7:  "DATA_KEY_PAIR_SPEC_ECC_NIST_EDWARDS25519",
+		8:  "DATA_KEY_PAIR_SPEC_ECC_SECG_P256K1",
+		9:  "DATA_KEY_PAIR_SPEC_ML_KEM_768",
+		10: "DATA_KEY_PAIR_SPEC_ML_KEM_1024",
+	}
+	DataKeyPairSpec_value = map[string]int32{
+		"DATA_KEY_PAIR_SPEC_UNSPECIFIED":           0,
+		"DATA_KEY_PAIR_SPEC_RSA_2048":              1,
+		"DATA_KEY_PAIR_SPEC_RSA_3072":              2,
+		"DATA_KEY_PAIR_SPEC_RSA_4096":              3,
+		"DATA_KEY_PAIR_SPEC_ECC_NIST_P256":         4,
+		"DATA_KEY_PAIR_SPEC_ECC_NIST_P384":         5,
+		"DATA_KEY_PAIR_SPEC_ECC_NIST_P521":         6,
+		"DATA_KEY_PAIR_SPEC_ECC_NIST_EDWARDS25519": 7,
+		"DATA_KEY_PAIR_SPEC_ECC_SECG_P256K1":       8,
+		"DATA_KEY_PAIR_SPEC_ML_KEM_768":            9,
+		"DATA_KEY_PAIR_SPEC_ML_KEM_1024":           10,
+	}
+)
+
+func (x DataKeyPairSpec) Enum() *DataKeyPairSpec {
+	p := new(DataKeyPairSpec)
+	*p = x
+	return p
+}
+
+func (x DataKeyPairSpec) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DataKeyPairSpec) Descriptor() protoreflect.EnumDescriptor {
+	return file_kmsd_kms_v1_types_proto_enumTypes[13].Descriptor()
+}
+
+func (DataKeyPairSpec) Type() protoreflect.EnumType {
+	return &file_kmsd_kms_v1_types_proto_enumTypes[13]
+}
+
+func (x DataKeyPairSpec) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// WrappingAlgorithmSpec is how material is wrapped for import.
+type WrappingAlgorithmSpec int32
+
+const (
+	// Not given, and refused.
+	WrappingAlgorithmSpec_WRAPPING_ALGORITHM_SPEC_UNSPECIFIED WrappingAlgorithmSpec = 0
+	// RSA-OAEP with SHA-1, for symmetric and HMAC keys, and keys on curves as far as they fit.
+	WrappingAlgorithmSpec_WRAPPING_ALGORITHM_SPEC_RSAES_OAEP_SHA_1 WrappingAlgorithmSpec = 1
+	// RSA-OAEP with SHA-256, likewise.
+	WrappingAlgorithmSpec_WRAPPING_ALGORITHM_SPEC_RSAES_OAEP_SHA_256 WrappingAlgorithmSpec = 2
+	// An AES key under RSA-OAEP with SHA-1, and the material under that by AES-KWP (RFC 5649).
+	WrappingAlgorithmSpec_WRAPPING_ALGORITHM_SPEC_RSA_AES_KEY_WRAP_SHA_1 WrappingAlgorithmSpec = 3
+	// The same with SHA-256.
+	WrappingAlgorithmSpec_WRAPPING_ALGORITHM_SPEC_RSA_AES_KEY_WRAP_SHA_256 WrappingAlgorithmSpec = 4
+	// HPKE (RFC 9180) with ML-KEM-768 and X25519, HKDF-SHA256, AES-256-GCM: safe against quantum computers.
+	WrappingAlgorithmSpec_WRAPPING_ALGORITHM_SPEC_HPKE_MLKEM768_X25519 WrappingAlgorithmSpec = 5
+)
+
+// Enum value maps for WrappingAlgorithmSpec.
+var (
+	WrappingAlgorithmSpec_name = map[int32]string{
+		0: "WRAPPING_ALGORITHM_SPEC_UNSPECIFIED",
+		1: "WRAPPING_ALGORITHM_SPEC_RSAES_OAEP_SHA_1",
+		2: "WRAPPING_ALGORITHM_SPEC_RSAES_OAEP_SHA_256",
+		3: "WRAPPING_ALGORITHM_SPEC_RSA_AES_KEY_WRAP_SHA_1",
+		4: "WRAPPING_ALGORITHM_SPEC_RSA_AES_KEY_WRAP_SHA_256",
+		5: "WRAPPING_ALGORITHM_SPEC_HPKE_MLKEM768_X25519",
+	}
+	WrappingAlgorithmSpec_value = map[string]int32{
+		"WRAPPING_ALGORITHM_SPEC_UNSPECIFIED":              0,
+		"WRAPPING_ALGORITHM_SPEC_RSAES_OAEP_SHA_1":         1,
+		"WRAPPING_ALGORITHM_SPEC_RSAES_OAEP_SHA_256":       2,
+		"WRAPPING_ALGORITHM_SPEC_RSA_AES_KEY_WRAP_SHA_1":   3,
+		"WRAPPING_ALGORITHM_SPEC_RSA_AES_KEY_WRAP_SHA_256": 4,
+		"WRAPPING_ALGORITHM_SPEC_HPKE_MLKEM768_X25519":     5,
+	}
+)
+
+func (x WrappingAlgorithmSpec) Enum() *WrappingAlgorithmSpec {
+	p := new(WrappingAlgorithmSpec)
+	*p = x
+	return p
+}
+
+func (x WrappingAlgorithmSpec) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (WrappingAlgorithmSpec) Descriptor() protoreflect.EnumDescriptor {
+	return file_kmsd_kms_v1_types_proto_enumTypes[14].Descriptor()
+}
+
+func (WrappingAlgorithmSpec) Type() protoreflect.EnumType {
+	return &file_kmsd_kms_v1_types_proto_enumTypes[14]
+}
+
+func (x WrappingAlgorithmSpec) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// WrappingKeySpec is a kind of wrapping key.
+type WrappingKeySpec int32
+
+const (
+	// Not given, and refused.
+	WrappingKeySpec_WRAPPING_KEY_SPEC_UNSPECIFIED WrappingKeySpec = 0
+	// RSA, 2048 bits.
+	WrappingKeySpec_WRAPPING_KEY_SPEC_RSA_2048 WrappingKeySpec = 1
+	// RSA, 3072 bits.
+	WrappingKeySpec_WRAPPING_KEY_SPEC_RSA_3072 WrappingKeySpec = 2
+	// RSA, 4096 bits.
+	WrappingKeySpec_WRAPPING_KEY_SPEC_RSA_4096 WrappingKeySpec = 3
+	// ML-KEM-768 with X25519, for HPKE_MLKEM768_X25519.
+	WrappingKeySpec_WRAPPING_KEY_SPEC_MLKEM768_X25519 WrappingKeySpec = 4
+)
+
+// Enum value maps for WrappingKeySpec.
+var (
+	WrappingKeySpec_name = map[int32]string{
+		0: "WRAPPING_KEY_SPEC_UNSPECIFIED",
+		1: "WRAPPING_KEY_SPEC_RSA_2048",
+		2: "WRAPPING_KEY_SPEC_RSA_3072",
+		3: "WRAPPING_KEY_SPEC_RSA_4096",
+		4: "WRAPPING_KEY_SPEC_MLKEM768_X25519",
+	}
+	WrappingKeySpec_value = map[string]int32{
+		"WRAPPING_KEY_SPEC_UNSPECIFIED":     0,
+		"WRAPPING_KEY_SPEC_RSA_2048":        1,
+		"WRAPPING_KEY_SPEC_RSA_3072":        2,
+		"WRAPPING_KEY_SPEC_RSA_4096":        3,
+		"WRAPPING_KEY_SPEC_MLKEM768_X25519": 4,
+	}
+)
+
+func (x WrappingKeySpec) Enum() *WrappingKeySpec {
+	p := new(WrappingKeySpec)
+	*p = x
+	return p
+}
+
+func (x WrappingKeySpec) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (WrappingKeySpec) Descriptor() protoreflect.EnumDescriptor {
+	return file_kmsd_kms_v1_types_proto_enumTypes[15].Descriptor()
+}
+
+func (WrappingKeySpec) Type() protoreflect.EnumType {
+	return &file_kmsd_kms_v1_types_proto_enumTypes[15]
+}
+
+func (x WrappingKeySpec) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// ExpirationModel is whether imported material expires.
+type ExpirationModel int32
+
+const (
+	// Not given.
+	ExpirationModel_EXPIRATION_MODEL_UNSPECIFIED ExpirationModel = 0
+	// The material is deleted at valid_to.
+	ExpirationModel_EXPIRATION_MODEL_KEY_MATERIAL_EXPIRES ExpirationModel = 1
+	// The material stays until it is deleted.
+	ExpirationModel_EXPIRATION_MODEL_KEY_MATERIAL_DOES_NOT_EXPIRE ExpirationModel = 2
+)
+
+// Enum value maps for ExpirationModel.
+var (
+	ExpirationModel_name = map[int32]string{
+		0: "EXPIRATION_MODEL_UNSPECIFIED",
+		1: "EXPIRATION_MODEL_KEY_MATERIAL_EXPIRES",
+		2: "EXPIRATION_MODEL_KEY_MATERIAL_DOES_NOT_EXPIRE",
+	}
+	ExpirationModel_value = map[string]int32{
+		"EXPIRATION_MODEL_UNSPECIFIED":                  0,
+		"EXPIRATION_MODEL_KEY_MATERIAL_EXPIRES":         1,
+		"EXPIRATION_MODEL_KEY_MATERIAL_DOES_NOT_EXPIRE": 2,
+	}
+)
+
+func (x ExpirationModel) Enum() *ExpirationModel {
+	p := new(ExpirationModel)
+	*p = x
+	return p
+}
+
+func (x ExpirationModel) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ExpirationModel) Descriptor() protoreflect.EnumDescriptor {
+	return file_kmsd_kms_v1_types_proto_enumTypes[16].Descriptor()
+}
+
+func (ExpirationModel) Type() protoreflect.EnumType {
+	return &file_kmsd_kms_v1_types_proto_enumTypes[16]
+}
+
+func (x ExpirationModel) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// ImportType is whether imported material is new to its key.
+type ImportType int32
+
+const (
+	// Not given.
+	ImportType_IMPORT_TYPE_UNSPECIFIED ImportType = 0
+	// Material that the key has not had: its first, or one to rotate to.
+	ImportType_IMPORT_TYPE_NEW_KEY_MATERIAL ImportType = 1
+	// Material that the key has had, after it was deleted or has expired.
+	ImportType_IMPORT_TYPE_EXISTING_KEY_MATERIAL ImportType = 2
+)
+
+// Enum value maps for ImportType.
+var (
+	ImportType_name = map[int32]string{
+		0: "IMPORT_TYPE_UNSPECIFIED",
+		1: "IMPORT_TYPE_NEW_KEY_MATERIAL",
+		2: "IMPORT_TYPE_EXISTING_KEY_MATERIAL",
+	}
+	ImportType_value = map[string]int32{
+		"IMPORT_TYPE_UNSPECIFIED":           0,
+		"IMPORT_TYPE_NEW_KEY_MATERIAL":      1,
+		"IMPORT_TYPE_EXISTING_KEY_MATERIAL": 2,
+	}
+)
+
+func (x ImportType) Enum() *ImportType {
+	p := new(ImportType)
+	*p = x
+	return p
+}
+
+func (x ImportType) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ImportType) Descriptor() protoreflect.EnumDescriptor {
+	return file_kmsd_kms_v1_types_proto_enumTypes[17].Descriptor()
+}
+
+func (ImportType) Type() protoreflect.EnumType {
+	return &file_kmsd_kms_v1_types_proto_enumTypes[17]
+}
+
+func (x ImportType) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// ImportState is whether imported material is there.
+type ImportState int32
+
+const (
+	// The material is not imported.
+	ImportState_IMPORT_STATE_UNSPECIFIED ImportState = 0
+	// The material is there.
+	ImportState_IMPORT_STATE_IMPORTED ImportState = 1
+	// The material was deleted or has expired: it must be imported again.
+	ImportState_IMPORT_STATE_PENDING_IMPORT ImportState = 2
+)
+
+// Enum value maps for ImportState.
+var (
+	ImportState_name = map[int32]string{
+		0: "IMPORT_STATE_UNSPECIFIED",
+		1: "IMPORT_STATE_IMPORTED",
+		2: "IMPORT_STATE_PENDING_IMPORT",
+	}
+	ImportState_value = map[string]int32{
+		"IMPORT_STATE_UNSPECIFIED":    0,
+		"IMPORT_STATE_IMPORTED":       1,
+		"IMPORT_STATE_PENDING_IMPORT": 2,
+	}
+)
+
+func (x ImportState) Enum() *ImportState {
+	p := new(ImportState)
+	*p = x
+	return p
+}
+
+func (x ImportState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ImportState) Descriptor() protoreflect.EnumDescriptor {
+	return file_kmsd_kms_v1_types_proto_enumTypes[18].Descriptor()
+}
+
+func (ImportState) Type() protoreflect.EnumType {
+	return &file_kmsd_kms_v1_types_proto_enumTypes[18]
+}
+
+func (x ImportState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// IncludeKeyMaterial is which versions ListKeyRotations lists.
+type IncludeKeyMaterial int32
+
+const (
+	// ALL_KEY_MATERIAL is taken.
+	IncludeKeyMaterial_INCLUDE_KEY_MATERIAL_UNSPECIFIED IncludeKeyMaterial = 0
+	// All versions.
+	IncludeKeyMaterial_INCLUDE_KEY_MATERIAL_ALL_KEY_MATERIAL IncludeKeyMaterial = 1
+	// Versions that came about by rotation.
+	IncludeKeyMaterial_INCLUDE_KEY_MATERIAL_ROTATIONS_ONLY IncludeKeyMaterial = 2
+)
+
+// Enum value maps for IncludeKeyMaterial.
+var (
+	IncludeKeyMaterial_name = map[int32]string{
+		0: "INCLUDE_KEY_MATERIAL_UNSPECIFIED",
+		1: "INCLUDE_KEY_MATERIAL_ALL_KEY_MATERIAL",
+		2: "INCLUDE_KEY_MATERIAL_ROTATIONS_ONLY",
+	}
+	IncludeKeyMaterial_value = map[string]int32{
+		"INCLUDE_KEY_MATERIAL_UNSPECIFIED":      0,
+		"INCLUDE_KEY_MATERIAL_ALL_KEY_MATERIAL": 1,
+		"INCLUDE_KEY_MATERIAL_ROTATIONS_ONLY":   2,
+	}
+)
+
+func (x IncludeKeyMaterial) Enum() *IncludeKeyMaterial {
+	p := new(IncludeKeyMaterial)
+	*p = x
+	return p
+}
+
+func (x IncludeKeyMaterial) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (IncludeKeyMaterial) Descriptor() protoreflect.EnumDescriptor {
+	return file_kmsd_kms_v1_types_proto_enumTypes[19].Descriptor()
+}
+
+func (IncludeKeyMaterial) Type() protoreflect.EnumType {
+	return &file_kmsd_kms_v1_types_proto_enumTypes[19]
+}
+
+func (x IncludeKeyMaterial) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
 // DryRunModifier is what a dry run leaves out.
 type DryRunModifier int32
 
@@ -419,11 +1207,11 @@ func (x DryRunModifier) String() string {
 }
 
 func (DryRunModifier) Descriptor() protoreflect.EnumDescriptor {
-	return file_kmsd_kms_v1_types_proto_enumTypes[8].Descriptor()
+	return file_kmsd_kms_v1_types_proto_enumTypes[20].Descriptor()
 }
 
 func (DryRunModifier) Type() protoreflect.EnumType {
-	return &file_kmsd_kms_v1_types_proto_enumTypes[8]
+	return &file_kmsd_kms_v1_types_proto_enumTypes[20]
 }
 
 func (x DryRunModifier) Number() protoreflect.EnumNumber {
@@ -432,21 +1220,36 @@ func (x DryRunModifier) Number() protoreflect.EnumNumber {
 
 // KeyMetadata describes a key. It holds no material.
 type KeyMetadata struct {
-	state                           protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_AwsAccountId         string                 `protobuf:"bytes,1,opt,name=aws_account_id,json=awsAccountId"`
-	xxx_hidden_KeyId                string                 `protobuf:"bytes,2,opt,name=key_id,json=keyId"`
-	xxx_hidden_Arn                  string                 `protobuf:"bytes,3,opt,name=arn"`
-	xxx_hidden_CreationDate         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=creation_date,json=creationDate"`
-	xxx_hidden_Enabled              bool                   `protobuf:"varint,5,opt,name=enabled"`
-	xxx_hidden_Description          string                 `protobuf:"bytes,6,opt,name=description"`
-	xxx_hidden_KeyUsage             KeyUsage               `protobuf:"varint,7,opt,name=key_usage,json=keyUsage,enum=kmsd.kms.v1.KeyUsage"`
-	xxx_hidden_KeyState             KeyState               `protobuf:"varint,8,opt,name=key_state,json=keyState,enum=kmsd.kms.v1.KeyState"`
-	xxx_hidden_Origin               KeyMaterialOrigin      `protobuf:"varint,9,opt,name=origin,enum=kmsd.kms.v1.KeyMaterialOrigin"`
-	xxx_hidden_KeySpec              KeySpec                `protobuf:"varint,10,opt,name=key_spec,json=keySpec,enum=kmsd.kms.v1.KeySpec"`
-	xxx_hidden_EncryptionAlgorithms []EncryptionAlgorithm  `protobuf:"varint,11,rep,packed,name=encryption_algorithms,json=encryptionAlgorithms,enum=kmsd.kms.v1.EncryptionAlgorithm"`
-	xxx_hidden_CurrentKeyMaterialId string                 `protobuf:"bytes,12,opt,name=current_key_material_id,json=currentKeyMaterialId"`
-	unknownFields                   protoimpl.UnknownFields
-	sizeCache                       protoimpl.SizeCache
+	state                                  protoimpl.MessageState       `protogen:"opaque.v1"`
+	xxx_hidden_AwsAccountId                string                       `protobuf:"bytes,1,opt,name=aws_account_id,json=awsAccountId"`
+	xxx_hidden_KeyId                       string                       `protobuf:"bytes,2,opt,name=key_id,json=keyId"`
+	xxx_hidden_Arn                         string                       `protobuf:"bytes,3,opt,name=arn"`
+	xxx_hidden_CreationDate                *timestamppb.Timestamp       `protobuf:"bytes,4,opt,name=creation_date,json=creationDate"`
+	xxx_hidden_Enabled                     bool                         `protobuf:"varint,5,opt,name=enabled"`
+	xxx_hidden_Description                 string                       `protobuf:"bytes,6,opt,name=description"`
+	xxx_hidden_KeyUsage                    KeyUsage                     `protobuf:"varint,7,opt,name=key_usage,json=keyUsage,enum=kmsd.kms.v1.KeyUsage"`
+	xxx_hidden_KeyState                    KeyState                     `protobuf:"varint,8,opt,name=key_state,json=keyState,enum=kmsd.kms.v1.KeyState"`
+	xxx_hidden_Origin                      KeyMaterialOrigin            `protobuf:"varint,9,opt,name=origin,enum=kmsd.kms.v1.KeyMaterialOrigin"`
+	xxx_hidden_KeySpec                     KeySpec                      `protobuf:"varint,10,opt,name=key_spec,json=keySpec,enum=kmsd.kms.v1.KeySpec"`
+	xxx_hidden_EncryptionAlgorithms        []EncryptionAlgorithm        `protobuf:"varint,11,rep,packed,name=encryption_algorithms,json=encryptionAlgorithms,enum=kmsd.kms.v1.EncryptionAlgorithm"`
+	xxx_hidden_CurrentKeyMaterialId        string                       `protobuf:"bytes,12,opt,name=current_key_material_id,json=currentKeyMaterialId"`
+	xxx_hidden_SigningAlgorithms           []SigningAlgorithmSpec       `protobuf:"varint,13,rep,packed,name=signing_algorithms,json=signingAlgorithms,enum=kmsd.kms.v1.SigningAlgorithmSpec"`
+	xxx_hidden_MacAlgorithms               []MacAlgorithmSpec           `protobuf:"varint,14,rep,packed,name=mac_algorithms,json=macAlgorithms,enum=kmsd.kms.v1.MacAlgorithmSpec"`
+	xxx_hidden_KeyAgreementAlgorithms      []KeyAgreementAlgorithmSpec  `protobuf:"varint,15,rep,packed,name=key_agreement_algorithms,json=keyAgreementAlgorithms,enum=kmsd.kms.v1.KeyAgreementAlgorithmSpec"`
+	xxx_hidden_EncapsulationAlgorithms     []EncapsulationAlgorithmSpec `protobuf:"varint,16,rep,packed,name=encapsulation_algorithms,json=encapsulationAlgorithms,enum=kmsd.kms.v1.EncapsulationAlgorithmSpec"`
+	xxx_hidden_DeletionDate                *timestamppb.Timestamp       `protobuf:"bytes,17,opt,name=deletion_date,json=deletionDate"`
+	xxx_hidden_PendingDeletionWindowInDays int32                        `protobuf:"varint,18,opt,name=pending_deletion_window_in_days,json=pendingDeletionWindowInDays"`
+	xxx_hidden_ValidTo                     *timestamppb.Timestamp       `protobuf:"bytes,19,opt,name=valid_to,json=validTo"`
+	xxx_hidden_ExpirationModel             ExpirationModel              `protobuf:"varint,20,opt,name=expiration_model,json=expirationModel,enum=kmsd.kms.v1.ExpirationModel"`
+	xxx_hidden_DeletionProtectionEnabled   bool                         `protobuf:"varint,21,opt,name=deletion_protection_enabled,json=deletionProtectionEnabled"`
+	xxx_hidden_VersionCount                int32                        `protobuf:"varint,22,opt,name=version_count,json=versionCount"`
+	xxx_hidden_KeyRotationEnabled          bool                         `protobuf:"varint,23,opt,name=key_rotation_enabled,json=keyRotationEnabled"`
+	xxx_hidden_NextRotationDate            *timestamppb.Timestamp       `protobuf:"bytes,24,opt,name=next_rotation_date,json=nextRotationDate"`
+	xxx_hidden_RotationPeriodInDays        int32                        `protobuf:"varint,25,opt,name=rotation_period_in_days,json=rotationPeriodInDays"`
+	xxx_hidden_Aliases                     []string                     `protobuf:"bytes,26,rep,name=aliases"`
+	xxx_hidden_LastUsage                   *KeyLastUsageSummary         `protobuf:"bytes,27,opt,name=last_usage,json=lastUsage"`
+	unknownFields                          protoimpl.UnknownFields
+	sizeCache                              protoimpl.SizeCache
 }
 
 func (x *KeyMetadata) Reset() {
@@ -558,6 +1361,111 @@ func (x *KeyMetadata) GetCurrentKeyMaterialId() string {
 	return ""
 }
 
+func (x *KeyMetadata) GetSigningAlgorithms() []SigningAlgorithmSpec {
+	if x != nil {
+		return x.xxx_hidden_SigningAlgorithms
+	}
+	return nil
+}
+
+func (x *KeyMetadata) GetMacAlgorithms() []MacAlgorithmSpec {
+	if x != nil {
+		return x.xxx_hidden_MacAlgorithms
+	}
+	return nil
+}
+
+func (x *KeyMetadata) GetKeyAgreementAlgorithms() []KeyAgreementAlgorithmSpec {
+	if x != nil {
+		return x.xxx_hidden_KeyAgreementAlgorithms
+	}
+	return nil
+}
+
+func (x *KeyMetadata) GetEncapsulationAlgorithms() []EncapsulationAlgorithmSpec {
+	if x != nil {
+		return x.xxx_hidden_EncapsulationAlgorithms
+	}
+	return nil
+}
+
+func (x *KeyMetadata) GetDeletionDate() *timestamppb.Timestamp {
+	if x != nil {
+		return x.xxx_hidden_DeletionDate
+	}
+	return nil
+}
+
+func (x *KeyMetadata) GetPendingDeletionWindowInDays() int32 {
+	if x != nil {
+		return x.xxx_hidden_PendingDeletionWindowInDays
+	}
+	return 0
+}
+
+func (x *KeyMetadata) GetValidTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.xxx_hidden_ValidTo
+	}
+	return nil
+}
+
+func (x *KeyMetadata) GetExpirationModel() ExpirationModel {
+	if x != nil {
+		return x.xxx_hidden_ExpirationModel
+	}
+	return ExpirationModel_EXPIRATION_MODEL_UNSPECIFIED
+}
+
+func (x *KeyMetadata) GetDeletionProtectionEnabled() bool {
+	if x != nil {
+		return x.xxx_hidden_DeletionProtectionEnabled
+	}
+	return false
+}
+
+func (x *KeyMetadata) GetVersionCount() int32 {
+	if x != nil {
+		return x.xxx_hidden_VersionCount
+	}
+	return 0
+}
+
+func (x *KeyMetadata) GetKeyRotationEnabled() bool {
+	if x != nil {
+		return x.xxx_hidden_KeyRotationEnabled
+	}
+	return false
+}
+
+func (x *KeyMetadata) GetNextRotationDate() *timestamppb.Timestamp {
+	if x != nil {
+		return x.xxx_hidden_NextRotationDate
+	}
+	return nil
+}
+
+func (x *KeyMetadata) GetRotationPeriodInDays() int32 {
+	if x != nil {
+		return x.xxx_hidden_RotationPeriodInDays
+	}
+	return 0
+}
+
+func (x *KeyMetadata) GetAliases() []string {
+	if x != nil {
+		return x.xxx_hidden_Aliases
+	}
+	return nil
+}
+
+func (x *KeyMetadata) GetLastUsage() *KeyLastUsageSummary {
+	if x != nil {
+		return x.xxx_hidden_LastUsage
+	}
+	return nil
+}
+
 func (x *KeyMetadata) SetAwsAccountId(v string) {
 	x.xxx_hidden_AwsAccountId = v
 }
@@ -606,6 +1514,66 @@ func (x *KeyMetadata) SetCurrentKeyMaterialId(v string) {
 	x.xxx_hidden_CurrentKeyMaterialId = v
 }
 
+func (x *KeyMetadata) SetSigningAlgorithms(v []SigningAlgorithmSpec) {
+	x.xxx_hidden_SigningAlgorithms = v
+}
+
+func (x *KeyMetadata) SetMacAlgorithms(v []MacAlgorithmSpec) {
+	x.xxx_hidden_MacAlgorithms = v
+}
+
+func (x *KeyMetadata) SetKeyAgreementAlgorithms(v []KeyAgreementAlgorithmSpec) {
+	x.xxx_hidden_KeyAgreementAlgorithms = v
+}
+
+func (x *KeyMetadata) SetEncapsulationAlgorithms(v []EncapsulationAlgorithmSpec) {
+	x.xxx_hidden_EncapsulationAlgorithms = v
+}
+
+func (x *KeyMetadata) SetDeletionDate(v *timestamppb.Timestamp) {
+	x.xxx_hidden_DeletionDate = v
+}
+
+func (x *KeyMetadata) SetPendingDeletionWindowInDays(v int32) {
+	x.xxx_hidden_PendingDeletionWindowInDays = v
+}
+
+func (x *KeyMetadata) SetValidTo(v *timestamppb.Timestamp) {
+	x.xxx_hidden_ValidTo = v
+}
+
+func (x *KeyMetadata) SetExpirationModel(v ExpirationModel) {
+	x.xxx_hidden_ExpirationModel = v
+}
+
+func (x *KeyMetadata) SetDeletionProtectionEnabled(v bool) {
+	x.xxx_hidden_DeletionProtectionEnabled = v
+}
+
+func (x *KeyMetadata) SetVersionCount(v int32) {
+	x.xxx_hidden_VersionCount = v
+}
+
+func (x *KeyMetadata) SetKeyRotationEnabled(v bool) {
+	x.xxx_hidden_KeyRotationEnabled = v
+}
+
+func (x *KeyMetadata) SetNextRotationDate(v *timestamppb.Timestamp) {
+	x.xxx_hidden_NextRotationDate = v
+}
+
+func (x *KeyMetadata) SetRotationPeriodInDays(v int32) {
+	x.xxx_hidden_RotationPeriodInDays = v
+}
+
+func (x *KeyMetadata) SetAliases(v []string) {
+	x.xxx_hidden_Aliases = v
+}
+
+func (x *KeyMetadata) SetLastUsage(v *KeyLastUsageSummary) {
+	x.xxx_hidden_LastUsage = v
+}
+
 func (x *KeyMetadata) HasCreationDate() bool {
 	if x == nil {
 		return false
@@ -613,8 +1581,52 @@ func (x *KeyMetadata) HasCreationDate() bool {
 	return x.xxx_hidden_CreationDate != nil
 }
 
+func (x *KeyMetadata) HasDeletionDate() bool {
+	if x == nil {
+		return false
+	}
+	return x.xxx_hidden_DeletionDate != nil
+}
+
+func (x *KeyMetadata) HasValidTo() bool {
+	if x == nil {
+		return false
+	}
+	return x.xxx_hidden_ValidTo != nil
+}
+
+func (x *KeyMetadata) HasNextRotationDate() bool {
+	if x == nil {
+		return false
+	}
+	return x.xxx_hidden_NextRotationDate != nil
+}
+
+func (x *KeyMetadata) HasLastUsage() bool {
+	if x == nil {
+		return false
+	}
+	return x.xxx_hidden_LastUsage != nil
+}
+
 func (x *KeyMetadata) ClearCreationDate() {
 	x.xxx_hidden_CreationDate = nil
+}
+
+func (x *KeyMetadata) ClearDeletionDate() {
+	x.xxx_hidden_DeletionDate = nil
+}
+
+func (x *KeyMetadata) ClearValidTo() {
+	x.xxx_hidden_ValidTo = nil
+}
+
+func (x *KeyMetadata) ClearNextRotationDate() {
+	x.xxx_hidden_NextRotationDate = nil
+}
+
+func (x *KeyMetadata) ClearLastUsage() {
+	x.xxx_hidden_LastUsage = nil
 }
 
 type KeyMetadata_builder struct {
@@ -644,6 +1656,36 @@ type KeyMetadata_builder struct {
 	EncryptionAlgorithms []EncryptionAlgorithm
 	// The id of the version that encrypts, 64 hexadecimal digits.
 	CurrentKeyMaterialId string
+	// The algorithms that the key can sign with.
+	SigningAlgorithms []SigningAlgorithmSpec
+	// The algorithms that the key makes MACs with.
+	MacAlgorithms []MacAlgorithmSpec
+	// The algorithms that the key agrees on secrets with.
+	KeyAgreementAlgorithms []KeyAgreementAlgorithmSpec
+	// The algorithms that the key encapsulates with.
+	EncapsulationAlgorithms []EncapsulationAlgorithmSpec
+	// When the key will be deleted, at the earliest; unset if it is not to be.
+	DeletionDate *timestamppb.Timestamp
+	// The waiting period of the deletion; 0 if there is none.
+	PendingDeletionWindowInDays int32
+	// When the first of the imported material expires; unset if none does.
+	ValidTo *timestamppb.Timestamp
+	// Whether the imported material expires; unspecified for a key whose origin is AWS_KMS.
+	ExpirationModel ExpirationModel
+	// Whether the key is protected against deletion.
+	DeletionProtectionEnabled bool
+	// How many versions the key has.
+	VersionCount int32
+	// Whether the key is rotated by itself.
+	KeyRotationEnabled bool
+	// When the key will be rotated; unset if it will not.
+	NextRotationDate *timestamppb.Timestamp
+	// The interval of automatic rotation; 0 if the key is not rotated by itself.
+	RotationPeriodInDays int32
+	// The aliases of the key, in the order of their names, with their prefix; of a caller of another account none.
+	Aliases []string
+	// The last use; unset if there was none since tracking began.
+	LastUsage *KeyLastUsageSummary
 }
 
 func (b0 KeyMetadata_builder) Build() *KeyMetadata {
@@ -662,16 +1704,32 @@ func (b0 KeyMetadata_builder) Build() *KeyMetadata {
 	x.xxx_hidden_KeySpec = b.KeySpec
 	x.xxx_hidden_EncryptionAlgorithms = b.EncryptionAlgorithms
 	x.xxx_hidden_CurrentKeyMaterialId = b.CurrentKeyMaterialId
+	x.xxx_hidden_SigningAlgorithms = b.SigningAlgorithms
+	x.xxx_hidden_MacAlgorithms = b.MacAlgorithms
+	x.xxx_hidden_KeyAgreementAlgorithms = b.KeyAgreementAlgorithms
+	x.xxx_hidden_EncapsulationAlgorithms = b.EncapsulationAlgorithms
+	x.xxx_hidden_DeletionDate = b.DeletionDate
+	x.xxx_hidden_PendingDeletionWindowInDays = b.PendingDeletionWindowInDays
+	x.xxx_hidden_ValidTo = b.ValidTo
+	x.xxx_hidden_ExpirationModel = b.ExpirationModel
+	x.xxx_hidden_DeletionProtectionEnabled = b.DeletionProtectionEnabled
+	x.xxx_hidden_VersionCount = b.VersionCount
+	x.xxx_hidden_KeyRotationEnabled = b.KeyRotationEnabled
+	x.xxx_hidden_NextRotationDate = b.NextRotationDate
+	x.xxx_hidden_RotationPeriodInDays = b.RotationPeriodInDays
+	x.xxx_hidden_Aliases = b.Aliases
+	x.xxx_hidden_LastUsage = b.LastUsage
 	return m0
 }
 
 // KeyListEntry names a key in a list.
 type KeyListEntry struct {
-	state             protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_KeyId  string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
-	xxx_hidden_KeyArn string                 `protobuf:"bytes,2,opt,name=key_arn,json=keyArn"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_KeyId       string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
+	xxx_hidden_KeyArn      string                 `protobuf:"bytes,2,opt,name=key_arn,json=keyArn"`
+	xxx_hidden_KeyMetadata *KeyMetadata           `protobuf:"bytes,3,opt,name=key_metadata,json=keyMetadata"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *KeyListEntry) Reset() {
@@ -713,12 +1771,34 @@ func (x *KeyListEntry) GetKeyArn() string {
 	return ""
 }
 
+func (x *KeyListEntry) GetKeyMetadata() *KeyMetadata {
+	if x != nil {
+		return x.xxx_hidden_KeyMetadata
+	}
+	return nil
+}
+
 func (x *KeyListEntry) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
 }
 
 func (x *KeyListEntry) SetKeyArn(v string) {
 	x.xxx_hidden_KeyArn = v
+}
+
+func (x *KeyListEntry) SetKeyMetadata(v *KeyMetadata) {
+	x.xxx_hidden_KeyMetadata = v
+}
+
+func (x *KeyListEntry) HasKeyMetadata() bool {
+	if x == nil {
+		return false
+	}
+	return x.xxx_hidden_KeyMetadata != nil
+}
+
+func (x *KeyListEntry) ClearKeyMetadata() {
+	x.xxx_hidden_KeyMetadata = nil
 }
 
 type KeyListEntry_builder struct {
@@ -728,6 +1808,8 @@ type KeyListEntry_builder struct {
 	KeyId string
 	// The key's ARN.
 	KeyArn string
+	// The key, if the request asked for it and the caller has kms:DescribeKey for it.
+	KeyMetadata *KeyMetadata
 }
 
 func (b0 KeyListEntry_builder) Build() *KeyListEntry {
@@ -736,6 +1818,7 @@ func (b0 KeyListEntry_builder) Build() *KeyListEntry {
 	_, _ = b, x
 	x.xxx_hidden_KeyId = b.KeyId
 	x.xxx_hidden_KeyArn = b.KeyArn
+	x.xxx_hidden_KeyMetadata = b.KeyMetadata
 	return m0
 }
 
@@ -882,15 +1965,19 @@ func (b0 AliasListEntry_builder) Build() *AliasListEntry {
 
 // RotationsListEntry is one version of a key in its history.
 type RotationsListEntry struct {
-	state                       protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_KeyId            string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
-	xxx_hidden_KeyMaterialId    string                 `protobuf:"bytes,2,opt,name=key_material_id,json=keyMaterialId"`
-	xxx_hidden_Version          int32                  `protobuf:"varint,3,opt,name=version"`
-	xxx_hidden_KeyMaterialState KeyMaterialState       `protobuf:"varint,4,opt,name=key_material_state,json=keyMaterialState,enum=kmsd.kms.v1.KeyMaterialState"`
-	xxx_hidden_RotationDate     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=rotation_date,json=rotationDate"`
-	xxx_hidden_RotationType     RotationType           `protobuf:"varint,6,opt,name=rotation_type,json=rotationType,enum=kmsd.kms.v1.RotationType"`
-	unknownFields               protoimpl.UnknownFields
-	sizeCache                   protoimpl.SizeCache
+	state                             protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_KeyId                  string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId"`
+	xxx_hidden_KeyMaterialId          string                 `protobuf:"bytes,2,opt,name=key_material_id,json=keyMaterialId"`
+	xxx_hidden_Version                int32                  `protobuf:"varint,3,opt,name=version"`
+	xxx_hidden_KeyMaterialState       KeyMaterialState       `protobuf:"varint,4,opt,name=key_material_state,json=keyMaterialState,enum=kmsd.kms.v1.KeyMaterialState"`
+	xxx_hidden_RotationDate           *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=rotation_date,json=rotationDate"`
+	xxx_hidden_RotationType           RotationType           `protobuf:"varint,6,opt,name=rotation_type,json=rotationType,enum=kmsd.kms.v1.RotationType"`
+	xxx_hidden_ImportState            ImportState            `protobuf:"varint,7,opt,name=import_state,json=importState,enum=kmsd.kms.v1.ImportState"`
+	xxx_hidden_ExpirationModel        ExpirationModel        `protobuf:"varint,8,opt,name=expiration_model,json=expirationModel,enum=kmsd.kms.v1.ExpirationModel"`
+	xxx_hidden_ValidTo                *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=valid_to,json=validTo"`
+	xxx_hidden_KeyMaterialDescription string                 `protobuf:"bytes,10,opt,name=key_material_description,json=keyMaterialDescription"`
+	unknownFields                     protoimpl.UnknownFields
+	sizeCache                         protoimpl.SizeCache
 }
 
 func (x *RotationsListEntry) Reset() {
@@ -960,6 +2047,34 @@ func (x *RotationsListEntry) GetRotationType() RotationType {
 	return RotationType_ROTATION_TYPE_UNSPECIFIED
 }
 
+func (x *RotationsListEntry) GetImportState() ImportState {
+	if x != nil {
+		return x.xxx_hidden_ImportState
+	}
+	return ImportState_IMPORT_STATE_UNSPECIFIED
+}
+
+func (x *RotationsListEntry) GetExpirationModel() ExpirationModel {
+	if x != nil {
+		return x.xxx_hidden_ExpirationModel
+	}
+	return ExpirationModel_EXPIRATION_MODEL_UNSPECIFIED
+}
+
+func (x *RotationsListEntry) GetValidTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.xxx_hidden_ValidTo
+	}
+	return nil
+}
+
+func (x *RotationsListEntry) GetKeyMaterialDescription() string {
+	if x != nil {
+		return x.xxx_hidden_KeyMaterialDescription
+	}
+	return ""
+}
+
 func (x *RotationsListEntry) SetKeyId(v string) {
 	x.xxx_hidden_KeyId = v
 }
@@ -984,6 +2099,22 @@ func (x *RotationsListEntry) SetRotationType(v RotationType) {
 	x.xxx_hidden_RotationType = v
 }
 
+func (x *RotationsListEntry) SetImportState(v ImportState) {
+	x.xxx_hidden_ImportState = v
+}
+
+func (x *RotationsListEntry) SetExpirationModel(v ExpirationModel) {
+	x.xxx_hidden_ExpirationModel = v
+}
+
+func (x *RotationsListEntry) SetValidTo(v *timestamppb.Timestamp) {
+	x.xxx_hidden_ValidTo = v
+}
+
+func (x *RotationsListEntry) SetKeyMaterialDescription(v string) {
+	x.xxx_hidden_KeyMaterialDescription = v
+}
+
 func (x *RotationsListEntry) HasRotationDate() bool {
 	if x == nil {
 		return false
@@ -991,8 +2122,19 @@ func (x *RotationsListEntry) HasRotationDate() bool {
 	return x.xxx_hidden_RotationDate != nil
 }
 
+func (x *RotationsListEntry) HasValidTo() bool {
+	if x == nil {
+		return false
+	}
+	return x.xxx_hidden_ValidTo != nil
+}
+
 func (x *RotationsListEntry) ClearRotationDate() {
 	x.xxx_hidden_RotationDate = nil
+}
+
+func (x *RotationsListEntry) ClearValidTo() {
+	x.xxx_hidden_ValidTo = nil
 }
 
 type RotationsListEntry_builder struct {
@@ -1010,6 +2152,14 @@ type RotationsListEntry_builder struct {
 	RotationDate *timestamppb.Timestamp
 	// Why the version was made; unspecified for the first.
 	RotationType RotationType
+	// Whether imported material is there.
+	ImportState ImportState
+	// Whether imported material expires.
+	ExpirationModel ExpirationModel
+	// When imported material expires; unset if it does not.
+	ValidTo *timestamppb.Timestamp
+	// The description of imported material.
+	KeyMaterialDescription string
 }
 
 func (b0 RotationsListEntry_builder) Build() *RotationsListEntry {
@@ -1022,6 +2172,95 @@ func (b0 RotationsListEntry_builder) Build() *RotationsListEntry {
 	x.xxx_hidden_KeyMaterialState = b.KeyMaterialState
 	x.xxx_hidden_RotationDate = b.RotationDate
 	x.xxx_hidden_RotationType = b.RotationType
+	x.xxx_hidden_ImportState = b.ImportState
+	x.xxx_hidden_ExpirationModel = b.ExpirationModel
+	x.xxx_hidden_ValidTo = b.ValidTo
+	x.xxx_hidden_KeyMaterialDescription = b.KeyMaterialDescription
+	return m0
+}
+
+// KeyLastUsageSummary is the last use of a key in short.
+type KeyLastUsageSummary struct {
+	state                protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Operation string                 `protobuf:"bytes,1,opt,name=operation"`
+	xxx_hidden_Timestamp *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=timestamp"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *KeyLastUsageSummary) Reset() {
+	*x = KeyLastUsageSummary{}
+	mi := &file_kmsd_kms_v1_types_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyLastUsageSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyLastUsageSummary) ProtoMessage() {}
+
+func (x *KeyLastUsageSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_kmsd_kms_v1_types_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+func (x *KeyLastUsageSummary) GetOperation() string {
+	if x != nil {
+		return x.xxx_hidden_Operation
+	}
+	return ""
+}
+
+func (x *KeyLastUsageSummary) GetTimestamp() *timestamppb.Timestamp {
+	if x != nil {
+		return x.xxx_hidden_Timestamp
+	}
+	return nil
+}
+
+func (x *KeyLastUsageSummary) SetOperation(v string) {
+	x.xxx_hidden_Operation = v
+}
+
+func (x *KeyLastUsageSummary) SetTimestamp(v *timestamppb.Timestamp) {
+	x.xxx_hidden_Timestamp = v
+}
+
+func (x *KeyLastUsageSummary) HasTimestamp() bool {
+	if x == nil {
+		return false
+	}
+	return x.xxx_hidden_Timestamp != nil
+}
+
+func (x *KeyLastUsageSummary) ClearTimestamp() {
+	x.xxx_hidden_Timestamp = nil
+}
+
+type KeyLastUsageSummary_builder struct {
+	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
+
+	// The operation, such as "Decrypt".
+	Operation string
+	// When it was, to the second.
+	Timestamp *timestamppb.Timestamp
+}
+
+func (b0 KeyLastUsageSummary_builder) Build() *KeyLastUsageSummary {
+	m0 := &KeyLastUsageSummary{}
+	b, x := &b0, m0
+	_, _ = b, x
+	x.xxx_hidden_Operation = b.Operation
+	x.xxx_hidden_Timestamp = b.Timestamp
 	return m0
 }
 
@@ -1029,7 +2268,7 @@ var File_kmsd_kms_v1_types_proto protoreflect.FileDescriptor
 
 const file_kmsd_kms_v1_types_proto_rawDesc = "" +
 	"\n" +
-	"\x17kmsd/kms/v1/types.proto\x12\vkmsd.kms.v1\x1a!google/protobuf/go_features.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x04\n" +
+	"\x17kmsd/kms/v1/types.proto\x12\vkmsd.kms.v1\x1a!google/protobuf/go_features.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\f\n" +
 	"\vKeyMetadata\x12$\n" +
 	"\x0eaws_account_id\x18\x01 \x01(\tR\fawsAccountId\x12\x15\n" +
 	"\x06key_id\x18\x02 \x01(\tR\x05keyId\x12\x10\n" +
@@ -1043,90 +2282,247 @@ const file_kmsd_kms_v1_types_proto_rawDesc = "" +
 	"\bkey_spec\x18\n" +
 	" \x01(\x0e2\x14.kmsd.kms.v1.KeySpecR\akeySpec\x12U\n" +
 	"\x15encryption_algorithms\x18\v \x03(\x0e2 .kmsd.kms.v1.EncryptionAlgorithmR\x14encryptionAlgorithms\x125\n" +
-	"\x17current_key_material_id\x18\f \x01(\tR\x14currentKeyMaterialId\">\n" +
+	"\x17current_key_material_id\x18\f \x01(\tR\x14currentKeyMaterialId\x12P\n" +
+	"\x12signing_algorithms\x18\r \x03(\x0e2!.kmsd.kms.v1.SigningAlgorithmSpecR\x11signingAlgorithms\x12D\n" +
+	"\x0emac_algorithms\x18\x0e \x03(\x0e2\x1d.kmsd.kms.v1.MacAlgorithmSpecR\rmacAlgorithms\x12`\n" +
+	"\x18key_agreement_algorithms\x18\x0f \x03(\x0e2&.kmsd.kms.v1.KeyAgreementAlgorithmSpecR\x16keyAgreementAlgorithms\x12b\n" +
+	"\x18encapsulation_algorithms\x18\x10 \x03(\x0e2'.kmsd.kms.v1.EncapsulationAlgorithmSpecR\x17encapsulationAlgorithms\x12?\n" +
+	"\rdeletion_date\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\fdeletionDate\x12D\n" +
+	"\x1fpending_deletion_window_in_days\x18\x12 \x01(\x05R\x1bpendingDeletionWindowInDays\x125\n" +
+	"\bvalid_to\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\avalidTo\x12G\n" +
+	"\x10expiration_model\x18\x14 \x01(\x0e2\x1c.kmsd.kms.v1.ExpirationModelR\x0fexpirationModel\x12>\n" +
+	"\x1bdeletion_protection_enabled\x18\x15 \x01(\bR\x19deletionProtectionEnabled\x12#\n" +
+	"\rversion_count\x18\x16 \x01(\x05R\fversionCount\x120\n" +
+	"\x14key_rotation_enabled\x18\x17 \x01(\bR\x12keyRotationEnabled\x12H\n" +
+	"\x12next_rotation_date\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\x10nextRotationDate\x125\n" +
+	"\x17rotation_period_in_days\x18\x19 \x01(\x05R\x14rotationPeriodInDays\x12\x18\n" +
+	"\aaliases\x18\x1a \x03(\tR\aaliases\x12?\n" +
+	"\n" +
+	"last_usage\x18\x1b \x01(\v2 .kmsd.kms.v1.KeyLastUsageSummaryR\tlastUsage\"{\n" +
 	"\fKeyListEntry\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x17\n" +
-	"\akey_arn\x18\x02 \x01(\tR\x06keyArn\"\xf9\x01\n" +
+	"\akey_arn\x18\x02 \x01(\tR\x06keyArn\x12;\n" +
+	"\fkey_metadata\x18\x03 \x01(\v2\x18.kmsd.kms.v1.KeyMetadataR\vkeyMetadata\"\xf9\x01\n" +
 	"\x0eAliasListEntry\x12\x1d\n" +
 	"\n" +
 	"alias_name\x18\x01 \x01(\tR\taliasName\x12\x1b\n" +
 	"\talias_arn\x18\x02 \x01(\tR\baliasArn\x12\"\n" +
 	"\rtarget_key_id\x18\x03 \x01(\tR\vtargetKeyId\x12?\n" +
 	"\rcreation_date\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fcreationDate\x12F\n" +
-	"\x11last_updated_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x0flastUpdatedDate\"\xbb\x02\n" +
+	"\x11last_updated_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x0flastUpdatedDate\"\xb2\x04\n" +
 	"\x12RotationsListEntry\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12&\n" +
 	"\x0fkey_material_id\x18\x02 \x01(\tR\rkeyMaterialId\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x05R\aversion\x12K\n" +
 	"\x12key_material_state\x18\x04 \x01(\x0e2\x1d.kmsd.kms.v1.KeyMaterialStateR\x10keyMaterialState\x12?\n" +
 	"\rrotation_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\frotationDate\x12>\n" +
-	"\rrotation_type\x18\x06 \x01(\x0e2\x19.kmsd.kms.v1.RotationTypeR\frotationType*C\n" +
+	"\rrotation_type\x18\x06 \x01(\x0e2\x19.kmsd.kms.v1.RotationTypeR\frotationType\x12;\n" +
+	"\fimport_state\x18\a \x01(\x0e2\x18.kmsd.kms.v1.ImportStateR\vimportState\x12G\n" +
+	"\x10expiration_model\x18\b \x01(\x0e2\x1c.kmsd.kms.v1.ExpirationModelR\x0fexpirationModel\x125\n" +
+	"\bvalid_to\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\avalidTo\x128\n" +
+	"\x18key_material_description\x18\n" +
+	" \x01(\tR\x16keyMaterialDescription\"m\n" +
+	"\x13KeyLastUsageSummary\x12\x1c\n" +
+	"\toperation\x18\x01 \x01(\tR\toperation\x128\n" +
+	"\ttimestamp\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\ttimestamp*\xf5\x03\n" +
 	"\aKeySpec\x12\x18\n" +
 	"\x14KEY_SPEC_UNSPECIFIED\x10\x00\x12\x1e\n" +
-	"\x1aKEY_SPEC_SYMMETRIC_DEFAULT\x10\x01*D\n" +
+	"\x1aKEY_SPEC_SYMMETRIC_DEFAULT\x10\x01\x12\x15\n" +
+	"\x11KEY_SPEC_HMAC_224\x10\x02\x12\x15\n" +
+	"\x11KEY_SPEC_HMAC_256\x10\x03\x12\x15\n" +
+	"\x11KEY_SPEC_HMAC_384\x10\x04\x12\x15\n" +
+	"\x11KEY_SPEC_HMAC_512\x10\x05\x12\x15\n" +
+	"\x11KEY_SPEC_RSA_2048\x10\x06\x12\x15\n" +
+	"\x11KEY_SPEC_RSA_3072\x10\a\x12\x15\n" +
+	"\x11KEY_SPEC_RSA_4096\x10\b\x12\x1a\n" +
+	"\x16KEY_SPEC_ECC_NIST_P256\x10\t\x12\x1a\n" +
+	"\x16KEY_SPEC_ECC_NIST_P384\x10\n" +
+	"\x12\x1a\n" +
+	"\x16KEY_SPEC_ECC_NIST_P521\x10\v\x12\"\n" +
+	"\x1eKEY_SPEC_ECC_NIST_EDWARDS25519\x10\f\x12\x1c\n" +
+	"\x18KEY_SPEC_ECC_SECG_P256K1\x10\r\x12\x16\n" +
+	"\x12KEY_SPEC_ML_DSA_44\x10\x0e\x12\x16\n" +
+	"\x12KEY_SPEC_ML_DSA_65\x10\x0f\x12\x16\n" +
+	"\x12KEY_SPEC_ML_DSA_87\x10\x10\x12\x17\n" +
+	"\x13KEY_SPEC_ML_KEM_768\x10\x11\x12\x18\n" +
+	"\x14KEY_SPEC_ML_KEM_1024\x10\x12*\xc6\x01\n" +
 	"\bKeyUsage\x12\x19\n" +
 	"\x15KEY_USAGE_UNSPECIFIED\x10\x00\x12\x1d\n" +
-	"\x19KEY_USAGE_ENCRYPT_DECRYPT\x10\x01*T\n" +
+	"\x19KEY_USAGE_ENCRYPT_DECRYPT\x10\x01\x12\x19\n" +
+	"\x15KEY_USAGE_SIGN_VERIFY\x10\x02\x12!\n" +
+	"\x1dKEY_USAGE_GENERATE_VERIFY_MAC\x10\x03\x12\x1b\n" +
+	"\x17KEY_USAGE_KEY_AGREEMENT\x10\x04\x12%\n" +
+	"!KEY_USAGE_ENCAPSULATE_DECAPSULATE\x10\x05*\x92\x01\n" +
 	"\bKeyState\x12\x19\n" +
 	"\x15KEY_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11KEY_STATE_ENABLED\x10\x01\x12\x16\n" +
-	"\x12KEY_STATE_DISABLED\x10\x02*Y\n" +
+	"\x12KEY_STATE_DISABLED\x10\x02\x12\x1e\n" +
+	"\x1aKEY_STATE_PENDING_DELETION\x10\x03\x12\x1c\n" +
+	"\x18KEY_STATE_PENDING_IMPORT\x10\x04*{\n" +
 	"\x11KeyMaterialOrigin\x12#\n" +
 	"\x1fKEY_MATERIAL_ORIGIN_UNSPECIFIED\x10\x00\x12\x1f\n" +
-	"\x1bKEY_MATERIAL_ORIGIN_AWS_KMS\x10\x01*z\n" +
+	"\x1bKEY_MATERIAL_ORIGIN_AWS_KMS\x10\x01\x12 \n" +
+	"\x1cKEY_MATERIAL_ORIGIN_EXTERNAL\x10\x02*\xc4\x01\n" +
 	"\x10KeyMaterialState\x12\"\n" +
 	"\x1eKEY_MATERIAL_STATE_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aKEY_MATERIAL_STATE_CURRENT\x10\x01\x12\"\n" +
-	"\x1eKEY_MATERIAL_STATE_NON_CURRENT\x10\x02*J\n" +
+	"\x1eKEY_MATERIAL_STATE_NON_CURRENT\x10\x02\x12'\n" +
+	"#KEY_MATERIAL_STATE_PENDING_ROTATION\x10\x03\x12\x1f\n" +
+	"\x1bKEY_MATERIAL_STATE_DISABLED\x10\x04*g\n" +
 	"\fRotationType\x12\x1d\n" +
 	"\x19ROTATION_TYPE_UNSPECIFIED\x10\x00\x12\x1b\n" +
-	"\x17ROTATION_TYPE_ON_DEMAND\x10\x01*g\n" +
+	"\x17ROTATION_TYPE_ON_DEMAND\x10\x01\x12\x1b\n" +
+	"\x17ROTATION_TYPE_AUTOMATIC\x10\x02*\xbf\x01\n" +
 	"\x13EncryptionAlgorithm\x12$\n" +
 	" ENCRYPTION_ALGORITHM_UNSPECIFIED\x10\x00\x12*\n" +
-	"&ENCRYPTION_ALGORITHM_SYMMETRIC_DEFAULT\x10\x01*b\n" +
+	"&ENCRYPTION_ALGORITHM_SYMMETRIC_DEFAULT\x10\x01\x12)\n" +
+	"%ENCRYPTION_ALGORITHM_RSAES_OAEP_SHA_1\x10\x02\x12+\n" +
+	"'ENCRYPTION_ALGORITHM_RSAES_OAEP_SHA_256\x10\x03*b\n" +
 	"\vDataKeySpec\x12\x1d\n" +
 	"\x19DATA_KEY_SPEC_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15DATA_KEY_SPEC_AES_256\x10\x01\x12\x19\n" +
-	"\x15DATA_KEY_SPEC_AES_128\x10\x02*Z\n" +
+	"\x15DATA_KEY_SPEC_AES_128\x10\x02*\xf3\x04\n" +
+	"\x14SigningAlgorithmSpec\x12&\n" +
+	"\"SIGNING_ALGORITHM_SPEC_UNSPECIFIED\x10\x00\x12-\n" +
+	")SIGNING_ALGORITHM_SPEC_RSASSA_PSS_SHA_256\x10\x01\x12-\n" +
+	")SIGNING_ALGORITHM_SPEC_RSASSA_PSS_SHA_384\x10\x02\x12-\n" +
+	")SIGNING_ALGORITHM_SPEC_RSASSA_PSS_SHA_512\x10\x03\x124\n" +
+	"0SIGNING_ALGORITHM_SPEC_RSASSA_PKCS1_V1_5_SHA_256\x10\x04\x124\n" +
+	"0SIGNING_ALGORITHM_SPEC_RSASSA_PKCS1_V1_5_SHA_384\x10\x05\x124\n" +
+	"0SIGNING_ALGORITHM_SPEC_RSASSA_PKCS1_V1_5_SHA_512\x10\x06\x12(\n" +
+	"$SIGNING_ALGORITHM_SPEC_ECDSA_SHA_256\x10\a\x12(\n" +
+	"$SIGNING_ALGORITHM_SPEC_ECDSA_SHA_384\x10\b\x12(\n" +
+	"$SIGNING_ALGORITHM_SPEC_ECDSA_SHA_512\x10\t\x12*\n" +
+	"&SIGNING_ALGORITHM_SPEC_ED25519_SHA_512\x10\n" +
+	"\x12-\n" +
+	")SIGNING_ALGORITHM_SPEC_ED25519_PH_SHA_512\x10\v\x12+\n" +
+	"'SIGNING_ALGORITHM_SPEC_ML_DSA_SHAKE_256\x10\f*\xca\x01\n" +
+	"\x10MacAlgorithmSpec\x12\"\n" +
+	"\x1eMAC_ALGORITHM_SPEC_UNSPECIFIED\x10\x00\x12#\n" +
+	"\x1fMAC_ALGORITHM_SPEC_HMAC_SHA_224\x10\x01\x12#\n" +
+	"\x1fMAC_ALGORITHM_SPEC_HMAC_SHA_256\x10\x02\x12#\n" +
+	"\x1fMAC_ALGORITHM_SPEC_HMAC_SHA_384\x10\x03\x12#\n" +
+	"\x1fMAC_ALGORITHM_SPEC_HMAC_SHA_512\x10\x04*x\n" +
+	"\vMessageType\x12\x1c\n" +
+	"\x18MESSAGE_TYPE_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10MESSAGE_TYPE_RAW\x10\x01\x12\x17\n" +
+	"\x13MESSAGE_TYPE_DIGEST\x10\x02\x12\x1c\n" +
+	"\x18MESSAGE_TYPE_EXTERNAL_MU\x10\x03*p\n" +
+	"\x19KeyAgreementAlgorithmSpec\x12,\n" +
+	"(KEY_AGREEMENT_ALGORITHM_SPEC_UNSPECIFIED\x10\x00\x12%\n" +
+	"!KEY_AGREEMENT_ALGORITHM_SPEC_ECDH\x10\x01*s\n" +
+	"\x1aEncapsulationAlgorithmSpec\x12,\n" +
+	"(ENCAPSULATION_ALGORITHM_SPEC_UNSPECIFIED\x10\x00\x12'\n" +
+	"#ENCAPSULATION_ALGORITHM_SPEC_ML_KEM\x10\x01*\xa7\x03\n" +
+	"\x0fDataKeyPairSpec\x12\"\n" +
+	"\x1eDATA_KEY_PAIR_SPEC_UNSPECIFIED\x10\x00\x12\x1f\n" +
+	"\x1bDATA_KEY_PAIR_SPEC_RSA_2048\x10\x01\x12\x1f\n" +
+	"\x1bDATA_KEY_PAIR_SPEC_RSA_3072\x10\x02\x12\x1f\n" +
+	"\x1bDATA_KEY_PAIR_SPEC_RSA_4096\x10\x03\x12$\n" +
+	" DATA_KEY_PAIR_SPEC_ECC_NIST_P256\x10\x04\x12$\n" +
+	" DATA_KEY_PAIR_SPEC_ECC_NIST_P384\x10\x05\x12$\n" +
+	" DATA_KEY_PAIR_SPEC_ECC_NIST_P521\x10\x06\x12,\n" +
+	"(DATA_KEY_PAIR_SPEC_ECC_NIST_EDWARDS25519\x10\a\x12&\n" +
+	"\"DATA_KEY_PAIR_SPEC_ECC_SECG_P256K1\x10\b\x12!\n" +
+	"\x1dDATA_KEY_PAIR_SPEC_ML_KEM_768\x10\t\x12\"\n" +
+	"\x1eDATA_KEY_PAIR_SPEC_ML_KEM_1024\x10\n" +
+	"*\xba\x02\n" +
+	"\x15WrappingAlgorithmSpec\x12'\n" +
+	"#WRAPPING_ALGORITHM_SPEC_UNSPECIFIED\x10\x00\x12,\n" +
+	"(WRAPPING_ALGORITHM_SPEC_RSAES_OAEP_SHA_1\x10\x01\x12.\n" +
+	"*WRAPPING_ALGORITHM_SPEC_RSAES_OAEP_SHA_256\x10\x02\x122\n" +
+	".WRAPPING_ALGORITHM_SPEC_RSA_AES_KEY_WRAP_SHA_1\x10\x03\x124\n" +
+	"0WRAPPING_ALGORITHM_SPEC_RSA_AES_KEY_WRAP_SHA_256\x10\x04\x120\n" +
+	",WRAPPING_ALGORITHM_SPEC_HPKE_MLKEM768_X25519\x10\x05*\xbb\x01\n" +
+	"\x0fWrappingKeySpec\x12!\n" +
+	"\x1dWRAPPING_KEY_SPEC_UNSPECIFIED\x10\x00\x12\x1e\n" +
+	"\x1aWRAPPING_KEY_SPEC_RSA_2048\x10\x01\x12\x1e\n" +
+	"\x1aWRAPPING_KEY_SPEC_RSA_3072\x10\x02\x12\x1e\n" +
+	"\x1aWRAPPING_KEY_SPEC_RSA_4096\x10\x03\x12%\n" +
+	"!WRAPPING_KEY_SPEC_MLKEM768_X25519\x10\x04*\x91\x01\n" +
+	"\x0fExpirationModel\x12 \n" +
+	"\x1cEXPIRATION_MODEL_UNSPECIFIED\x10\x00\x12)\n" +
+	"%EXPIRATION_MODEL_KEY_MATERIAL_EXPIRES\x10\x01\x121\n" +
+	"-EXPIRATION_MODEL_KEY_MATERIAL_DOES_NOT_EXPIRE\x10\x02*r\n" +
+	"\n" +
+	"ImportType\x12\x1b\n" +
+	"\x17IMPORT_TYPE_UNSPECIFIED\x10\x00\x12 \n" +
+	"\x1cIMPORT_TYPE_NEW_KEY_MATERIAL\x10\x01\x12%\n" +
+	"!IMPORT_TYPE_EXISTING_KEY_MATERIAL\x10\x02*g\n" +
+	"\vImportState\x12\x1c\n" +
+	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15IMPORT_STATE_IMPORTED\x10\x01\x12\x1f\n" +
+	"\x1bIMPORT_STATE_PENDING_IMPORT\x10\x02*\x8e\x01\n" +
+	"\x12IncludeKeyMaterial\x12$\n" +
+	" INCLUDE_KEY_MATERIAL_UNSPECIFIED\x10\x00\x12)\n" +
+	"%INCLUDE_KEY_MATERIAL_ALL_KEY_MATERIAL\x10\x01\x12'\n" +
+	"#INCLUDE_KEY_MATERIAL_ROTATIONS_ONLY\x10\x02*Z\n" +
 	"\x0eDryRunModifier\x12 \n" +
 	"\x1cDRY_RUN_MODIFIER_UNSPECIFIED\x10\x00\x12&\n" +
 	"\"DRY_RUN_MODIFIER_IGNORE_CIPHERTEXT\x10\x01B8Z,github.com/kmsd/kmsd/proto/kmsd/kms/v1;kmsv1\x92\x03\a\xd2>\x02\x10\x03\b\x02b\beditionsp\xe8\a"
 
-var file_kmsd_kms_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_kmsd_kms_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_kmsd_kms_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 21)
+var file_kmsd_kms_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_kmsd_kms_v1_types_proto_goTypes = []any{
-	(KeySpec)(0),                  // 0: kmsd.kms.v1.KeySpec
-	(KeyUsage)(0),                 // 1: kmsd.kms.v1.KeyUsage
-	(KeyState)(0),                 // 2: kmsd.kms.v1.KeyState
-	(KeyMaterialOrigin)(0),        // 3: kmsd.kms.v1.KeyMaterialOrigin
-	(KeyMaterialState)(0),         // 4: kmsd.kms.v1.KeyMaterialState
-	(RotationType)(0),             // 5: kmsd.kms.v1.RotationType
-	(EncryptionAlgorithm)(0),      // 6: kmsd.kms.v1.EncryptionAlgorithm
-	(DataKeySpec)(0),              // 7: kmsd.kms.v1.DataKeySpec
-	(DryRunModifier)(0),           // 8: kmsd.kms.v1.DryRunModifier
-	(*KeyMetadata)(nil),           // 9: kmsd.kms.v1.KeyMetadata
-	(*KeyListEntry)(nil),          // 10: kmsd.kms.v1.KeyListEntry
-	(*AliasListEntry)(nil),        // 11: kmsd.kms.v1.AliasListEntry
-	(*RotationsListEntry)(nil),    // 12: kmsd.kms.v1.RotationsListEntry
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(KeySpec)(0),                    // 0: kmsd.kms.v1.KeySpec
+	(KeyUsage)(0),                   // 1: kmsd.kms.v1.KeyUsage
+	(KeyState)(0),                   // 2: kmsd.kms.v1.KeyState
+	(KeyMaterialOrigin)(0),          // 3: kmsd.kms.v1.KeyMaterialOrigin
+	(KeyMaterialState)(0),           // 4: kmsd.kms.v1.KeyMaterialState
+	(RotationType)(0),               // 5: kmsd.kms.v1.RotationType
+	(EncryptionAlgorithm)(0),        // 6: kmsd.kms.v1.EncryptionAlgorithm
+	(DataKeySpec)(0),                // 7: kmsd.kms.v1.DataKeySpec
+	(SigningAlgorithmSpec)(0),       // 8: kmsd.kms.v1.SigningAlgorithmSpec
+	(MacAlgorithmSpec)(0),           // 9: kmsd.kms.v1.MacAlgorithmSpec
+	(MessageType)(0),                // 10: kmsd.kms.v1.MessageType
+	(KeyAgreementAlgorithmSpec)(0),  // 11: kmsd.kms.v1.KeyAgreementAlgorithmSpec
+	(EncapsulationAlgorithmSpec)(0), // 12: kmsd.kms.v1.EncapsulationAlgorithmSpec
+	(DataKeyPairSpec)(0),            // 13: kmsd.kms.v1.DataKeyPairSpec
+	(WrappingAlgorithmSpec)(0),      // 14: kmsd.kms.v1.WrappingAlgorithmSpec
+	(WrappingKeySpec)(0),            // 15: kmsd.kms.v1.WrappingKeySpec
+	(ExpirationModel)(0),            // 16: kmsd.kms.v1.ExpirationModel
+	(ImportType)(0),                 // 17: kmsd.kms.v1.ImportType
+	(ImportState)(0),                // 18: kmsd.kms.v1.ImportState
+	(IncludeKeyMaterial)(0),         // 19: kmsd.kms.v1.IncludeKeyMaterial
+	(DryRunModifier)(0),             // 20: kmsd.kms.v1.DryRunModifier
+	(*KeyMetadata)(nil),             // 21: kmsd.kms.v1.KeyMetadata
+	(*KeyListEntry)(nil),            // 22: kmsd.kms.v1.KeyListEntry
+	(*AliasListEntry)(nil),          // 23: kmsd.kms.v1.AliasListEntry
+	(*RotationsListEntry)(nil),      // 24: kmsd.kms.v1.RotationsListEntry
+	(*KeyLastUsageSummary)(nil),     // 25: kmsd.kms.v1.KeyLastUsageSummary
+	(*timestamppb.Timestamp)(nil),   // 26: google.protobuf.Timestamp
 }
 var file_kmsd_kms_v1_types_proto_depIdxs = []int32{
-	13, // 0: kmsd.kms.v1.KeyMetadata.creation_date:type_name -> google.protobuf.Timestamp
+	26, // 0: kmsd.kms.v1.KeyMetadata.creation_date:type_name -> google.protobuf.Timestamp
 	1,  // 1: kmsd.kms.v1.KeyMetadata.key_usage:type_name -> kmsd.kms.v1.KeyUsage
 	2,  // 2: kmsd.kms.v1.KeyMetadata.key_state:type_name -> kmsd.kms.v1.KeyState
 	3,  // 3: kmsd.kms.v1.KeyMetadata.origin:type_name -> kmsd.kms.v1.KeyMaterialOrigin
 	0,  // 4: kmsd.kms.v1.KeyMetadata.key_spec:type_name -> kmsd.kms.v1.KeySpec
 	6,  // 5: kmsd.kms.v1.KeyMetadata.encryption_algorithms:type_name -> kmsd.kms.v1.EncryptionAlgorithm
-	13, // 6: kmsd.kms.v1.AliasListEntry.creation_date:type_name -> google.protobuf.Timestamp
-	13, // 7: kmsd.kms.v1.AliasListEntry.last_updated_date:type_name -> google.protobuf.Timestamp
-	4,  // 8: kmsd.kms.v1.RotationsListEntry.key_material_state:type_name -> kmsd.kms.v1.KeyMaterialState
-	13, // 9: kmsd.kms.v1.RotationsListEntry.rotation_date:type_name -> google.protobuf.Timestamp
-	5,  // 10: kmsd.kms.v1.RotationsListEntry.rotation_type:type_name -> kmsd.kms.v1.RotationType
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	8,  // 6: kmsd.kms.v1.KeyMetadata.signing_algorithms:type_name -> kmsd.kms.v1.SigningAlgorithmSpec
+	9,  // 7: kmsd.kms.v1.KeyMetadata.mac_algorithms:type_name -> kmsd.kms.v1.MacAlgorithmSpec
+	11, // 8: kmsd.kms.v1.KeyMetadata.key_agreement_algorithms:type_name -> kmsd.kms.v1.KeyAgreementAlgorithmSpec
+	12, // 9: kmsd.kms.v1.KeyMetadata.encapsulation_algorithms:type_name -> kmsd.kms.v1.EncapsulationAlgorithmSpec
+	26, // 10: kmsd.kms.v1.KeyMetadata.deletion_date:type_name -> google.protobuf.Timestamp
+	26, // 11: kmsd.kms.v1.KeyMetadata.valid_to:type_name -> google.protobuf.Timestamp
+	16, // 12: kmsd.kms.v1.KeyMetadata.expiration_model:type_name -> kmsd.kms.v1.ExpirationModel
+	26, // 13: kmsd.kms.v1.KeyMetadata.next_rotation_date:type_name -> google.protobuf.Timestamp
+	25, // 14: kmsd.kms.v1.KeyMetadata.last_usage:type_name -> kmsd.kms.v1.KeyLastUsageSummary
+	21, // 15: kmsd.kms.v1.KeyListEntry.key_metadata:type_name -> kmsd.kms.v1.KeyMetadata
+	26, // 16: kmsd.kms.v1.AliasListEntry.creation_date:type_name -> google.protobuf.Timestamp
+	26, // 17: kmsd.kms.v1.AliasListEntry.last_updated_date:type_name -> google.protobuf.Timestamp
+	4,  // 18: kmsd.kms.v1.RotationsListEntry.key_material_state:type_name -> kmsd.kms.v1.KeyMaterialState
+	26, // 19: kmsd.kms.v1.RotationsListEntry.rotation_date:type_name -> google.protobuf.Timestamp
+	5,  // 20: kmsd.kms.v1.RotationsListEntry.rotation_type:type_name -> kmsd.kms.v1.RotationType
+	18, // 21: kmsd.kms.v1.RotationsListEntry.import_state:type_name -> kmsd.kms.v1.ImportState
+	16, // 22: kmsd.kms.v1.RotationsListEntry.expiration_model:type_name -> kmsd.kms.v1.ExpirationModel
+	26, // 23: kmsd.kms.v1.RotationsListEntry.valid_to:type_name -> google.protobuf.Timestamp
+	26, // 24: kmsd.kms.v1.KeyLastUsageSummary.timestamp:type_name -> google.protobuf.Timestamp
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_kmsd_kms_v1_types_proto_init() }
@@ -1139,8 +2535,8 @@ func file_kmsd_kms_v1_types_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kmsd_kms_v1_types_proto_rawDesc), len(file_kmsd_kms_v1_types_proto_rawDesc)),
-			NumEnums:      9,
-			NumMessages:   4,
+			NumEnums:      21,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
