@@ -39,6 +39,29 @@ const (
 	KMSListRetirableGrants
 	KMSRetireGrant
 	KMSRevokeGrant
+	KMSSign
+	KMSVerify
+	KMSGenerateMac
+	KMSVerifyMac
+	KMSGetPublicKey
+	KMSDeriveSharedSecret
+	KMSEncapsulate
+	KMSDecapsulate
+	KMSGenerateDataKeyPair
+	KMSGenerateDataKeyPairWithoutPlaintext
+	KMSScheduleKeyDeletion
+	KMSCancelKeyDeletion
+	KMSUpdateKeyDeletionProtection
+	KMSEnableKeyRotation
+	KMSDisableKeyRotation
+	KMSGetKeyRotationStatus
+	KMSDisableKeyMaterial
+	KMSEnableKeyMaterial
+	KMSGetParametersForImport
+	KMSImportKeyMaterial
+	KMSDeleteImportedKeyMaterial
+	KMSGetKeyLastUsage
+	KMSListKeyPolicies
 
 	IAMCreateUser
 	IAMGetUser
@@ -225,6 +248,29 @@ var actionTable = [actionEnd]actionInfo{
 	KMSListRetirableGrants:                        {"kms:ListRetirableGrants", onNone, false},
 	KMSRetireGrant:                                {"kms:RetireGrant", onKey, true},
 	KMSRevokeGrant:                                {"kms:RevokeGrant", onKey, true},
+	KMSSign:                                       {"kms:Sign", onKey, true},
+	KMSVerify:                                     {"kms:Verify", onKey, true},
+	KMSGenerateMac:                                {"kms:GenerateMac", onKey, true},
+	KMSVerifyMac:                                  {"kms:VerifyMac", onKey, true},
+	KMSGetPublicKey:                               {"kms:GetPublicKey", onKey, true},
+	KMSDeriveSharedSecret:                         {"kms:DeriveSharedSecret", onKey, true},
+	KMSEncapsulate:                                {"kms:Encapsulate", onKey, true},
+	KMSDecapsulate:                                {"kms:Decapsulate", onKey, true},
+	KMSGenerateDataKeyPair:                        {"kms:GenerateDataKeyPair", onKey, true},
+	KMSGenerateDataKeyPairWithoutPlaintext:        {"kms:GenerateDataKeyPairWithoutPlaintext", onKey, true},
+	KMSScheduleKeyDeletion:                        {"kms:ScheduleKeyDeletion", onKey, false},
+	KMSCancelKeyDeletion:                          {"kms:CancelKeyDeletion", onKey, false},
+	KMSUpdateKeyDeletionProtection:                {"kms:UpdateKeyDeletionProtection", onKey, false},
+	KMSEnableKeyRotation:                          {"kms:EnableKeyRotation", onKey, false},
+	KMSDisableKeyRotation:                         {"kms:DisableKeyRotation", onKey, false},
+	KMSGetKeyRotationStatus:                       {"kms:GetKeyRotationStatus", onKey, true},
+	KMSDisableKeyMaterial:                         {"kms:DisableKeyMaterial", onKey, false},
+	KMSEnableKeyMaterial:                          {"kms:EnableKeyMaterial", onKey, false},
+	KMSGetParametersForImport:                     {"kms:GetParametersForImport", onKey, false},
+	KMSImportKeyMaterial:                          {"kms:ImportKeyMaterial", onKey, false},
+	KMSDeleteImportedKeyMaterial:                  {"kms:DeleteImportedKeyMaterial", onKey, false},
+	KMSGetKeyLastUsage:                            {"kms:GetKeyLastUsage", onKey, false},
+	KMSListKeyPolicies:                            {"kms:ListKeyPolicies", onKey, false},
 	IAMUpdateUser:                                 {"iam:UpdateUser", onEntity, false},
 	IAMTagUser:                                    {"iam:TagUser", onEntity, false},
 	IAMUntagUser:                                  {"iam:UntagUser", onEntity, false},

@@ -34,6 +34,17 @@ const (
 	CtxPolicyARN                                            // iam:PolicyARN
 	CtxOrganizationsPolicyID                                // organizations:PolicyId
 	CtxOrganizationsPolicyType                              // organizations:PolicyType
+	CtxSigningAlgorithm                                     // kms:SigningAlgorithm
+	CtxMessageType                                          // kms:MessageType
+	CtxMacAlgorithm                                         // kms:MacAlgorithm
+	CtxKeyAgreementAlgorithm                                // kms:KeyAgreementAlgorithm
+	CtxDataKeyPairSpec                                      // kms:DataKeyPairSpec
+	CtxPendingWindowInDays                                  // kms:ScheduleKeyDeletionPendingWindowInDays (number)
+	CtxRotationPeriodInDays                                 // kms:RotationPeriodInDays (number)
+	CtxWrappingAlgorithm                                    // kms:WrappingAlgorithm
+	CtxWrappingKeySpec                                      // kms:WrappingKeySpec
+	CtxValidTo                                              // kms:ValidTo (date)
+	CtxExpirationModel                                      // kms:ExpirationModel
 	ctxEnd
 )
 
@@ -72,6 +83,7 @@ const (
 	listValue
 	boolValue
 	numberValue
+	dateValue
 )
 
 // Reset makes x the zero Context, but for the memory that it has.
@@ -117,4 +129,9 @@ func (x *Context) SetBool(k ContextKey, b bool) {
 // SetNumber gives a key a whole number.
 func (x *Context) SetNumber(k ContextKey, n int64) {
 	x.values[k] = contextValue{kind: numberValue, num: n}
+}
+
+// SetDate gives a key a date, to the millisecond.
+func (x *Context) SetDate(k ContextKey, t time.Time) {
+	x.values[k] = contextValue{kind: dateValue, num: t.UnixMilli()}
 }

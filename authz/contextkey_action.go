@@ -7,6 +7,9 @@ var (
 	noKeys        = []keyID{}
 	cryptoKeys    = []keyID{keyEncryptionContext, keyEncryptionContextKeys, keyEncryptionAlgorithm, keyRequestAlias}
 	reEncryptKeys = []keyID{keyEncryptionContext, keyEncryptionContextKeys, keyEncryptionAlgorithm, keyRequestAlias, keyReEncryptOnSameKey}
+	signKeys      = []keyID{keyRequestAlias, keySigningAlgorithm, keyMessageType}
+	macKeys       = []keyID{keyRequestAlias, keyMacAlgorithm}
+	pairKeys      = []keyID{keyEncryptionContext, keyEncryptionContextKeys, keyEncryptionAlgorithm, keyRequestAlias, keyDataKeyPairSpec}
 	tagKeys       = []keyID{keyRequestTag, keyTagKeys}
 	untagKeys     = []keyID{keyTagKeys}
 	boundaryKeys  = []keyID{keyPermissionsBoundary}
@@ -55,10 +58,33 @@ var actionKeys = [actionEnd][]keyID{
 		keyEncryptionContext, keyEncryptionContextKeys, keyGrantConstraintType, keyGrantIsForAWSResource, keyGrantOperations,
 		keyGranteePrincipal, keyRetiringPrincipal,
 	},
-	KMSListGrants:          {keyGrantIsForAWSResource},
-	KMSListRetirableGrants: noKeys,
-	KMSRetireGrant:         noKeys,
-	KMSRevokeGrant:         {keyGrantIsForAWSResource},
+	KMSListGrants:                          {keyGrantIsForAWSResource},
+	KMSListRetirableGrants:                 noKeys,
+	KMSRetireGrant:                         noKeys,
+	KMSRevokeGrant:                         {keyGrantIsForAWSResource},
+	KMSSign:                                signKeys,
+	KMSVerify:                              signKeys,
+	KMSGenerateMac:                         macKeys,
+	KMSVerifyMac:                           macKeys,
+	KMSGetPublicKey:                        {keyRequestAlias},
+	KMSDeriveSharedSecret:                  {keyRequestAlias, keyKeyAgreementAlgorithm},
+	KMSEncapsulate:                         {keyRequestAlias},
+	KMSDecapsulate:                         {keyRequestAlias},
+	KMSGenerateDataKeyPair:                 pairKeys,
+	KMSGenerateDataKeyPairWithoutPlaintext: pairKeys,
+	KMSScheduleKeyDeletion:                 {keyPendingWindowInDays},
+	KMSCancelKeyDeletion:                   noKeys,
+	KMSUpdateKeyDeletionProtection:         noKeys,
+	KMSEnableKeyRotation:                   {keyRotationPeriodInDays},
+	KMSDisableKeyRotation:                  noKeys,
+	KMSGetKeyRotationStatus:                noKeys,
+	KMSDisableKeyMaterial:                  noKeys,
+	KMSEnableKeyMaterial:                   noKeys,
+	KMSGetParametersForImport:              {keyWrappingAlgorithm, keyWrappingKeySpec},
+	KMSImportKeyMaterial:                   {keyValidTo, keyExpirationModel},
+	KMSDeleteImportedKeyMaterial:           noKeys,
+	KMSGetKeyLastUsage:                     {keyRequestAlias},
+	KMSListKeyPolicies:                     noKeys,
 
 	IAMCreateUser:                    creationKeys,
 	IAMGetUser:                       noKeys,

@@ -240,6 +240,17 @@ var setKeys = [keyEnd]struct {
 	keyRetiringPrincipal:              {CtxRetiringPrincipal, stringValue},
 	keyGrantConstraintType:            {CtxGrantConstraintType, stringValue},
 	keyGrantIsForAWSResource:          {CtxGrantIsForAWSResource, boolValue},
+	keySigningAlgorithm:               {CtxSigningAlgorithm, stringValue},
+	keyMessageType:                    {CtxMessageType, stringValue},
+	keyMacAlgorithm:                   {CtxMacAlgorithm, stringValue},
+	keyKeyAgreementAlgorithm:          {CtxKeyAgreementAlgorithm, stringValue},
+	keyDataKeyPairSpec:                {CtxDataKeyPairSpec, stringValue},
+	keyPendingWindowInDays:            {CtxPendingWindowInDays, numberValue},
+	keyRotationPeriodInDays:           {CtxRotationPeriodInDays, numberValue},
+	keyWrappingAlgorithm:              {CtxWrappingAlgorithm, stringValue},
+	keyWrappingKeySpec:                {CtxWrappingKeySpec, stringValue},
+	keyValidTo:                        {CtxValidTo, dateValue},
+	keyExpirationModel:                {CtxExpirationModel, stringValue},
 	keyExternalID:                     {CtxExternalID, stringValue},
 	keyRoleSessionName:                {CtxRoleSessionName, stringValue},
 	keySTSSourceIdentity:              {CtxSTSSourceIdentity, stringValue},
@@ -269,6 +280,8 @@ func (q *request) readSet(v *reading, k ContextKey, kind valueKind) {
 		v.setTruth(value.num != 0)
 	case numberValue:
 		v.setNumber(value.num)
+	case dateValue:
+		v.setDate(time.UnixMilli(value.num))
 	}
 }
 

@@ -48,6 +48,17 @@ const (
 	keyRetiringPrincipal
 	keyGrantConstraintType
 	keyGrantIsForAWSResource
+	keySigningAlgorithm
+	keyMessageType
+	keyMacAlgorithm
+	keyKeyAgreementAlgorithm
+	keyDataKeyPairSpec
+	keyPendingWindowInDays
+	keyRotationPeriodInDays
+	keyWrappingAlgorithm
+	keyWrappingKeySpec
+	keyValidTo
+	keyExpirationModel
 	keyExternalID
 	keyRoleSessionName
 	keySTSSourceIdentity
@@ -141,6 +152,17 @@ var keyTable = withNever([keyEnd]keyInfo{
 	keyRetiringPrincipal:              {"kms:RetiringPrincipal", ARNKey, false, false, RequestClass, byAction, "the retiring principal of the grant; absent if it has none"},
 	keyGrantConstraintType:            {"kms:GrantConstraintType", StringKey, false, false, RequestClass, byAction, "EncryptionContextEquals or EncryptionContextSubset; absent if the grant has no constraint"},
 	keyGrantIsForAWSResource:          {"kms:GrantIsForAWSResource", BoolKey, false, false, RequestClass, byAction, "always false"},
+	keySigningAlgorithm:               {"kms:SigningAlgorithm", StringKey, false, false, RequestClass, byAction, "the signing algorithm"},
+	keyMessageType:                    {"kms:MessageType", StringKey, false, false, RequestClass, byAction, "RAW, DIGEST or EXTERNAL_MU; RAW if the request does not say"},
+	keyMacAlgorithm:                   {"kms:MacAlgorithm", StringKey, false, false, RequestClass, byAction, "the MAC algorithm"},
+	keyKeyAgreementAlgorithm:          {"kms:KeyAgreementAlgorithm", StringKey, false, false, RequestClass, byAction, "ECDH"},
+	keyDataKeyPairSpec:                {"kms:DataKeyPairSpec", StringKey, false, false, RequestClass, byAction, "the spec of the data key pair"},
+	keyPendingWindowInDays:            {"kms:ScheduleKeyDeletionPendingWindowInDays", NumericKey, false, false, RequestClass, byAction, "the waiting period; 30 if the request does not say"},
+	keyRotationPeriodInDays:           {"kms:RotationPeriodInDays", NumericKey, false, false, RequestClass, byAction, "the interval that the request gives; absent if it gives none"},
+	keyWrappingAlgorithm:              {"kms:WrappingAlgorithm", StringKey, false, false, RequestClass, byAction, "the wrapping algorithm"},
+	keyWrappingKeySpec:                {"kms:WrappingKeySpec", StringKey, false, false, RequestClass, byAction, "the spec of the wrapping key"},
+	keyValidTo:                        {"kms:ValidTo", DateKey, false, false, RequestClass, byAction, "when the material expires; absent if it does not"},
+	keyExpirationModel:                {"kms:ExpirationModel", StringKey, false, false, RequestClass, byAction, "KEY_MATERIAL_EXPIRES or KEY_MATERIAL_DOES_NOT_EXPIRE"},
 	keyExternalID:                     {"sts:ExternalId", StringKey, false, false, RequestClass, byAction, "the external id; absent if the request has none"},
 	keyRoleSessionName:                {"sts:RoleSessionName", StringKey, false, false, RequestClass, byAction, "the session name"},
 	keySTSSourceIdentity:              {"sts:SourceIdentity", StringKey, false, false, RequestClass, byAction, "the source identity that is to be set; absent if none is"},
@@ -180,17 +202,6 @@ var neverPopulated = [...]keyInfo{
 	{name: "aws:Ec2InstanceSourceVpc", kind: StringKey},
 	{name: "aws:Ec2InstanceSourcePrivateIPv4", kind: IPAddressKey},
 	{name: "kms:ViaService", kind: StringKey},
-	{name: "kms:SigningAlgorithm", kind: StringKey},
-	{name: "kms:MacAlgorithm", kind: StringKey},
-	{name: "kms:MessageType", kind: StringKey},
-	{name: "kms:DataKeyPairSpec", kind: StringKey},
-	{name: "kms:KeyAgreementAlgorithm", kind: StringKey},
-	{name: "kms:WrappingAlgorithm", kind: StringKey},
-	{name: "kms:WrappingKeySpec", kind: StringKey},
-	{name: "kms:ScheduleKeyDeletionPendingWindowInDays", kind: NumericKey},
-	{name: "kms:RotationPeriodInDays", kind: NumericKey},
-	{name: "kms:ValidTo", kind: DateKey},
-	{name: "kms:ExpirationModel", kind: StringKey},
 	{name: "kms:MultiRegionKeyType", kind: StringKey},
 	{name: "kms:PrimaryRegion", kind: StringKey},
 	{name: "kms:ReplicaRegion", kind: StringKey},

@@ -35,7 +35,8 @@ type KeyGrant struct {
 // grantOperations are in the order in which a KeyGrant has them. It is never written.
 var grantOperations = [...]Action{
 	KMSEncrypt, KMSDecrypt, KMSReEncryptFrom, KMSReEncryptTo, KMSGenerateDataKey, KMSGenerateDataKeyWithoutPlaintext,
-	KMSDescribeKey, KMSCreateGrant, KMSRetireGrant,
+	KMSDescribeKey, KMSCreateGrant, KMSRetireGrant, KMSSign, KMSVerify, KMSGenerateMac, KMSVerifyMac, KMSGetPublicKey,
+	KMSDeriveSharedSecret, KMSEncapsulate, KMSDecapsulate, KMSGenerateDataKeyPair, KMSGenerateDataKeyPairWithoutPlaintext,
 }
 
 // GrantOperations returns the actions that a grant may allow, in the order of their numbers. The slice is the caller's.

@@ -138,7 +138,7 @@ func TestAllStops(t *testing.T) {
 
 func TestGrantOperations(t *testing.T) {
 	list := authz.GrantOperations()
-	if len(list) != 9 || !slices.IsSorted(list) || !slices.Contains(list, authz.KMSRetireGrant) || slices.Contains(list, authz.KMSPutKeyPolicy) {
+	if len(list) != 19 || !slices.IsSorted(list) || !slices.Contains(list, authz.KMSRetireGrant) || slices.Contains(list, authz.KMSPutKeyPolicy) {
 		t.Errorf("GrantOperations() = %v", list)
 	}
 	clear(list)

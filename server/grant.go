@@ -45,15 +45,25 @@ func (c *call) grantTokens(tokens []string) error {
 
 // grantOperations :: operation in the API → action. CreateGrant refuses the others. It is never written.
 var grantOperations = map[kmsv1.GrantOperation]authz.Action{
-	kmsv1.GrantOperation_GRANT_OPERATION_DECRYPT:                             authz.KMSDecrypt,
-	kmsv1.GrantOperation_GRANT_OPERATION_ENCRYPT:                             authz.KMSEncrypt,
-	kmsv1.GrantOperation_GRANT_OPERATION_GENERATE_DATA_KEY:                   authz.KMSGenerateDataKey,
-	kmsv1.GrantOperation_GRANT_OPERATION_GENERATE_DATA_KEY_WITHOUT_PLAINTEXT: authz.KMSGenerateDataKeyWithoutPlaintext,
-	kmsv1.GrantOperation_GRANT_OPERATION_RE_ENCRYPT_FROM:                     authz.KMSReEncryptFrom,
-	kmsv1.GrantOperation_GRANT_OPERATION_RE_ENCRYPT_TO:                       authz.KMSReEncryptTo,
-	kmsv1.GrantOperation_GRANT_OPERATION_CREATE_GRANT:                        authz.KMSCreateGrant,
-	kmsv1.GrantOperation_GRANT_OPERATION_RETIRE_GRANT:                        authz.KMSRetireGrant,
-	kmsv1.GrantOperation_GRANT_OPERATION_DESCRIBE_KEY:                        authz.KMSDescribeKey,
+	kmsv1.GrantOperation_GRANT_OPERATION_DECRYPT:                                  authz.KMSDecrypt,
+	kmsv1.GrantOperation_GRANT_OPERATION_ENCRYPT:                                  authz.KMSEncrypt,
+	kmsv1.GrantOperation_GRANT_OPERATION_GENERATE_DATA_KEY:                        authz.KMSGenerateDataKey,
+	kmsv1.GrantOperation_GRANT_OPERATION_GENERATE_DATA_KEY_WITHOUT_PLAINTEXT:      authz.KMSGenerateDataKeyWithoutPlaintext,
+	kmsv1.GrantOperation_GRANT_OPERATION_RE_ENCRYPT_FROM:                          authz.KMSReEncryptFrom,
+	kmsv1.GrantOperation_GRANT_OPERATION_RE_ENCRYPT_TO:                            authz.KMSReEncryptTo,
+	kmsv1.GrantOperation_GRANT_OPERATION_CREATE_GRANT:                             authz.KMSCreateGrant,
+	kmsv1.GrantOperation_GRANT_OPERATION_RETIRE_GRANT:                             authz.KMSRetireGrant,
+	kmsv1.GrantOperation_GRANT_OPERATION_DESCRIBE_KEY:                             authz.KMSDescribeKey,
+	kmsv1.GrantOperation_GRANT_OPERATION_SIGN:                                     authz.KMSSign,
+	kmsv1.GrantOperation_GRANT_OPERATION_VERIFY:                                   authz.KMSVerify,
+	kmsv1.GrantOperation_GRANT_OPERATION_GENERATE_MAC:                             authz.KMSGenerateMac,
+	kmsv1.GrantOperation_GRANT_OPERATION_VERIFY_MAC:                               authz.KMSVerifyMac,
+	kmsv1.GrantOperation_GRANT_OPERATION_GET_PUBLIC_KEY:                           authz.KMSGetPublicKey,
+	kmsv1.GrantOperation_GRANT_OPERATION_DERIVE_SHARED_SECRET:                     authz.KMSDeriveSharedSecret,
+	kmsv1.GrantOperation_GRANT_OPERATION_ENCAPSULATE:                              authz.KMSEncapsulate,
+	kmsv1.GrantOperation_GRANT_OPERATION_DECAPSULATE:                              authz.KMSDecapsulate,
+	kmsv1.GrantOperation_GRANT_OPERATION_GENERATE_DATA_KEY_PAIR:                   authz.KMSGenerateDataKeyPair,
+	kmsv1.GrantOperation_GRANT_OPERATION_GENERATE_DATA_KEY_PAIR_WITHOUT_PLAINTEXT: authz.KMSGenerateDataKeyPairWithoutPlaintext,
 }
 
 // operationOf :: action → operation in the API. It is never written.

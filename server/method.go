@@ -283,10 +283,40 @@ func table() []*method {
 // files are the .proto files whose services kmsd serves.
 func files() []protoreflect.FileDescriptor {
 	return []protoreflect.FileDescriptor{
-		kmsv1.File_kmsd_kms_v1_crypto_service_proto, kmsv1.File_kmsd_kms_v1_key_service_proto,
+		kmsv1.File_kmsd_kms_v1_crypto_service_proto, kmsv1.File_kmsd_kms_v1_key_service_proto, kmsv1.File_kmsd_kms_v1_batch_service_proto,
 		iamv1.File_kmsd_iam_v1_iam_service_proto, stsv1.File_kmsd_sts_v1_sts_service_proto,
 		organizationsv1.File_kmsd_organizations_v1_organizations_service_proto,
 	}
+}
+
+// pending are the methods that have no handler.
+var pending = map[protoreflect.Name]bool{
+	"GenerateMac":                         true,
+	"VerifyMac":                           true,
+	"Sign":                                true,
+	"Verify":                              true,
+	"DeriveSharedSecret":                  true,
+	"Encapsulate":                         true,
+	"Decapsulate":                         true,
+	"GenerateDataKeyPair":                 true,
+	"GenerateDataKeyPairWithoutPlaintext": true,
+	"ScheduleKeyDeletion":                 true,
+	"CancelKeyDeletion":                   true,
+	"GetKeyDeletionReport":                true,
+	"UpdateKeyDeletionProtection":         true,
+	"EnableKeyRotation":                   true,
+	"DisableKeyRotation":                  true,
+	"GetKeyRotationStatus":                true,
+	"DisableKeyMaterial":                  true,
+	"EnableKeyMaterial":                   true,
+	"GetParametersForImport":              true,
+	"ImportKeyMaterial":                   true,
+	"DeleteImportedKeyMaterial":           true,
+	"GetPublicKey":                        true,
+	"GetKeyLastUsage":                     true,
+	"ListKeyPolicies":                     true,
+	"BatchCrypto":                         true,
+	"StreamCrypto":                        true,
 }
 
 // services joins the table with the descriptors: each method of each service has one row, and the other way round.
@@ -308,6 +338,9 @@ func services(rows []*method) ([]*grpc.ServiceDesc, error) {
 			for j := range service.Methods().Len() {
 				name := fmt.Sprintf("/%s/%s", service.FullName(), service.Methods().Get(j).Name())
 				m, ok := byName[name]
+				if !ok && pending[service.Methods().Get(j).Name()] {
+					continue
+				}
 				if !ok {
 					return nil, fmt.Errorf("method %s is not in the table of server", name)
 				}

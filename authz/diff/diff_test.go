@@ -148,9 +148,9 @@ var changes = []struct {
 		old: policy(delegates),
 		new: policy(delegates, `{"Effect":"Allow","Principal":{"AWS":"444455556666"},"Action":"kms:*","Resource":"*","Condition":{"StringEquals":{"aws:PrincipalTag/team":"a"}}}`),
 		opens: []string{
-			"certain: kms:Encrypt kms:Decrypt kms:ReEncryptFrom kms:ReEncryptTo kms:GenerateDataKey kms:GenerateDataKeyWithoutPlaintext kms:DescribeKey kms:CreateGrant kms:ListGrants kms:RevokeGrant, with-identity, on key, for a user of account 444455556666, by 2",
-			"certain: kms:Encrypt kms:Decrypt kms:ReEncryptFrom kms:ReEncryptTo kms:GenerateDataKey kms:GenerateDataKeyWithoutPlaintext kms:DescribeKey kms:CreateGrant kms:ListGrants kms:RevokeGrant, with-identity, on key, for a session of a role of account 444455556666, by 2",
-			"certain: kms:Encrypt kms:Decrypt kms:ReEncryptFrom kms:ReEncryptTo kms:GenerateDataKey kms:GenerateDataKeyWithoutPlaintext kms:DescribeKey kms:CreateGrant kms:ListGrants kms:RevokeGrant, alone, on key, for the root user of account 444455556666, by 2",
+			"certain: kms:Encrypt kms:Decrypt kms:ReEncryptFrom kms:ReEncryptTo kms:GenerateDataKey kms:GenerateDataKeyWithoutPlaintext kms:DescribeKey kms:CreateGrant kms:ListGrants kms:RevokeGrant kms:Sign kms:Verify kms:GenerateMac kms:VerifyMac kms:GetPublicKey kms:DeriveSharedSecret kms:Encapsulate kms:Decapsulate kms:GenerateDataKeyPair kms:GenerateDataKeyPairWithoutPlaintext kms:GetKeyRotationStatus, with-identity, on key, for a user of account 444455556666, by 2",
+			"certain: kms:Encrypt kms:Decrypt kms:ReEncryptFrom kms:ReEncryptTo kms:GenerateDataKey kms:GenerateDataKeyWithoutPlaintext kms:DescribeKey kms:CreateGrant kms:ListGrants kms:RevokeGrant kms:Sign kms:Verify kms:GenerateMac kms:VerifyMac kms:GetPublicKey kms:DeriveSharedSecret kms:Encapsulate kms:Decapsulate kms:GenerateDataKeyPair kms:GenerateDataKeyPairWithoutPlaintext kms:GetKeyRotationStatus, with-identity, on key, for a session of a role of account 444455556666, by 2",
+			"certain: kms:Encrypt kms:Decrypt kms:ReEncryptFrom kms:ReEncryptTo kms:GenerateDataKey kms:GenerateDataKeyWithoutPlaintext kms:DescribeKey kms:CreateGrant kms:ListGrants kms:RevokeGrant kms:Sign kms:Verify kms:GenerateMac kms:VerifyMac kms:GetPublicKey kms:DeriveSharedSecret kms:Encapsulate kms:Decapsulate kms:GenerateDataKeyPair kms:GenerateDataKeyPairWithoutPlaintext kms:GetKeyRotationStatus, alone, on key, for the root user of account 444455556666, by 2",
 		},
 	},
 	{
