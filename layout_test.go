@@ -26,10 +26,14 @@ var imports = map[string][]string{
 	"authz/lint":                  {"authz"},
 	"authz/diff":                  {"authz"},
 	"crypto":                      {},
+	"crypto/keypair":              {"crypto"},
+	"crypto/keywrap":              {"crypto"},
 	"internal/durable":            {},
 	"internal/leaktest":           {},
 	"internal/cow":                {},
 	"internal/powerfs":            {},
+	"internal/vectors":            {},
+	"internal/vectors/pack":       {"internal/vectors"},
 	"seal":                        {"crypto", "internal/durable"},
 	"storage":                     {"crypto", "internal/durable"},
 	"audit":                       {"internal/durable"},
@@ -54,10 +58,10 @@ var imports = map[string][]string{
 }
 
 // testImports is what tests may import beyond that.
-var testImports = []string{"internal/leaktest", "internal/kmstest", "authz/ref", "internal/durable", "crypto", "storage", "authz", "audit", "client", "client/envelope", "server", "proto/*", "internal/daemon"}
+var testImports = []string{"internal/leaktest", "internal/vectors", "internal/kmstest", "authz/ref", "internal/durable", "crypto", "storage", "authz", "audit", "client", "client/envelope", "server", "proto/*", "internal/daemon"}
 
 // exposers may read the bytes of a crypto.Secret.
-var exposers = []string{"crypto", "seal", "storage", "iam", "iam/sigv4", "iam/totp", "keystore", "server", "client", "client/envelope", "cmd/kmsctl", "internal/daemon"}
+var exposers = []string{"crypto", "crypto/keypair", "crypto/keywrap", "seal", "storage", "iam", "iam/sigv4", "iam/totp", "keystore", "server", "client", "client/envelope", "cmd/kmsctl", "internal/daemon"}
 
 // grpcUsers may import gRPC.
 var grpcUsers = []string{"server", "client", "cmd/kmsd", "cmd/kmsctl", "internal/daemon", "internal/kmstest", "bench/*", "proto/*"}

@@ -65,6 +65,12 @@ var rows = []row{
 
 	{crypto.ErrContext, codes.InvalidArgument, reasonValidation, ""},
 	{crypto.ErrCiphertext, codes.InvalidArgument, reasonInvalidCiphertext, invalidCiphertext},
+	{crypto.ErrSpec, codes.InvalidArgument, reasonValidation, ""},
+	{crypto.ErrAlgorithm, codes.FailedPrecondition, "InvalidKeyUsageException", ""},
+	{crypto.ErrLength, codes.InvalidArgument, reasonValidation, ""},
+	{crypto.ErrMaterial, codes.InvalidArgument, reasonInvalidCiphertext, ""},
+	{crypto.ErrMAC, codes.InvalidArgument, "KMSInvalidMacException", ""},
+	{crypto.ErrFIPS, codes.FailedPrecondition, "UnsupportedOperationException", ""},
 
 	{keystore.ErrDisabled, codes.FailedPrecondition, "DisabledException", ""},
 	{keystore.ErrInvalidKeyID, codes.NotFound, reasonNotFound, ""},
