@@ -14,6 +14,8 @@ import (
 	"github.com/kmsd/kmsd/audit"
 	"github.com/kmsd/kmsd/authz"
 	"github.com/kmsd/kmsd/crypto"
+	"github.com/kmsd/kmsd/crypto/keypair"
+	"github.com/kmsd/kmsd/crypto/keywrap"
 	"github.com/kmsd/kmsd/iam"
 	"github.com/kmsd/kmsd/iam/totp"
 	"github.com/kmsd/kmsd/keystore"
@@ -68,9 +70,16 @@ var rows = []row{
 	{crypto.ErrSpec, codes.InvalidArgument, reasonValidation, ""},
 	{crypto.ErrAlgorithm, codes.FailedPrecondition, "InvalidKeyUsageException", ""},
 	{crypto.ErrLength, codes.InvalidArgument, reasonValidation, ""},
-	{crypto.ErrMaterial, codes.InvalidArgument, reasonInvalidCiphertext, ""},
+	{crypto.ErrMaterial, codes.InvalidArgument, "IncorrectKeyMaterialException", ""},
 	{crypto.ErrMAC, codes.InvalidArgument, "KMSInvalidMacException", ""},
 	{crypto.ErrFIPS, codes.FailedPrecondition, "UnsupportedOperationException", ""},
+	{keypair.ErrMessageType, codes.InvalidArgument, reasonValidation, ""},
+	{keypair.ErrSignature, codes.InvalidArgument, "KMSInvalidSignatureException", ""},
+	{keypair.ErrPublicKey, codes.InvalidArgument, reasonValidation, ""},
+	{keywrap.ErrUnwrap, codes.InvalidArgument, reasonInvalidCiphertext, ""},
+	{keywrap.ErrAlgorithm, codes.InvalidArgument, reasonValidation, ""},
+	{keywrap.ErrPublicKey, codes.InvalidArgument, reasonValidation, ""},
+	{keywrap.ErrLength, codes.InvalidArgument, reasonValidation, ""},
 
 	{keystore.ErrDisabled, codes.FailedPrecondition, "DisabledException", ""},
 	{keystore.ErrInvalidKeyID, codes.NotFound, reasonNotFound, ""},
