@@ -22,11 +22,6 @@ const (
 	usualAliasPage, largestAliasPage = 50, 100
 )
 
-var keyStates = map[keystore.State]kmsv1.KeyState{
-	keystore.Enabled:  kmsv1.KeyState_KEY_STATE_ENABLED,
-	keystore.Disabled: kmsv1.KeyState_KEY_STATE_DISABLED,
-}
-
 func metadataOf(k *keystore.Key) *kmsv1.KeyMetadata {
 	return kmsv1.KeyMetadata_builder{
 		AwsAccountId: k.Account(), KeyId: k.Name, Arn: k.ARN, CreationDate: timestamppb.New(k.Created),
