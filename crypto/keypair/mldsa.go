@@ -48,12 +48,13 @@ func parseMLDSAPublic(spec crypto.Spec, encoding []byte) (*Public, bool) {
 }
 
 func publicMLDSA(spec crypto.Spec, key *mldsa.PublicKey) *Public {
+	encoding := key.Bytes()
 	return &Public{
 		spec: spec,
-		der:  marshalSPKI(spec, key.Bytes()),
+		der:  marshalSPKI(spec, encoding),
 		verify: func(in input, signature []byte) bool {
 			if in.mu {
-				return false
+				return verifyMu(spec, encoding, in.bytes, signature)
 			}
 			return mldsa.Verify(key, in.bytes, signature, nil) == nil
 		},
