@@ -14,8 +14,21 @@ import (
 // NewHMACKey. It may be used by many goroutines at once.
 type HMACKey struct {
 	algorithm MACAlgorithm
-	size      int                              // bytes of a MAC
-	sum       func(dst, message []byte) []byte // a closure, so that no formatting verb reaches the key
+	sum       func(message []byte) []byte    // closures, so that no formatting verb reaches the key
+	equal     func(message, mac []byte) bool // in constant time
+}
+
+// hmacState is what one computation needs. out is here because the interface would else move it to the heap each time.
+type hmacState struct {
+	hmac hash.Hash
+	out  [sha512.Size]byte
+}
+
+// of returns the MAC of message, which is good until the next call.
+func (s *hmacState) of(message []byte) []byte {
+	s.hmac.Reset()
+	s.hmac.Write(message)
+	return s.hmac.Sum(s.out[:0])
 }
 
 // hmacHash returns the hash of an HMAC spec, and nil for every other spec. The material is as long as the hash.
@@ -48,16 +61,22 @@ func NewHMACKey(spec Spec, material Secret) (*HMACKey, error) {
 	pool := sync.Pool{New: func() any {
 		h := hmac.New(newHash, material.Expose())
 		h.Reset() // computes the state after the padded key, so that later resets cost no compression
-		return h
+		return &hmacState{hmac: h}
 	}}
 	pool.Put(pool.New())
-	return &HMACKey{algorithm: spec.MACAlgorithms()[0], size: size, sum: func(dst, message []byte) []byte {
-		h := pool.Get().(hash.Hash)
-		defer pool.Put(h)
-		h.Reset()
-		h.Write(message)
-		return h.Sum(dst)
-	}}, nil
+	return &HMACKey{
+		algorithm: spec.MACAlgorithms()[0],
+		sum: func(message []byte) []byte {
+			s := pool.Get().(*hmacState)
+			defer pool.Put(s)
+			return append([]byte(nil), s.of(message)...)
+		},
+		equal: func(message, mac []byte) bool {
+			s := pool.Get().(*hmacState)
+			defer pool.Put(s)
+			return subtle.ConstantTimeCompare(s.of(message), mac) == 1
+		},
+	}, nil
 }
 
 // check refuses what this key does not authenticate.
@@ -77,7 +96,7 @@ func (k *HMACKey) Generate(a MACAlgorithm, message []byte) ([]byte, error) {
 	if err := k.check(a, message); err != nil {
 		return nil, fmt.Errorf("generating a MAC: %w", err)
 	}
-	return k.sum(make([]byte, 0, k.size), message), nil
+	return k.sum(message), nil
 }
 
 // Verify returns nil if mac is the MAC of message, else ErrMAC; a mac that is shorter or longer is not. It takes a
@@ -86,8 +105,7 @@ func (k *HMACKey) Verify(a MACAlgorithm, message, mac []byte) error {
 	if err := k.check(a, message); err != nil {
 		return fmt.Errorf("verifying a MAC: %w", err)
 	}
-	var buffer [sha512.Size]byte
-	if subtle.ConstantTimeCompare(k.sum(buffer[:0], message), mac) != 1 {
+	if !k.equal(message, mac) {
 		return ErrMAC
 	}
 	return nil

@@ -18,6 +18,7 @@ func SelfTest() error {
 	}{
 		{"SHA-256", selfTestSHA256},
 		{"HMAC-SHA256", selfTestHMAC},
+		{"HMAC keys", selfTestHMACKeys},
 		{"key derivation", selfTestDerive},
 		{"AES-256-GCM", selfTestGCM},
 		{"CRC-32C", func() bool { return CRC32C([]byte("123456789")) == 0xe3069283 }},
@@ -50,6 +51,41 @@ func selfTestSHA256() bool {
 func selfTestHMAC() bool {
 	sum := NewMAC(NewSecret(bytes.Repeat([]byte{0x0b}, 20))).Sum([]byte("Hi There"))
 	return bytes.Equal(sum[:], fromHex("b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"))
+}
+
+// The MACs of "abc" under keys of the bytes 0, 1, 2 and on, as Python's hmac makes them.
+func selfTestHMACKeys() bool {
+	for _, test := range []struct {
+		spec Spec
+		mac  string
+	}{
+		{SpecHMAC224, "6d011b70dbd3574c1409e472504a7e8646e6abf54bb6a5d093bee7d9"},
+		{SpecHMAC256, "f0133729c4163dede81e21cd47839256da58171238c8a0d874397c73b14e1e47"},
+		{SpecHMAC384, "6e3f05b6b71b7ac830e8413ff335e733944f0dd08b9fd4bad0ac1564f01b3784" +
+			"64d9c97f619313c7ebf68155d99498ea"},
+		{SpecHMAC512, "6676a206912b5136ef92d5345fb1d39848bdce03485cc2ec0761505d0659ba2f" +
+			"32445f2e2783096f004e4960e4ab9b35faf57d6041f7604526d5f94cf75021bd"},
+	} {
+		mac := fromHex(test.mac)
+		material := make([]byte, len(mac))
+		for i := range material {
+			material[i] = byte(i)
+		}
+		k, err := NewHMACKey(test.spec, NewSecret(material))
+		if err != nil {
+			return false
+		}
+		algorithm := test.spec.MACAlgorithms()[0]
+		got, err := k.Generate(algorithm, []byte("abc"))
+		if err != nil || !bytes.Equal(got, mac) || k.Verify(algorithm, []byte("abc"), mac) != nil {
+			return false
+		}
+		mac[0] ^= 1
+		if !errors.Is(k.Verify(algorithm, []byte("abc"), mac), ErrMAC) {
+			return false
+		}
+	}
+	return true
 }
 
 // From testdata/vectors.json; OpenSSL's KBKDF gives the same.
