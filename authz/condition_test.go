@@ -54,10 +54,10 @@ var samples = map[string]sample{
 	"NumericGreaterThan":       numeric(`["60.5","70"]`, "61", "60"),
 	"NumericGreaterThanEquals": numeric(`["60.5","70"]`, "70", "60"),
 	"DateEquals":               date("1767323045000", "1767323045001"),
-	"DateNotEquals":            date("1767323045000", "1767323045001"),
+	"DateNotEquals":            validTo("1767323045000", "1767323045001"),
 	"DateLessThan":             date("1767323044999", "1767323045000"),
-	"DateLessThanEquals":       date("1767323045000", "1767323045001"),
-	"DateGreaterThan":          date("1767323045001", "1767323045000"),
+	"DateLessThanEquals":       validTo("1767323045000", "1767323045001"),
+	"DateGreaterThan":          validTo("1767323045001", "1767323045000"),
 	"DateGreaterThanEquals":    date("1767323045000", "1767323044999"),
 	"Bool": {"kms:ReEncryptOnSameKey", `"TRUE"`, [2]string{"true"}, [2]string{"false"}, func(x *Context, values []string) {
 		x.SetList(CtxReEncryptOnSameKey, nil)
@@ -103,6 +103,21 @@ func date(hit, miss string) sample {
 			x.Time = time.UnixMilli(ms)
 		}
 	}}
+}
+
+// validTo is date about a key that requests give by themselves.
+func validTo(hit, miss string) sample {
+	s := date(hit, miss)
+	s.key = "kms:ValidTo"
+	s.give = func(x *Context, values []string) {
+		x.SetList(CtxValidTo, nil)
+		if len(values) > 0 {
+			var ms int64
+			fmt.Sscan(values[0], &ms)
+			x.SetDate(CtxValidTo, time.UnixMilli(ms))
+		}
+	}
+	return s
 }
 
 // A column is what a request has for the key.

@@ -111,6 +111,9 @@ func TestKeysAreThereWhenTheyShould(t *testing.T) {
 	created.SetBool(CtxMultiRegion, true)
 	untagged.SetList(CtxTagKeys, []string{"x", "y"})
 	other.Set(CtxGrantOperations, "Decrypt")
+	other.SetDate(CtxValidTo, at)
+	other.SetNumber(CtxPendingWindowInDays, 7)
+	other.Set(CtxRotationPeriodInDays, "365")
 	tests := []struct {
 		key  string
 		c    *Caller
@@ -179,6 +182,10 @@ func TestKeysAreThereWhenTheyShould(t *testing.T) {
 		{"kms:EncryptionContextKeys", &user, &key, x, "App,app"},
 		{"kms:EncryptionContextKeys", &user, &key, created, "absent"},
 		{"kms:GrantOperations", &user, &key, other, "absent"}, // it was given one value, and has lists
+		{"kms:ValidTo", &user, &key, other, "2026-01-02T03:04:05Z"},
+		{"kms:ValidTo", &user, &key, x, "absent"},
+		{"kms:ScheduleKeyDeletionPendingWindowInDays", &user, &key, other, "7"},
+		{"kms:RotationPeriodInDays", &user, &key, other, "absent"}, // it was given text, and has numbers
 		{"kms:ViaService", &user, &key, x, "absent"},
 	}
 	for _, tt := range tests {

@@ -219,6 +219,12 @@ func (s *supplier) supplySet() error {
 			return errors.New("is not a whole number")
 		}
 		s.x.SetNumber(to.key, n)
+	case dateValue:
+		at, err := parseInstant(s.text)
+		if err != nil {
+			return errors.New("is not an instant: write 2026-01-02T03:04:05Z, or the seconds since 1970")
+		}
+		s.x.SetDate(to.key, at)
 	default:
 		return errors.New("cannot be chosen")
 	}

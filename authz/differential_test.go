@@ -152,6 +152,11 @@ var contextKeys = map[string]authz.ContextKey{
 	"kms:RetiringPrincipal": authz.CtxRetiringPrincipal, "kms:GrantIsForAWSResource": authz.CtxGrantIsForAWSResource,
 	"organizations:PolicyType": authz.CtxOrganizationsPolicyType, "sts:SourceIdentity": authz.CtxSTSSourceIdentity,
 	"sts:TransitiveTagKeys": authz.CtxTransitiveTagKeys, "sts:DurationSeconds": authz.CtxDurationSeconds,
+	"kms:SigningAlgorithm": authz.CtxSigningAlgorithm, "kms:MessageType": authz.CtxMessageType, "kms:MacAlgorithm": authz.CtxMacAlgorithm,
+	"kms:KeyAgreementAlgorithm": authz.CtxKeyAgreementAlgorithm, "kms:DataKeyPairSpec": authz.CtxDataKeyPairSpec,
+	"kms:ScheduleKeyDeletionPendingWindowInDays": authz.CtxPendingWindowInDays, "kms:RotationPeriodInDays": authz.CtxRotationPeriodInDays,
+	"kms:WrappingAlgorithm": authz.CtxWrappingAlgorithm, "kms:WrappingKeySpec": authz.CtxWrappingKeySpec,
+	"kms:ValidTo": authz.CtxValidTo, "kms:ExpirationModel": authz.CtxExpirationModel,
 	"iam:PermissionsBoundary": authz.CtxPermissionsBoundary, "iam:PolicyARN": authz.CtxPolicyARN,
 }
 
@@ -174,9 +179,15 @@ func (e *engine) fill(x *ref.Context) *authz.Context {
 			to.SetList(k, values)
 		case authz.CtxReEncryptOnSameKey, authz.CtxBypassPolicyLockoutSafetyCheck, authz.CtxMultiRegion, authz.CtxGrantIsForAWSResource:
 			to.SetBool(k, values[0] == "true")
-		case authz.CtxDurationSeconds:
+		case authz.CtxDurationSeconds, authz.CtxPendingWindowInDays, authz.CtxRotationPeriodInDays:
 			n, _ := strconv.ParseInt(values[0], 10, 64)
 			to.SetNumber(k, n)
+		case authz.CtxValidTo:
+			at, err := time.Parse(time.RFC3339, values[0])
+			if err != nil {
+				panic(err)
+			}
+			to.SetDate(k, at)
 		default:
 			to.Set(k, values[0])
 		}

@@ -49,8 +49,11 @@ var (
 		"2026-01-02T03:04:05Z", "2026-01-02T03:04:05.001Z", "2026-01-02T04:04:05+01:00", "2026-01-02T03:04Z", "2026-01-02", "1767323045", "1767323046", "2026-01-02T03:04:04.999Z",
 		"1767323045000",
 	}
-	genTagNames = []string{"team", "Team", "app", "App", "a", "*", "t*", "none", "${aws:username}"}
-	genSeconds  = []string{"60", "60.0", "59.999", "61", "-1", "060", "0", "3600", "3600.000000000000000001"}
+	genTagNames   = []string{"team", "Team", "app", "App", "a", "*", "t*", "none", "${aws:username}"}
+	genAlgorithms = []string{"ECDSA_SHA_256", "RSASSA_PSS_SHA_256", "HMAC_SHA_256", "RSAES_OAEP_SHA_256"}
+	genSpecs      = []string{"RSA_2048", "RSA_4096", "ECC_NIST_P256"}
+	genDays       = []string{"7", "7.0", "6.999", "29", "30", "90", "365", "365.5", "2560", "-1"}
+	genSeconds    = []string{"60", "60.0", "59.999", "61", "-1", "060", "0", "3600", "3600.000000000000000001"}
 )
 
 // genConditionKeys are the keys that conditions are about. Those that meet most come several times.
@@ -90,6 +93,20 @@ var genConditionKeys = []genKey{
 	{"kms:KeyUsage", "String", false, "kms", []string{"ENCRYPT_DECRYPT", "SIGN_VERIFY", "*CRYPT"}},
 	{"kms:EncryptionAlgorithm", "String", false, "kms", []string{"SYMMETRIC_DEFAULT", "symmetric_default", "SYM*"}},
 	{"kms:KeyOrigin", "String", false, "kms", []string{"AWS_KMS", "EXTERNAL", "AWS*"}},
+	{"kms:SigningAlgorithm", "String", false, "kms", slices.Concat(genAlgorithms, []string{"RSA*", "ecdsa_sha_256", "*_256"})},
+	{"kms:MacAlgorithm", "String", false, "kms", slices.Concat(genAlgorithms, []string{"HMAC*"})},
+	{"kms:MessageType", "String", false, "kms", []string{"RAW", "DIGEST", "raw", "*A*"}},
+	{"kms:KeyAgreementAlgorithm", "String", false, "kms", []string{"ECDH", "ecdh", "E*"}},
+	{"kms:DataKeyPairSpec", "String", false, "kms", slices.Concat(genSpecs, []string{"ECC*", "RSA_*"})},
+	{"kms:WrappingAlgorithm", "String", false, "kms", slices.Concat(genAlgorithms, []string{"RSA*"})},
+	{"kms:WrappingKeySpec", "String", false, "kms", slices.Concat(genSpecs, []string{"rsa_2048", "*"})},
+	{"kms:ExpirationModel", "String", false, "kms", []string{"KEY_MATERIAL_EXPIRES", "KEY*", "*NOT_EXPIRE"}},
+	{"kms:ScheduleKeyDeletionPendingWindowInDays", "Numeric", false, "kms", genDays},
+	{"kms:ScheduleKeyDeletionPendingWindowInDays", "Numeric", false, "kms", genDays},
+	{"kms:RotationPeriodInDays", "Numeric", false, "kms", genDays},
+	{"kms:ValidTo", "Date", false, "kms", genDates},
+	{"kms:ValidTo", "Date", false, "kms", genDates},
+	{"kms:TrailingDaysWithoutKeyUsage", "Numeric", false, "kms", genDays},
 	{"kms:CustomerMasterKeySpec", "String", false, "kms", []string{"SYMMETRIC_DEFAULT", "RSA_2048"}},
 	{"kms:GranteePrincipal", "ARN", false, "kms", genARNs},
 	{"kms:RetiringPrincipal", "ARN", false, "kms", genARNs},

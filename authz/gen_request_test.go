@@ -16,7 +16,9 @@ var genInstant = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 var genActions = []string{
 	"kms:Encrypt", "kms:Decrypt", "kms:Decrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey", "kms:DescribeKey",
 	"kms:CreateGrant", "kms:CreateGrant", "kms:ListGrants", "kms:RetireGrant", "kms:PutKeyPolicy", "kms:DisableKey", "kms:TagResource", "kms:UntagResource",
-	"kms:CreateAlias", "kms:CreateKey", "kms:ListKeys", "iam:GetUser", "iam:ListUsers", "iam:CreateRole", "iam:AttachUserPolicy",
+	"kms:CreateAlias", "kms:CreateKey", "kms:ListKeys", "kms:Sign", "kms:VerifyMac", "kms:DeriveSharedSecret", "kms:GenerateDataKeyPair",
+	"kms:ScheduleKeyDeletion", "kms:ScheduleKeyDeletion", "kms:EnableKeyRotation", "kms:GetParametersForImport", "kms:ImportKeyMaterial",
+	"kms:GetPublicKey", "kms:GetKeyRotationStatus", "iam:GetUser", "iam:ListUsers", "iam:CreateRole", "iam:AttachUserPolicy",
 	"sts:GetCallerIdentity", "sts:GetSessionToken", "sts:AssumeRole", "sts:AssumeRole", "sts:AssumeRole", "sts:AssumeRoleWithWebIdentity",
 	"sts:AssumeRoleWithWebIdentity", "sts:TagSession", "sts:SetSourceIdentity", "organizations:ListRoots", "organizations:CloseAccount", "organizations:AttachPolicy",
 }
@@ -347,6 +349,7 @@ func (s *scene) kmsContext(x *ref.Context, q *ref.Request, name string) {
 		x.EncryptionContext = s.pairs(3)
 		s.maybe(x, "kms:RequestAlias", []string{"alias/a", "alias/b"})
 		s.maybe(x, "kms:EncryptionAlgorithm", []string{"SYMMETRIC_DEFAULT"})
+		s.keyOperationContext(x, name)
 	}
 	switch name {
 	case "ReEncryptFrom", "ReEncryptTo":
@@ -383,6 +386,31 @@ func (s *scene) kmsContext(x *ref.Context, q *ref.Request, name string) {
 			s.maybe(x, "kms:RetiringPrincipal", genARNs)
 			s.maybe(x, "kms:GrantIsForAWSResource", []string{"false"})
 		}
+	}
+}
+
+// keyOperationContext gives what requests of one operation on a key have.
+func (s *scene) keyOperationContext(x *ref.Context, name string) {
+	switch name {
+	case "Sign":
+		s.maybe(x, "kms:SigningAlgorithm", genAlgorithms)
+		s.maybe(x, "kms:MessageType", []string{"RAW", "DIGEST", "EXTERNAL_MU"})
+	case "VerifyMac":
+		s.maybe(x, "kms:MacAlgorithm", genAlgorithms)
+	case "DeriveSharedSecret":
+		s.maybe(x, "kms:KeyAgreementAlgorithm", []string{"ECDH"})
+	case "GenerateDataKeyPair":
+		s.maybe(x, "kms:DataKeyPairSpec", genSpecs)
+	case "ScheduleKeyDeletion":
+		s.maybe(x, "kms:ScheduleKeyDeletionPendingWindowInDays", []string{"7", "29", "30"})
+	case "EnableKeyRotation":
+		s.maybe(x, "kms:RotationPeriodInDays", []string{"90", "365", "2560"})
+	case "GetParametersForImport":
+		s.maybe(x, "kms:WrappingAlgorithm", genAlgorithms)
+		s.maybe(x, "kms:WrappingKeySpec", genSpecs)
+	case "ImportKeyMaterial":
+		s.maybe(x, "kms:ValidTo", []string{"2026-01-02T03:04:05.000Z", "2026-01-02T03:04:05.001Z", "2026-01-02T03:04:04.999Z", "2026-01-02T03:04:06.000Z"})
+		s.maybe(x, "kms:ExpirationModel", []string{"KEY_MATERIAL_EXPIRES", "KEY_MATERIAL_DOES_NOT_EXPIRE"})
 	}
 }
 

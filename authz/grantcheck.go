@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -81,6 +82,47 @@ func (g *KeyGrant) Check() error {
 		return err
 	}
 	return checkConstraint(&g.Subset)
+}
+
+// grantsOfUsage :: key usage → the operations, of those of grants, that keys of it have beside those that every key has. It is never written.
+var grantsOfUsage = map[string][]Action{
+	"ENCRYPT_DECRYPT":         {KMSEncrypt, KMSDecrypt, KMSReEncryptFrom, KMSReEncryptTo},
+	"SIGN_VERIFY":             {KMSSign, KMSVerify},
+	"GENERATE_VERIFY_MAC":     {KMSGenerateMac, KMSVerifyMac},
+	"KEY_AGREEMENT":           {KMSDeriveSharedSecret},
+	"ENCAPSULATE_DECAPSULATE": {KMSEncapsulate, KMSDecapsulate},
+}
+
+// CheckFor reports what a key of a spec and usage, both as AWS writes them, cannot grant: an operation that it does not have, or, if it is not a
+// symmetric encryption key, a constraint on an encryption context, which its operations do not have either. The error matches [ErrInvalidGrant], as AWS's
+// ValidationException of CreateGrant does.
+func (g *KeyGrant) CheckFor(spec, usage string) error {
+	for _, a := range g.Actions {
+		if !grantable(a, spec, usage) {
+			_, name, _ := strings.Cut(a.String(), ":")
+			return fmt.Errorf("%w: %s is not an operation of keys with key spec %s and key usage %s", ErrInvalidGrant, name, quote(spec), quote(usage))
+		}
+	}
+	if spec != symmetricDefault && g.Equals.Len()+g.Subset.Len() > 0 {
+		return fmt.Errorf("%w: encryption context constraints are for symmetric encryption keys only: operations with a key of key spec %s have no encryption context",
+			ErrInvalidGrant, quote(spec))
+	}
+	return nil
+}
+
+// symmetricDefault is the spec of symmetric encryption keys.
+const symmetricDefault = "SYMMETRIC_DEFAULT"
+
+func grantable(a Action, spec, usage string) bool {
+	switch a {
+	case KMSDescribeKey, KMSCreateGrant, KMSRetireGrant:
+		return true // every key has them
+	case KMSGenerateDataKey, KMSGenerateDataKeyWithoutPlaintext, KMSGenerateDataKeyPair, KMSGenerateDataKeyPairWithoutPlaintext:
+		return spec == symmetricDefault
+	case KMSGetPublicKey:
+		return len(grantsOfUsage[usage]) > 0 && spec != symmetricDefault && usage != "GENERATE_VERIFY_MAC"
+	}
+	return slices.Contains(grantsOfUsage[usage], a)
 }
 
 func (p *Principal) bound() bool {

@@ -257,6 +257,43 @@ func TestCheckOfAGrant(t *testing.T) {
 	}
 }
 
+// Every operation of grants is one of some keys, and of no others. The rows are AWS's: an operation that the key does not have, and a constraint on an
+// encryption context that its operations do not have, are ValidationExceptions.
+func TestGrantsFitTheirKey(t *testing.T) {
+	for _, tt := range []struct {
+		spec, usage string
+		operations  string // beside DescribeKey, CreateGrant and RetireGrant
+	}{
+		{"SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", "Encrypt Decrypt ReEncryptFrom ReEncryptTo GenerateDataKey GenerateDataKeyWithoutPlaintext GenerateDataKeyPair GenerateDataKeyPairWithoutPlaintext"},
+		{"RSA_2048", "ENCRYPT_DECRYPT", "Encrypt Decrypt ReEncryptFrom ReEncryptTo GetPublicKey"},
+		{"RSA_4096", "SIGN_VERIFY", "Sign Verify GetPublicKey"},
+		{"ECC_NIST_P256", "SIGN_VERIFY", "Sign Verify GetPublicKey"},
+		{"ML_DSA_65", "SIGN_VERIFY", "Sign Verify GetPublicKey"},
+		{"ECC_NIST_P384", "KEY_AGREEMENT", "DeriveSharedSecret GetPublicKey"},
+		{"ML_KEM_768", "ENCAPSULATE_DECAPSULATE", "Encapsulate Decapsulate GetPublicKey"},
+		{"HMAC_256", "GENERATE_VERIFY_MAC", "GenerateMac VerifyMac"},
+		{"", "", ""},
+	} {
+		own := strings.Fields("DescribeKey CreateGrant RetireGrant " + tt.operations)
+		for _, a := range authz.GrantOperations() {
+			g := grant(func(g *authz.KeyGrant) { g.Actions = []authz.Action{a} })
+			want := slices.Contains(own, strings.TrimPrefix(a.String(), "kms:"))
+			if err := g.CheckFor(tt.spec, tt.usage); (err == nil) != want || err != nil && !errors.Is(err, authz.ErrInvalidGrant) {
+				t.Errorf("%v on a key of %s and %s: CheckFor = %v, want ok = %v", a, tt.spec, tt.usage, err, want)
+			}
+		}
+		for name, constrain := range map[string]func(*authz.KeyGrant){
+			"EncryptionContextEquals": func(g *authz.KeyGrant) { g.Equals = manyPairs(1) },
+			"EncryptionContextSubset": func(g *authz.KeyGrant) { g.Subset = manyPairs(1) },
+		} {
+			g := grant(func(g *authz.KeyGrant) { g.Actions = []authz.Action{authz.KMSDescribeKey}; constrain(g) })
+			if err := g.CheckFor(tt.spec, tt.usage); (err == nil) != (tt.spec == "SYMMETRIC_DEFAULT") || err != nil && !errors.Is(err, authz.ErrInvalidGrant) {
+				t.Errorf("%s on a key of %s: CheckFor = %v", name, tt.spec, err)
+			}
+		}
+	}
+}
+
 // noon is an instant. It is never written.
 var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 

@@ -43,10 +43,17 @@ func (c *choice) settings() (list []setting, complete bool) {
 		return c.sets(nil, func(d *draft, l []string) { d.contextKeys = l })
 	case "kms:resourcealiases":
 		return c.sets([]string{"alias/app"}, func(d *draft, l []string) { d.aliases = l })
-	case "sts:durationseconds":
+	case "kms:validto":
+		list = append(list, nothing)
+		for _, t := range instants(c.values("*")) {
+			list = append(list, func(d *draft) { d.validTo = t })
+		}
+		return list, true
+	}
+	if k, ok := numberKeys[c.dim]; ok {
 		list = append(list, nothing)
 		for _, n := range numbers(c.values("*")) {
-			list = append(list, func(d *draft) { d.numbers[authz.CtxDurationSeconds] = n })
+			list = append(list, func(d *draft) { d.numbers[k] = n })
 		}
 		return list, true
 	}

@@ -66,6 +66,22 @@ var changes = []struct {
 		new: policy(`{"Effect":"Allow","Action":"kms:Decrypt","Resource":"*","Condition":{"DateLessThanEquals":{"aws:CurrentTime":"2025-12-31T23:59:59.999Z"},"NumericLessThanEquals":{"aws:MultiFactorAuthAge":"899.5"}}}`),
 	},
 	{
+		name: "the numbers and dates of a request leave nothing between them either", kind: authz.IdentityPolicy,
+		old: policy(`{"Effect":"Allow","Action":"kms:ScheduleKeyDeletion","Resource":"*","Condition":{"NumericGreaterThan":{"kms:ScheduleKeyDeletionPendingWindowInDays":"6"}}}`,
+			`{"Effect":"Allow","Action":"kms:ImportKeyMaterial","Resource":"*","Condition":{"DateLessThan":{"kms:ValidTo":"2026-01-01"}}}`),
+		new: policy(`{"Effect":"Allow","Action":"kms:ScheduleKeyDeletion","Resource":"*","Condition":{"NumericGreaterThanEquals":{"kms:ScheduleKeyDeletionPendingWindowInDays":"7"}}}`,
+			`{"Effect":"Allow","Action":"kms:ImportKeyMaterial","Resource":"*","Condition":{"DateLessThanEquals":{"kms:ValidTo":"2025-12-31T23:59:59.999Z"}}}`),
+	},
+	{
+		name: "a shorter waiting period opens, and material that must end sooner closes", kind: authz.IdentityPolicy,
+		old: policy(`{"Effect":"Allow","Action":"kms:ScheduleKeyDeletion","Resource":"*","Condition":{"NumericGreaterThanEquals":{"kms:ScheduleKeyDeletionPendingWindowInDays":"30"}}}`,
+			`{"Effect":"Allow","Action":"kms:ImportKeyMaterial","Resource":"*","Condition":{"DateLessThan":{"kms:ValidTo":"2027-01-01"}}}`),
+		new: policy(`{"Effect":"Allow","Action":"kms:ScheduleKeyDeletion","Resource":"*","Condition":{"NumericGreaterThanEquals":{"kms:ScheduleKeyDeletionPendingWindowInDays":"7"}}}`,
+			`{"Effect":"Allow","Action":"kms:ImportKeyMaterial","Resource":"*","Condition":{"DateLessThan":{"kms:ValidTo":"2026-01-01"}}}`),
+		opens:  []string{"certain: kms:ScheduleKeyDeletion, alone, on key, for " + aUser + ", by 1"},
+		closes: []string{"certain: kms:ImportKeyMaterial, alone, on key, for " + aUser + ", by 2"},
+	},
+	{
 		name: "IfExists lets in who does not have the key", kind: authz.IdentityPolicy,
 		old:   policy(`{"Effect":"Allow","Action":"kms:Decrypt","Resource":"*","Condition":{"Bool":{"aws:MultiFactorAuthPresent":"true"}}}`),
 		new:   policy(`{"Effect":"Allow","Action":"kms:Decrypt","Resource":"*","Condition":{"BoolIfExists":{"aws:MultiFactorAuthPresent":"true"}}}`),
@@ -213,6 +229,36 @@ func TestChanges(t *testing.T) {
 				t.Errorf("the other way round %d are opened and %d closed, error %v", len(back.Opens), len(back.Closes), err)
 			}
 		})
+	}
+}
+
+// Of each condition key that requests have, Compare tries values: what it does not know how to choose is possible for ever.
+func TestEveryConditionKeyIsTried(t *testing.T) {
+	tried := map[string]bool{"aws:userid": true, "aws:ResourceAccount": true} // Compare does not see that these are always there
+	for a := range authz.Actions() {
+		for _, k := range authz.ContextKeys(a) {
+			if tried[k.Name] || k.Name == "${k}" || strings.HasPrefix(a.String(), "sts:AssumeRole") {
+				continue
+			}
+			tried[k.Name] = true
+			name := strings.Replace(k.Name, "${k}", "app", 1)
+			with := `{"Effect":"Allow","Action":"` + a.String() + `","Resource":"*","Condition":{"Null":{"` + name + `":"%s"}}}`
+			r, err := Compare(authz.IdentityPolicy, []byte(policy(fmt.Sprintf(with, "false"))), []byte(policy(fmt.Sprintf(with, "true"))), Options{})
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if len(r.Opens)+len(r.Closes) == 0 {
+				t.Errorf("%s is never there and never absent in requests for %v", name, a)
+			}
+			for _, x := range append(r.Opens, r.Closes...) {
+				if !x.Certain {
+					t.Errorf("%s of %v is not tried: %+v", name, a, x)
+				}
+			}
+		}
+	}
+	if len(tried) < 50 {
+		t.Fatalf("%d keys are tried: the search is broken", len(tried))
 	}
 }
 

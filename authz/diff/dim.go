@@ -38,6 +38,15 @@ var textKeys = map[string]authz.ContextKey{
 	"kms:grantconstrainttype": authz.CtxGrantConstraintType, "sts:externalid": authz.CtxExternalID, "sts:rolesessionname": authz.CtxRoleSessionName,
 	"sts:sourceidentity": authz.CtxSTSSourceIdentity, "iam:permissionsboundary": authz.CtxPermissionsBoundary, "iam:policyarn": authz.CtxPolicyARN,
 	"organizations:policyid": authz.CtxOrganizationsPolicyID, "organizations:policytype": authz.CtxOrganizationsPolicyType,
+	"kms:signingalgorithm": authz.CtxSigningAlgorithm, "kms:messagetype": authz.CtxMessageType, "kms:macalgorithm": authz.CtxMacAlgorithm,
+	"kms:keyagreementalgorithm": authz.CtxKeyAgreementAlgorithm, "kms:datakeypairspec": authz.CtxDataKeyPairSpec,
+	"kms:wrappingalgorithm": authz.CtxWrappingAlgorithm, "kms:wrappingkeyspec": authz.CtxWrappingKeySpec, "kms:expirationmodel": authz.CtxExpirationModel,
+}
+
+// numberKeys :: dim → where a Context has its number. It is never written.
+var numberKeys = map[string]authz.ContextKey{
+	"sts:durationseconds": authz.CtxDurationSeconds, "kms:schedulekeydeletionpendingwindowindays": authz.CtxPendingWindowInDays,
+	"kms:rotationperiodindays": authz.CtxRotationPeriodInDays,
 }
 
 // truthKeys :: dim → where a Context has its truth value. It is never written.
@@ -55,6 +64,8 @@ var listKeys = map[string]authz.ContextKey{
 var domains = map[string][]string{
 	"kms:grantconstrainttype":  {"EncryptionContextEquals", "EncryptionContextSubset"},
 	"organizations:policytype": {"SERVICE_CONTROL_POLICY", "RESOURCE_CONTROL_POLICY"},
+	"kms:messagetype":          {"RAW", "DIGEST", "EXTERNAL_MU"},
+	"kms:expirationmodel":      {"KEY_MATERIAL_EXPIRES", "KEY_MATERIAL_DOES_NOT_EXPIRE"},
 	"kms:grantoperations":      grantOperations(),
 }
 

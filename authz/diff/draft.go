@@ -32,7 +32,8 @@ type draft struct {
 
 	aliases       []string
 	now           time.Time
-	mfaAge        int64 // seconds; negative: no second factor
+	validTo       time.Time // kms:ValidTo; zero: absent
+	mfaAge        int64     // seconds; negative: no second factor
 	issued        time.Time
 	address       netip.Addr
 	tls           bool
@@ -120,6 +121,9 @@ func (d *draft) request() (authz.Caller, authz.Resource, authz.Context) {
 	}
 	for k, v := range d.numbers {
 		x.SetNumber(k, v)
+	}
+	if !d.validTo.IsZero() {
+		x.SetDate(authz.CtxValidTo, d.validTo)
 	}
 	if d.action == authz.KMSRetireGrant {
 		x.KeyGrant = &authz.KeyGrant{ID: "grant", Issuer: c.Account, Actions: []authz.Action{authz.KMSDecrypt}}

@@ -76,7 +76,7 @@ func (g generator) condition(kind authz.PolicyKind, allow bool) (operator, key s
 		}
 		return set + pick(g, "StringLike", "StringNotLike"), key, some(g, globs...)
 	}
-	switch g.IntN(16) {
+	switch g.IntN(18) {
 	case 0:
 		return texts("aws:PrincipalTag/team", words, globs)
 	case 1:
@@ -105,6 +105,10 @@ func (g generator) condition(kind authz.PolicyKind, allow bool) (operator, key s
 		return list("kms:ResourceAliases", []string{"alias/a", "alias/b"}, []string{"alias/*", "*b"})
 	case 13:
 		return pick(g, "StringEquals", "StringNotEquals"), pick(g, "aws:PrincipalAccount", "kms:CallerAccount", "aws:ResourceAccount"), some(g, home, abroad)
+	case 15:
+		return pick(g, "NumericLessThan", "NumericGreaterThanEquals", "NumericEquals") + ifExists, pick(g, "kms:ScheduleKeyDeletionPendingWindowInDays", "kms:RotationPeriodInDays"), some(g, counts...)
+	case 16:
+		return pick(g, "DateLessThan", "DateGreaterThanEquals", "DateNotEquals") + ifExists, "kms:ValidTo", some(g, times...)
 	case 14:
 		return list("kms:GrantOperations", []string{"Decrypt", "Encrypt", "CreateGrant"}, []string{"*crypt", "Create*"})
 	}
@@ -116,7 +120,7 @@ func (g generator) condition(kind authz.PolicyKind, allow bool) (operator, key s
 
 func (g generator) statement(kind authz.PolicyKind) documentStatement {
 	s := documentStatement{Effect: pick(g, "Allow", "Allow", "Deny")}
-	s.Action = some(g, "kms:Decrypt", "kms:Encrypt", "kms:ListKeys", "kms:CreateAlias", "kms:TagResource", "kms:CreateGrant", "kms:*", "kms:Generate*", "iam:PutUserPolicy", "sts:AssumeRole", "*")
+	s.Action = some(g, "kms:Decrypt", "kms:Encrypt", "kms:ListKeys", "kms:CreateAlias", "kms:TagResource", "kms:CreateGrant", "kms:ScheduleKeyDeletion", "kms:ImportKeyMaterial", "kms:*", "kms:Generate*", "iam:PutUserPolicy", "sts:AssumeRole", "*")
 	if kind == authz.ResourceControlPolicy {
 		s.Effect = "Deny"
 	}

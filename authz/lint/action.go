@@ -180,6 +180,36 @@ func privilegeEscalation(l *linter, s *statement) {
 	}
 }
 
+// losses are the actions after which what a key has encrypted is lost. It is never written.
+var losses = []authz.Action{authz.KMSScheduleKeyDeletion, authz.KMSDeleteImportedKeyMaterial}
+
+// keyLoss leaves a statement about every action alone: it is an administrator's, or that of a key policy for the key's account.
+func keyLoss(l *linter, s *statement) {
+	if s.Effect != authz.Allow || l.kind != authz.IdentityPolicy && l.kind != authz.KeyPolicy || allOfKMS(s) {
+		return
+	}
+	if l.kind == authz.KeyPolicy && !slices.Contains(s.Principals, "*") || !s.onEvery("key") {
+		return
+	}
+	if s.restricted("aws:MultiFactorAuthPresent", "aws:MultiFactorAuthAge", "aws:ResourceTag/", "kms:ResourceAliases") {
+		return
+	}
+	var list []authz.Action
+	for _, a := range losses {
+		if s.takesIn(a) {
+			list = append(list, a)
+		}
+	}
+	if len(list) > 0 {
+		l.report(s.n, l.place(s, list[0].String()), "With "+some(list)+", one who has stolen a password or an access key can have every key destroyed.", "")
+	}
+}
+
+// allOfKMS reports whether the statement is about all actions of KMS, or all there are.
+func allOfKMS(s *statement) bool {
+	return slices.ContainsFunc(s.ActionPatterns, func(p string) bool { return p == "*" || strings.EqualFold(p, "kms:*") })
+}
+
 // onEvery reports whether the statement takes in all entities of a kind, or all of a path.
 func (s *statement) onEvery(kind string) bool {
 	if s.NotResource {

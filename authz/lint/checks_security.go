@@ -82,6 +82,13 @@ func securityChecks() []check {
 			Better:  `{"Effect": "Allow", "Action": "kms:DisableKey", "Resource": "*", "Condition": {"Bool": {"aws:MultiFactorAuthPresent": "true"}}}`,
 		}, condition: mfaAllow},
 		{Check: Check{
+			Code: "KEY_LOSS_WITHOUT_MFA", Severity: SecurityWarning, Kind: authz.IdentityPolicy,
+			Finds:   "an Allow of kms:ScheduleKeyDeletion or kms:DeleteImportedKeyMaterial on every key, without a condition on a second factor or on the key's tags or aliases: what a key that is gone has encrypted is lost",
+			Advice:  `Name the keys, or put the actions into a statement of their own with Bool aws:MultiFactorAuthPresent "true".`,
+			Example: `{"Effect": "Allow", "Action": ["kms:ScheduleKeyDeletion", "kms:DescribeKey"], "Resource": "*"}`,
+			Better:  `{"Effect": "Allow", "Action": ["kms:ScheduleKeyDeletion", "kms:DescribeKey"], "Resource": "*", "Condition": {"Bool": {"aws:MultiFactorAuthPresent": "true"}}}`,
+		}, statement: keyLoss},
+		{Check: Check{
 			Code: "CLIENT_CONTROLLED_KEY", Severity: SecurityWarning, Kind: authz.IdentityPolicy,
 			Finds:   "an Allow that rests on aws:UserAgent or aws:Referer, which the client writes as it likes",
 			Advice:  "Ask about something that the client cannot choose, such as aws:SourceIp or aws:PrincipalTag.",

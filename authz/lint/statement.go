@@ -101,7 +101,8 @@ var alwaysPresent = []string{
 	"aws:PrincipalArn", "aws:PrincipalType", "aws:SourceIp", "aws:SecureTransport", "aws:CurrentTime", "aws:EpochTime",
 	"aws:RequestedRegion", "aws:ResourceAccount", "kms:KeySpec", "kms:KeyUsage", "kms:KeyOrigin", "kms:MultiRegion",
 	"kms:CustomerMasterKeySpec", "kms:CustomerMasterKeyUsage", "kms:EncryptionAlgorithm", "kms:GrantOperations", "kms:GranteePrincipal",
-	"kms:GrantIsForAWSResource", "kms:ReEncryptOnSameKey", "sts:RoleSessionName", "iam:PolicyARN", "organizations:PolicyType", "organizations:PolicyId",
+	"kms:GrantIsForAWSResource", "kms:ReEncryptOnSameKey", "kms:SigningAlgorithm", "kms:MessageType", "kms:MacAlgorithm", "kms:KeyAgreementAlgorithm",
+	"kms:DataKeyPairSpec", "kms:ScheduleKeyDeletionPendingWindowInDays", "kms:WrappingAlgorithm", "kms:WrappingKeySpec", "kms:ExpirationModel", "sts:RoleSessionName", "iam:PolicyARN", "organizations:PolicyType", "organizations:PolicyId",
 }
 
 // presentForAccounts are those that every request has but that of a web identity.
