@@ -146,6 +146,28 @@ var genClaims = []genKey{
 	{"idp.test:Sub", "String", false, "sts", genTexts},
 }
 
+// ownKeys :: action → the keys of genConditionKeys that its requests have and those of most others do not. It is never written.
+var ownKeys = func() map[string][]genKey {
+	var has [2]map[string]int // :: key → how many actions have it; key and action → 1
+	has[0], has[1] = map[string]int{}, map[string]int{}
+	for _, name := range genActions {
+		a, _ := authz.ActionByName(name)
+		for _, k := range authz.ContextKeys(a) {
+			has[0][k.Name] += 1 - has[1][name+k.Name]
+			has[1][name+k.Name] = 1
+		}
+	}
+	own := map[string][]genKey{}
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(genActions))) {
+		for _, k := range genConditionKeys {
+			if has[1][name+k.name] == 1 && has[0][k.name] <= 2 {
+				own[name] = append(own[name], k)
+			}
+		}
+	}
+	return own
+}()
+
 // conditions returns a Condition element, or nil.
 func (g *gen) conditions(kind authz.PolicyKind, effect string) map[string]any {
 	count := g.IntN(4)
@@ -183,6 +205,9 @@ func (g *gen) conditionKey(kind authz.PolicyKind) genKey {
 	k := pick(g, genConditionKeys)
 	for k.in != "" && k.in != service && !g.one(10) {
 		k = pick(g, genConditionKeys)
+	}
+	if own := ownKeys[g.focus]; len(own) > 0 && g.one(3) {
+		k = pick(g, own)
 	}
 	if kind == authz.TrustPolicy && g.one(4) {
 		k = pick(g, genClaims)
