@@ -58,6 +58,7 @@ type Config struct {
 type Client struct {
 	conns         []*grpc.ClientConn
 	crypto        kmsv1.CryptoServiceClient
+	batch         kmsv1.BatchServiceClient
 	keys          kmsv1.KeyServiceClient
 	iam           iamv1.IAMServiceClient
 	sts           stsv1.STSServiceClient
@@ -122,9 +123,10 @@ func newClient(cfg Config) (*Client, error) {
 		}
 		c.conns = append(c.conns, conn)
 	}
-	cc := c.spread()
-	c.crypto = checkedCrypto{kmsv1.NewCryptoServiceClient(cc)}
-	c.keys = repeatableKeys{kmsv1.NewKeyServiceClient(cc)}
+	cc := checked{c.spread()}
+	c.crypto = kmsv1.NewCryptoServiceClient(cc)
+	c.batch = kmsv1.NewBatchServiceClient(cc)
+	c.keys = kmsv1.NewKeyServiceClient(cc)
 	c.iam = iamv1.NewIAMServiceClient(cc)
 	c.sts = stsv1.NewSTSServiceClient(cc)
 	c.organizations = organizationsv1.NewOrganizationsServiceClient(cc)
@@ -189,15 +191,19 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// Crypto calls the CryptoService. Its methods set the checksum of what they send, unless it is set, and return an error that matches ErrIntegrity
-// instead of an answer whose checksum is wrong or missing. Requests are not changed.
+// Crypto calls the CryptoService. Like all services of a Client it sets what a request lacks, the checksums of what is sent and a random client
+// token of a change, which makes it safe to repeat, and returns an error that matches ErrIntegrity instead of an answer in which a checksum is wrong or missing, or
+// whose request kmsd has not checked. Requests are not changed.
 func (c *Client) Crypto() kmsv1.CryptoServiceClient { return c.crypto }
 
-// Keys calls the KeyService. CreateKey and RotateKeyOnDemand get a random client token if the request has none, and so can be
-// repeated without being done twice. Requests are not changed.
+// Batch calls the BatchService, as Crypto does the other: with the checksums of all items. BatchCrypto, the method of Client, takes more
+// items than one call does. A stream has no deadline but that of its context, is not repeated, and its errors are *Error, too.
+func (c *Client) Batch() kmsv1.BatchServiceClient { return c.batch }
+
+// Keys calls the KeyService. Each change gets a client token, as Crypto says.
 func (c *Client) Keys() kmsv1.KeyServiceClient { return c.keys }
 
-// IAM calls the IAMService.
+// IAM calls the IAMService. Changes whose requests have a client token get one.
 func (c *Client) IAM() iamv1.IAMServiceClient { return c.iam }
 
 // STS calls the STSService.
@@ -206,5 +212,5 @@ func (c *Client) STS() stsv1.STSServiceClient { return c.sts }
 // Organizations calls the OrganizationsService.
 func (c *Client) Organizations() organizationsv1.OrganizationsServiceClient { return c.organizations }
 
-// Conn is the connection beneath, for services that have no method here, such as grpc.health.v1. It belongs to the Client.
+// Conn is the connection beneath, for services that have no method here, such as grpc.health.v1. It adds and checks nothing. It belongs to the Client.
 func (c *Client) Conn() grpc.ClientConnInterface { return c.spread() }

@@ -11,8 +11,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
 )
 
 // maxAttempts is how often a call is made at most.
@@ -32,7 +30,7 @@ type (
 	}
 	methodConfig struct {
 		Name        []methodName `json:"name"`
-		Timeout     string       `json:"timeout"`
+		Timeout     string       `json:"timeout,omitempty"`
 		RetryPolicy *retryPolicy `json:"retryPolicy,omitempty"`
 	}
 	retryThrottling struct {
@@ -45,25 +43,30 @@ type (
 	}
 )
 
-// serviceConfig tells gRPC the deadline of every call and which calls to repeat, with jitter, when the server cannot be reached: those
-// that change nothing, and those that carry a client token. The budget stops repeating while most calls fail.
+// serviceConfig tells gRPC the deadline of every call, of which a stream has none, and which calls to repeat, with jitter, when the server cannot be
+// reached. The budget stops repeating while most calls fail.
 func serviceConfig(timeout time.Duration) string {
 	deadline := fmt.Sprintf("%.9fs", timeout.Seconds())
 	again := methodConfig{Timeout: deadline, RetryPolicy: &retryPolicy{
 		MaxAttempts: maxAttempts, InitialBackoff: "0.1s", MaxBackoff: "2s", BackoffMultiplier: 3, RetryableStatusCodes: []string{"UNAVAILABLE"},
-	}}
-	for _, full := range append(reading(), kmsv1.KeyService_CreateKey_FullMethodName, kmsv1.KeyService_RotateKeyOnDemand_FullMethodName) {
-		service, method, _ := strings.Cut(strings.TrimPrefix(full, "/"), "/")
-		again.Name = append(again.Name, methodName{service, method})
-	}
+	}, Name: methodNames(repeatable())}
+	streams := methodConfig{Name: methodNames(methods(streaming))}
 	b, err := json.Marshal(config{
-		MethodConfig:    []methodConfig{again, {Name: []methodName{{}}, Timeout: deadline}},
+		MethodConfig:    []methodConfig{again, streams, {Name: []methodName{{}}, Timeout: deadline}},
 		RetryThrottling: retryThrottling{MaxTokens: 100, TokenRatio: 0.1},
 	})
 	if err != nil {
 		panic("client: internal error: " + err.Error())
 	}
 	return string(b)
+}
+
+func methodNames(full []string) []methodName {
+	names := make([]methodName, len(full))
+	for i, name := range full {
+		names[i].Service, names[i].Method, _ = strings.Cut(strings.TrimPrefix(name, "/"), "/")
+	}
+	return names
 }
 
 // repeater makes an Error of every status, and repeats calls that the server asks to repeat later: it has not done those.

@@ -17,6 +17,7 @@ import (
 
 	iamv1 "github.com/kmsd/kmsd/proto/kmsd/iam/v1"
 	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
+	stsv1 "github.com/kmsd/kmsd/proto/kmsd/sts/v1"
 )
 
 // failFirst refuses the first n calls with err.
@@ -56,8 +57,12 @@ func TestRepeatsWhatMayBeRepeated(t *testing.T) {
 			_, err := c.Keys().RotateKeyOnDemand(ctx, &kmsv1.RotateKeyOnDemandRequest{})
 			return err
 		}, 2, down, 3, true},
-		{"not another change", func(ctx context.Context, c *Client) error {
+		{"any change of a key, by its token", func(ctx context.Context, c *Client) error {
 			_, err := c.Keys().EnableKey(ctx, &kmsv1.EnableKeyRequest{})
+			return err
+		}, 1, down, 2, true},
+		{"not a change without a token", func(ctx context.Context, c *Client) error {
+			_, err := c.STS().AssumeRole(ctx, &stsv1.AssumeRoleRequest{})
 			return err
 		}, 1, down, 1, false},
 		{"not a change of users", func(ctx context.Context, c *Client) error {
