@@ -10,6 +10,7 @@ BUF := bin/buf-$(BUF_VERSION)
 FUZZTIME ?= 6s
 CRASH_ROUNDS ?= 200
 AUTHZ_CASES ?= 10000000
+CASES ?= 100000
 
 .PHONY: help
 help: ## list the targets
@@ -100,6 +101,14 @@ bench-go: ## the Go micro-benchmarks
 .PHONY: interop
 interop: build ## files of kmsctl and of the AWS Encryption SDK for JavaScript, each read by the other (needs node and npm)
 	@./interop/run
+
+.PHONY: differential
+differential: ## CASES (100000) random cases per algorithm against OpenSSL 4, Java and Tink (needs python3 with cryptography 48 and java 17, says what it skips)
+	@./difftest/run $(CASES)
+
+.PHONY: wycheproof-fetch
+wycheproof-fetch: ## make the vectors of Project Wycheproof anew, at the commit in internal/vectors/testdata/ORIGIN
+	@./internal/vectors/fetch
 
 .PHONY: clean
 clean: ## remove what was built
