@@ -87,7 +87,7 @@ func checkCreateGrant(v *violations, r *kmsv1.CreateGrantRequest) {
 	}
 	for i, o := range r.GetOperations() {
 		if _, ok := grantOperations[o]; !ok {
-			v.add(fmt.Sprintf("operations[%d]", i), "is not an operation that a key of type %s has", symmetricDefault)
+			v.add(fmt.Sprintf("operations[%d]", i), "is not an operation of grants")
 		}
 	}
 	if r.HasExpiresAt() && (!r.GetExpiresAt().IsValid() || !r.GetExpiresAt().AsTime().After(time.Now())) {
@@ -165,6 +165,9 @@ func createGrant(c *call, r *kmsv1.CreateGrantRequest) (*kmsv1.CreateGrantRespon
 	c.grantFacts(r, want)
 	g, err := c.authorize(authz.KMSCreateGrant, t)
 	if err != nil {
+		return nil, err
+	}
+	if err := want.CheckFor(t.key.Resource.KeySpec, t.key.Resource.KeyUsage); err != nil {
 		return nil, err
 	}
 	if want.Grantee, err = c.bind("grantee_principal", r.GetGranteePrincipal()); err != nil {

@@ -51,6 +51,13 @@ func TestGrants(t *testing.T) {
 	s.userPolicy("grantee", "deny", kmstest.Deny([]string{"kms:Encrypt"}))
 	s.mayNot("with a Deny beside the grant", grantee, s.encrypts(), "with an explicit deny in an identity-based policy")
 	s.does("the Deny goes", s.door.root, iamv1.DeleteUserPolicyRequest_builder{UserName: "grantee", PolicyName: "deny"}.Build(), nil)
+	for _, o := range []kmsv1.GrantOperation{
+		kmsv1.GrantOperation_GRANT_OPERATION_SIGN, kmsv1.GrantOperation_GRANT_OPERATION_GENERATE_MAC, kmsv1.GrantOperation_GRANT_OPERATION_GET_PUBLIC_KEY,
+	} {
+		s.refused("an operation that the key does not have", s.door.root, s.grant(kmsv1.CreateGrantRequest_builder{
+			GranteePrincipal: home + "user/grantee", Operations: []kmsv1.GrantOperation{grantEncrypt, o},
+		}), "ValidationException", "is not an operation of keys with key spec")
+	}
 	tokens := make([]string, 11)
 	for i := range tokens {
 		tokens[i] = g.GetGrantToken()
