@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -215,88 +214,6 @@ func orDefault(v, otherwise int64) int64 {
 		return otherwise
 	}
 	return v
-}
-
-// Append writes e. When it returns nil the record is durable, as are all before it; when it returns an error,
-// which matches ErrUnavailable, what the record is about must not be told to anyone.
-//
-// The end of ctx ends the wait, not the write: the record may then become durable later, or not, and a caller whose request was
-// cancelled passes a context of its own to have the event recorded all the same. Only while 4 MiB of records wait for the disk is an event not queued before ctx
-// is asked. An event without an EventID is given one. When Append returns, the caller may change and reuse e, also
-// after an error: the log keeps nothing of it.
-func (l *Log) Append(ctx context.Context, e *Event) error {
-	if e.EventID == (ID{}) {
-		e.EventID = NewID()
-	}
-	n := l.encoders.Get().(*encoder)
-	n.encode(e)
-	b, err := l.enqueue(ctx, n, e.StateGeneration.After)
-	if cap(n.buf) <= 2*MaxRecordBytes {
-		l.encoders.Put(n)
-	}
-	if err != nil {
-		return err
-	}
-	return b.wait(ctx)
-}
-
-// wait waits until b is durable or has failed, or until ctx ends.
-func (b *batch) wait(ctx context.Context) error {
-	select {
-	case <-b.done:
-		return b.err
-	case <-ctx.Done():
-	}
-	select {
-	case <-b.done: // at the same moment
-		return b.err
-	default:
-		return fmt.Errorf("%w: waiting for the disk: %w", ErrUnavailable, context.Cause(ctx))
-	}
-}
-
-// enqueue adds the event that n holds to the pending batch.
-func (l *Log) enqueue(ctx context.Context, n *encoder, generation uint64) (*batch, error) {
-	for {
-		b, full, err := l.tryEnqueue(n, generation)
-		if !full {
-			return b, err
-		}
-		if err := b.wait(ctx); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// tryEnqueue gives the batch that the event was added to, or the one that is too full for it.
-func (l *Log) tryEnqueue(n *encoder, generation uint64) (b *batch, full bool, err error) {
-	l.mu.Lock()
-	if l.broken != nil {
-		defer l.mu.Unlock()
-		return nil, false, l.broken
-	}
-	b = l.pending
-	if len(b.buf) >= maxBatchBytes {
-		l.mu.Unlock()
-		return b, true, nil
-	}
-	wasEmpty := len(b.buf) == 0
-	l.addLocked(b, n, generation)
-	l.mu.Unlock()
-	if wasEmpty {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
-	}
-	return b, false, nil
-}
-
-func (l *Log) addLocked(b *batch, n *encoder, generation uint64) {
-	if len(b.buf) == 0 {
-		b.first = l.queued.head.Seq + 1
-	}
-	b.buf = l.queued.append(b.buf, n, generation)
 }
 
 // StateGeneration gives the highest StateGeneration.After of all durable records.
