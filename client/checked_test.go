@@ -30,6 +30,15 @@ func isSum(f protoreflect.FieldDescriptor) bool {
 	return strings.HasSuffix(string(f.Name()), "_crc32c")
 }
 
+func hasSum(d protoreflect.MessageDescriptor) bool {
+	for i := range d.Fields().Len() {
+		if isSum(d.Fields().Get(i)) {
+			return true
+		}
+	}
+	return false
+}
+
 // fill gives every field of bytes a value, and answers their checksums.
 func fill(m protoreflect.Message, sums bool) {
 	for i := range m.Descriptor().Fields().Len() {
@@ -137,6 +146,10 @@ func TestEveryChecksumIsSetAndChecked(t *testing.T) {
 			return
 		}
 		set += checkSent(t, given, conn.request)
+		conn.spoil = proto.Reset
+		if _, got, err := call(); hasSum(m.Output()) && !errors.Is(err, ErrIntegrity) {
+			t.Errorf("%s with an empty answer = %v, %v, want ErrIntegrity", m.Name(), got, err)
+		}
 		fields := answer.ProtoReflect().Descriptor().Fields()
 		for i := range fields.Len() {
 			f := fields.Get(i)
@@ -190,11 +203,7 @@ func TestADryRunHasNoSums(t *testing.T) {
 	n := 0
 	eachMethod(func(m protoreflect.MethodDescriptor) {
 		asks, says := m.Input().Fields().ByName("dry_run"), m.Output().Fields().ByName("dry_run")
-		sums := false
-		for i := range m.Output().Fields().Len() {
-			sums = sums || isSum(m.Output().Fields().Get(i))
-		}
-		if asks == nil || !sums {
+		if asks == nil || !hasSum(m.Output()) {
 			return
 		}
 		n++
