@@ -219,8 +219,8 @@ func TestNothingIsLeftInPagesInUse(t *testing.T) {
 			}
 			used, pages = first+8*count, overflow+1
 		case id > 1:
-			n, err := im.node(id, m.end, nil)
-			if err != nil {
+			var n node
+			if err := im.node(id, m.end, &n); err != nil {
 				t.Fatal(err)
 			}
 			used, pages = pageHeaderLen+16*uint64(n.n), n.overflow+1

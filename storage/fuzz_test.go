@@ -81,6 +81,9 @@ func FuzzPages(f *testing.F) {
 		if err != nil && !errors.Is(err, ErrCorrupt) {
 			t.Errorf("walk = %v, want nil or ErrCorrupt", err)
 		}
+		if parts, partsErr := walkedInParts(im, m, 2); (err == nil) != (partsErr == nil) || err == nil && len(parts) != n {
+			t.Errorf("walkParts = %d records, %v, and walk = %d, %v", len(parts), partsErr, n, err)
+		}
 		if tr, treeErr := im.tree(m); treeErr == nil {
 			_ = tr.checkPath([]byte("key\x00a"), true)
 			v, findErr := (&cursor{t: tr}).find(last)
@@ -125,7 +128,7 @@ func FuzzRecord(f *testing.F) {
 			t.Errorf("parseRecord = %d, %d bytes", generation, len(sealed))
 		}
 		// The key of this process is random: what opens was sealed by it, and the fuzzer cannot have kept that.
-		if v, err := k.open("other", "path", b); err == nil || v != nil {
+		if v, err := k.open(nil, "other", "path", b); err == nil || v != nil {
 			t.Error("a record opened under a path it was not sealed for")
 		}
 		if m, err := k.openManifest(b); err != nil && m != (manifest{}) {

@@ -9,7 +9,6 @@ import (
 type entry struct {
 	generation uint64   // that wrote it
 	mac        [32]byte // of the record as it lies in the file
-	pending    []byte   // the record itself while its transaction is open, else nil
 }
 
 // index is an immutable ordered map: with and without return a new one that shares all but the way to the change. It is
@@ -131,11 +130,29 @@ func (x *index) ascend(key string, yield func(string, *entry) bool) bool {
 	return x.left.ascend(key, yield) && yield(x.key, x.entry) && x.right.ascend(key, yield)
 }
 
-// builder makes an index of keys that come in order, in linear time.
-type builder struct{ spine []*index } // from the root along the right side
+// builder makes an index of keys that come in order, in linear time. It takes memory for many nodes at once, which is less work
+// for the garbage collector than three allocations for each; what one of them holds is held by all.
+type builder struct {
+	spine   []*index // from the root along the right side
+	nodes   []index  // the last ones, whose keys are in keys one after the other and not set
+	entries []entry  // of nodes
+	keys    []byte
+	ends    [slabLen]int // in keys
+}
 
-func (b *builder) add(key string, e *entry) {
-	n := &index{key: key, entry: e, priority: rand.Uint64()}
+const slabLen = 256
+
+func (b *builder) add(key []byte, e entry) {
+	if len(b.nodes) == cap(b.nodes) {
+		b.flush()
+		b.nodes, b.entries = make([]index, 0, slabLen), make([]entry, 0, slabLen)
+	}
+	i := len(b.nodes)
+	b.keys = append(b.keys, key...)
+	b.ends[i] = len(b.keys)
+	b.entries = append(b.entries, e)
+	b.nodes = append(b.nodes, index{entry: &b.entries[i], priority: rand.Uint64()})
+	n := &b.nodes[i]
 	for len(b.spine) > 0 && b.spine[len(b.spine)-1].priority < n.priority {
 		n.left = b.spine[len(b.spine)-1]
 		b.spine = b.spine[:len(b.spine)-1]
@@ -146,7 +163,19 @@ func (b *builder) add(key string, e *entry) {
 	b.spine = append(b.spine, n)
 }
 
+// flush sets the keys of nodes.
+func (b *builder) flush() {
+	keys, start := string(b.keys), 0
+	for i := range b.nodes {
+		b.nodes[i].key = keys[start:b.ends[i]]
+		start = b.ends[i]
+	}
+	b.keys = b.keys[:0]
+}
+
+// index returns what was built. Nothing may be added after that.
 func (b *builder) index() *index {
+	b.flush()
 	if len(b.spine) == 0 {
 		return nil
 	}

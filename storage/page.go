@@ -119,7 +119,8 @@ func parseMeta(buf []byte, id uint64) (meta, error) {
 	return m, nil
 }
 
-// node is a checked branch or leaf page: what its elements name lies inside of it and its keys are in order.
+// node is a checked branch or leaf page: what its elements name lies inside of it and its keys are in order. It can be read
+// into again, which makes use of its buffer.
 type node struct {
 	id       uint64
 	leaf     bool
@@ -166,56 +167,54 @@ func (n *node) childFor(key []byte) int {
 	return i
 }
 
-// node reads the branch or leaf that begins at page id into buf, or another slice if buf is too small, and checks it by
-// itself. The node keeps the slice.
-func (im image) node(id, end uint64, buf []byte) (*node, error) {
+// node reads the branch or leaf that begins at page id into n and checks it by itself. After an error n means nothing.
+func (im image) node(id, end uint64, n *node) error {
 	if id < 2 || id >= end {
-		return nil, corruptPage(id, "out of range")
+		return corruptPage(id, "out of range")
 	}
-	buf = slices.Grow(buf[:0], pageSize)[:pageSize]
-	if err := im.read(buf, id); err != nil {
-		return nil, err
+	n.buf = slices.Grow(n.buf[:0], pageSize)[:pageSize]
+	if err := im.read(n.buf, id); err != nil {
+		return err
 	}
-	overflow := uint64(binary.LittleEndian.Uint32(buf[12:]))
+	overflow := uint64(binary.LittleEndian.Uint32(n.buf[12:]))
 	if overflow > maxOverflow || id+overflow >= end {
-		return nil, corruptPage(id, "overflow out of range")
+		return corruptPage(id, "overflow out of range")
 	}
 	if overflow > 0 {
-		buf = slices.Grow(buf, int(overflow)*pageSize)[:(overflow+1)*pageSize]
-		if err := im.read(buf[pageSize:], id+1); err != nil {
-			return nil, err
+		n.buf = slices.Grow(n.buf, int(overflow)*pageSize)[:(overflow+1)*pageSize]
+		if err := im.read(n.buf[pageSize:], id+1); err != nil {
+			return err
 		}
 	}
-	return parseNode(buf, id)
+	return n.parse(id)
 }
 
-// parseNode checks a branch or leaf of whole pages. bbolt writes elements one after the other without gaps, into as few
-// pages as they need: anything else is damage.
-func parseNode(buf []byte, id uint64) (*node, error) {
-	le := binary.LittleEndian
-	n := &node{id: id, n: int(le.Uint16(buf[10:])), overflow: uint64(le.Uint32(buf[12:])), buf: buf}
+// parse checks n.buf, the whole pages of a branch or leaf, and fills in the rest of n. bbolt writes elements one after the
+// other without gaps, into as few pages as they need: anything else is damage.
+func (n *node) parse(id uint64) error {
+	le, buf := binary.LittleEndian, n.buf
 	flags := le.Uint16(buf[8:])
-	n.leaf = flags == flagLeaf
+	*n = node{id: id, leaf: flags == flagLeaf, n: int(le.Uint16(buf[10:])), overflow: uint64(le.Uint32(buf[12:])), buf: buf}
 	switch {
 	case le.Uint64(buf) != id:
-		return nil, corruptPage(id, "has another number")
+		return corruptPage(id, "has another number")
 	case flags != flagLeaf && flags != flagBranch:
-		return nil, corruptPage(id, "neither branch nor leaf")
+		return corruptPage(id, "neither branch nor leaf")
 	case n.n == 0:
-		return nil, corruptPage(id, "empty")
+		return corruptPage(id, "empty")
 	}
 	next := pageHeaderLen + 16*n.n
 	for i := range n.n {
 		size, err := n.check(i, next)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		next += size
 	}
 	if used := (next + pageSize - 1) / pageSize; used != len(buf)/pageSize {
-		return nil, corruptPage(id, "needs %d pages, has %d", used, len(buf)/pageSize)
+		return corruptPage(id, "needs %d pages, has %d", used, len(buf)/pageSize)
 	}
-	return n, nil
+	return nil
 }
 
 // check looks at element i, whose data must begin at offset at of the page, and returns the size of its data.

@@ -157,7 +157,7 @@ func TestIndex(t *testing.T) {
 		if model[k] != e {
 			t.Errorf("entry of %q = %v, want %v", k, e, model[k])
 		}
-		b.add(k, e)
+		b.add([]byte(k), *e)
 		n++
 	}
 	if n != len(model) || keys(b.index()) != keys(x) {
@@ -215,23 +215,6 @@ func BenchmarkGet(b *testing.B) {
 	fill(b, s, 10_000)
 	for i := 0; b.Loop(); i++ {
 		if _, err := get(s, "key", fmt.Sprintf("%07d", i*7919%10_000)); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkOpen100k(b *testing.B) {
-	s, c := create(b)
-	fill(b, s, 100_000)
-	if err := s.Close(); err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		s, err := Open(c)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := s.Close(); err != nil {
 			b.Fatal(err)
 		}
 	}

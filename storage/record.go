@@ -32,14 +32,19 @@ const (
 
 func recordKey(kind Kind, path string) string { return string(kind) + "\x00" + path }
 
-// splitKey is the inverse of recordKey; ok says whether key is one that recordKey makes of a valid kind and path.
+// validKey reports whether key is one that recordKey makes of a valid kind and path.
+func validKey(key []byte) bool {
+	kind, path, ok := bytes.Cut(key, []byte{0})
+	return ok && Kind(kind).valid() && len(path) > 0 && len(path) <= MaxPathLen
+}
+
+// splitKey is the inverse of recordKey; ok is as with validKey.
 func splitKey(key string) (kind Kind, path string, ok bool) {
-	k, path, ok := strings.Cut(key, "\x00")
-	kind = Kind(k)
-	if !ok || !kind.valid() || path == "" || len(path) > MaxPathLen {
+	if !validKey([]byte(key)) {
 		return "", "", false
 	}
-	return kind, path, true
+	k, path, _ := strings.Cut(key, "\x00")
+	return Kind(k), path, true
 }
 
 // keyring is what a domain key becomes in one store.
@@ -88,17 +93,18 @@ func parseHeader(h []byte) (id [idLen]byte, check [checkLen]byte, err error) {
 }
 
 // aad is what a sealed record is bound to: each part with its length before it.
-func (k *keyring) aad(what string, kind Kind, path string, generation uint64) []byte {
-	b := make([]byte, 0, 128+len(path))
+// scratch, which may be nil, saves an allocation if it is long enough.
+func (k *keyring) aad(scratch []byte, what string, kind Kind, path string, generation uint64) []byte {
+	b := slices.Grow(scratch[:0], 128+len(path))
 	b = appendPart(b, what)
-	b = appendPart(b, string([]byte{formatVersion}))
-	b = appendPart(b, string(k.id[:]))
-	b = appendPart(b, string(kind))
+	b = appendPart(b, []byte{formatVersion})
+	b = appendPart(b, k.id[:])
+	b = appendPart(b, kind)
 	b = appendPart(b, path)
 	return binary.BigEndian.AppendUint64(b, generation)
 }
 
-func appendPart(b []byte, part string) []byte {
+func appendPart[T ~string | ~[]byte](b []byte, part T) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(len(part)))
 	return append(b, part...)
 }
@@ -107,7 +113,7 @@ func appendPart(b []byte, part string) []byte {
 func (k *keyring) seal(kind Kind, path string, generation uint64, value []byte) []byte {
 	b := make([]byte, 0, recordHeaderLen+crypto.SealOverhead+len(value))
 	b = binary.BigEndian.AppendUint64(append(b, formatVersion), generation)
-	return k.sealer.Seal(b, value, k.aad("record", kind, path, generation))
+	return k.sealer.Seal(b, value, k.aad(nil, "record", kind, path, generation))
 }
 
 // parseRecord returns the generation of a record and its sealed part, which stays part of b.
@@ -119,13 +125,13 @@ func parseRecord(b []byte) (generation uint64, sealed []byte, ok bool) {
 	return generation, b[recordHeaderLen:], generation > 0
 }
 
-// open returns the value of the record b in a new slice.
-func (k *keyring) open(kind Kind, path string, b []byte) ([]byte, error) {
+// open returns the value of the record b in a new slice. scratch is as with aad.
+func (k *keyring) open(scratch []byte, kind Kind, path string, b []byte) ([]byte, error) {
 	generation, sealed, ok := parseRecord(b)
 	if !ok {
 		return nil, corruptRecord(kind, path, "is not a record")
 	}
-	value, err := k.sealer.Open(make([]byte, 0, len(sealed)), sealed, k.aad("record", kind, path, generation))
+	value, err := k.sealer.Open(make([]byte, 0, len(sealed)), sealed, k.aad(scratch, "record", kind, path, generation))
 	if err != nil {
 		return nil, corruptRecord(kind, path, "does not open")
 	}
@@ -133,9 +139,8 @@ func (k *keyring) open(kind Kind, path string, b []byte) ([]byte, error) {
 }
 
 // sum is the record's share of the set hash: a PRF of kind, path, generation and sealed value. The generation is the
-// record's own: it is the first part of b after the version. scratch, which may be nil, saves an allocation if it is long
-// enough.
-func (k *keyring) sum(scratch []byte, key string, b []byte) [32]byte {
+// record's own: it is the first part of b after the version. scratch is as with aad.
+func (k *keyring) sum(scratch, key, b []byte) [32]byte {
 	m := slices.Grow(scratch[:0], 4+len(key)+len(b))
 	m = appendPart(m, key)
 	return k.mac.Sum(append(m, b...))
@@ -158,7 +163,7 @@ func (k *keyring) sealManifest(m manifest) []byte {
 	body := binary.BigEndian.AppendUint64(make([]byte, 0, manifestBodyLen), m.count)
 	body = append(body, m.set[:]...)
 	b := binary.BigEndian.AppendUint64([]byte{formatVersion}, m.generation)
-	return k.sealer.Seal(b, body, k.aad("manifest", "", "", m.generation))
+	return k.sealer.Seal(b, body, k.aad(nil, "manifest", "", "", m.generation))
 }
 
 func (k *keyring) openManifest(b []byte) (manifest, error) {
@@ -166,7 +171,7 @@ func (k *keyring) openManifest(b []byte) (manifest, error) {
 	if !ok || len(b) != manifestLen+manifestBodyLen {
 		return manifest{}, corruptStore("the manifest is missing or of another size or version")
 	}
-	body, err := k.sealer.Open(nil, sealed, k.aad("manifest", "", "", generation))
+	body, err := k.sealer.Open(nil, sealed, k.aad(nil, "manifest", "", "", generation))
 	if err != nil {
 		return manifest{}, corruptStore("the manifest does not open")
 	}

@@ -146,7 +146,7 @@ func TestARecordThatWasNeverCommittedIsRefused(t *testing.T) {
 		if err := tx.Put("key", "a", []byte("never")); err != nil {
 			return err
 		}
-		never = bytes.Clone(tx.writes[recordKey("key", "a")].pending)
+		never = bytes.Clone(tx.pending[tx.writes[recordKey("key", "a")]])
 		return boom
 	})
 	if !errors.Is(err, boom) {
@@ -215,7 +215,7 @@ func TestARecordOfAnotherStoreIsRefused(t *testing.T) {
 		return v
 	}
 	foreign := read(a.Path, recordKey("key", "x"))
-	if _, err := sb.keys.open("key", "x", foreign); !errors.Is(err, ErrCorrupt) {
+	if _, err := sb.keys.open(nil, "key", "x", foreign); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("a record of the other store: %v, want ErrCorrupt", err)
 	}
 }

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"cmp"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -151,103 +150,6 @@ func Open(c Config) (*Store, error) {
 	return s, nil
 }
 
-// load reads every record and fills in s. The set hash proves all of them at once; only if it does not match is each one
-// opened, to name the one that is wrong.
-func (s *Store) load(domain crypto.Secret, im image, m meta) error {
-	var (
-		b     builder
-		found manifest
-		want  manifest
-		n     int
-
-		scratch = make([]byte, pageSize)
-	)
-	err := im.walk(m, func(key, value []byte) (err error) {
-		n++
-		switch n {
-		case 1:
-			s.keys, s.id, err = openHeader(domain, key, value)
-			return err
-		case 2:
-			if string(key) != manifestKey {
-				return corruptStore("the manifest is missing")
-			}
-			want, err = s.keys.openManifest(value)
-			return err
-		}
-		e, err := s.loadRecord(scratch, string(key), value, want.generation)
-		if err != nil {
-			return err
-		}
-		found.count++
-		found.toggle(e.mac)
-		b.add(string(key), e)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if n < 2 {
-		return corruptStore("the manifest is missing")
-	}
-	found.generation = want.generation
-	if found != want {
-		return s.diagnose(im, m, found, want)
-	}
-	s.state.Store(&state{manifest: want, index: b.index()})
-	return nil
-}
-
-func openHeader(domain crypto.Secret, key, value []byte) (*keyring, [idLen]byte, error) {
-	if string(key) != headerKey {
-		return nil, [idLen]byte{}, corruptStore("the header is missing")
-	}
-	id, check, err := parseHeader(value)
-	if err != nil {
-		return nil, [idLen]byte{}, err
-	}
-	keys, want, err := newKeyring(domain, id)
-	if err != nil {
-		return nil, [idLen]byte{}, err
-	}
-	if subtle.ConstantTimeCompare(check[:], want[:]) != 1 {
-		return nil, [idLen]byte{}, ErrWrongKey
-	}
-	return keys, id, nil
-}
-
-func (s *Store) loadRecord(scratch []byte, key string, value []byte, newest uint64) (*entry, error) {
-	kind, path, ok := splitKey(key)
-	if !ok {
-		return nil, corruptStore("a key is not the key of a record")
-	}
-	generation, _, ok := parseRecord(value)
-	if !ok || generation > newest {
-		return nil, corruptRecord(kind, path, "is not a record of this generation or before")
-	}
-	return &entry{generation: generation, mac: s.keys.sum(scratch, key, value)}, nil
-}
-
-// diagnose names what makes found differ from want.
-func (s *Store) diagnose(im image, m meta, found, want manifest) error {
-	n := 0
-	err := im.walk(m, func(key, value []byte) error {
-		if n++; n <= 2 {
-			return nil
-		}
-		kind, path, _ := splitKey(string(key))
-		_, err := s.keys.open(kind, path, value)
-		return err
-	})
-	switch {
-	case err != nil:
-		return err
-	case found.count != want.count:
-		return corruptStore(fmt.Sprintf("the manifest says %d records, there are %d", want.count, found.count))
-	}
-	return corruptStore("the manifest does not match the records: some were replaced by older ones")
-}
-
 // ID returns the id of the store, which Create made at random.
 func (s *Store) ID() [16]byte { return s.id }
 
@@ -278,7 +180,7 @@ func (s *Store) begin() (*Tx, error) {
 		return nil, err
 	}
 	st := s.state.Load()
-	return &Tx{keys: s.keys, snap: snap, cursor: cursor{t: snap.tree}, index: st.index, manifest: st.manifest}, nil
+	return &Tx{reader: newReader(s.keys, snap), snap: snap, index: st.index, manifest: st.manifest}, nil
 }
 
 // usable is asked again by whoever holds engine.mu, because only that keeps the answer true.
@@ -320,7 +222,7 @@ func (s *Store) update(fn func(*Tx) error) error {
 		return err
 	}
 	tx.manifest.generation++
-	tx.writes = make(map[string]*entry)
+	tx.writes, tx.pending = make(map[string]*entry), make(map[*entry][]byte)
 	if err := tx.run(fn); err != nil || len(tx.writes) == 0 {
 		return err
 	}
@@ -335,9 +237,6 @@ func (s *Store) update(fn func(*Tx) error) error {
 	if err := s.engine.commitLocked(tx.snap.meta.txid, changes); err != nil {
 		return fmt.Errorf("committing generation %d: %w", next.manifest.generation, err)
 	}
-	for _, e := range tx.writes {
-		e.pending = nil // nobody else has seen e yet
-	}
 	s.state.Store(next)
 	return nil
 }
@@ -346,7 +245,7 @@ func (s *Store) update(fn func(*Tx) error) error {
 func (tx *Tx) changes() []change {
 	changes := []change{{manifestKey, tx.keys.sealManifest(tx.manifest)}}
 	for key, e := range tx.writes {
-		changes = append(changes, change{key, e.pending})
+		changes = append(changes, change{key, tx.pending[e]})
 	}
 	slices.SortFunc(changes, func(a, b change) int { return cmp.Compare(a.key, b.key) })
 	return changes

@@ -3,6 +3,7 @@ package storage
 import (
 	"bytes"
 	"encoding/binary"
+	"sync/atomic"
 )
 
 // bucketName is the one bucket of the file, which has every record.
@@ -17,8 +18,8 @@ type tree struct {
 
 // tree returns the records as of m.
 func (im image) tree(m meta) (tree, error) {
-	n, err := im.node(m.root, m.end, nil)
-	if err != nil {
+	var n node
+	if err := im.node(m.root, m.end, &n); err != nil {
 		return tree{}, err
 	}
 	if !n.leaf || !n.bucket || n.overflow != 0 || string(n.key(0)) != bucketName {
@@ -31,15 +32,15 @@ func (im image) tree(m meta) (tree, error) {
 	return tree{im: im, meta: m, root: binary.LittleEndian.Uint64(v)}, nil
 }
 
-func (t tree) node(id uint64, low, high, buf []byte) (*node, error) {
-	n, err := t.im.node(id, t.meta.end, buf)
-	if err != nil {
-		return nil, err
+// node reads the node that begins at page id into n and checks that its keys are from low on and below high (nil: no bound).
+func (t tree) node(id uint64, low, high []byte, n *node) error {
+	if err := t.im.node(id, t.meta.end, n); err != nil {
+		return err
 	}
 	if n.bucket {
-		return nil, corruptPage(id, "a bucket among records")
+		return corruptPage(id, "a bucket among records")
 	}
-	return n, n.within(low, high)
+	return n.within(low, high)
 }
 
 // bounds returns the range that branch n promises for child i.
@@ -50,69 +51,96 @@ func (n *node) bounds(i int, high []byte) (low, above []byte) {
 	return n.key(i), high
 }
 
-// leafFor returns the leaf that has key if the tree has it, and the upper bound of its keys (nil: none). Each branch
-// on the way is shown to visit, unless that is nil, with the bound of its keys.
-func (t tree) leafFor(key []byte, visit func(n *node, high []byte) error) (*node, []byte, error) {
-	id, low, high := t.root, []byte(nil), []byte(nil)
-	for range maxDepth {
-		n, err := t.node(id, low, high, nil)
-		if err != nil {
-			return nil, nil, err
-		}
-		if n.leaf {
-			return n, high, nil
-		}
-		if visit != nil {
-			if err := visit(n, high); err != nil {
-				return nil, nil, err
-			}
-		}
-		i := n.childFor(key)
-		id = n.child(i)
-		low, high = n.bounds(i, high)
-	}
-	return nil, nil, corruptPage(id, "the tree is too deep")
-}
-
 // checkPath reads what a change of key makes bbolt read: the nodes from the root to the key, and with them all children
 // of those nodes if the key goes away, because bbolt merges small neighbours.
 func (t tree) checkPath(key []byte, removed bool) error {
-	_, _, err := t.leafFor(key, func(n *node, high []byte) error {
-		for i := 0; removed && i < n.n; i++ {
-			low, above := n.bounds(i, high)
-			if _, err := t.node(n.child(i), low, above, nil); err != nil {
+	c := cursor{t: t}
+	if err := c.descend(key); err != nil || !removed {
+		return err
+	}
+	var child node
+	for _, l := range c.path[:c.depth-1] {
+		for i := range l.node.n {
+			low, above := l.node.bounds(i, l.high)
+			if err := t.node(l.node.child(i), low, above, &child); err != nil {
 				return err
 			}
 		}
-		return nil
-	})
-	return err
-}
-
-// A cursor reads records by key, quickest in order of key.
-type cursor struct {
-	t    tree
-	leaf *node
-	high []byte
-}
-
-// find returns the value of key, nil if there is none. It is valid as long as nobody writes to it.
-func (c *cursor) find(key []byte) ([]byte, error) {
-	if c.leaf == nil || bytes.Compare(key, c.leaf.key(0)) < 0 || (c.high != nil && bytes.Compare(key, c.high) >= 0) {
-		leaf, high, err := c.t.leafFor(key, nil)
-		if err != nil {
-			return nil, err
-		}
-		c.leaf, c.high = leaf, high
 	}
-	i, ok := c.leaf.find(key)
+	return nil
+}
+
+// A cursor reads records by key, quickest in order of key: it keeps the nodes from the root to the last leaf.
+type cursor struct {
+	t     tree
+	path  []*level // those beyond depth are there for their buffers
+	depth int
+}
+
+// level is a node of a path, with the bounds of its keys (nil: none), which lie in the node above it.
+type level struct {
+	node      node
+	low, high []byte
+}
+
+func (l *level) covers(key []byte) bool {
+	return bytes.Compare(key, l.low) >= 0 && (l.high == nil || bytes.Compare(key, l.high) < 0)
+}
+
+// find returns the value of key, nil if there is none. It is valid until the next call.
+func (c *cursor) find(key []byte) ([]byte, error) {
+	if err := c.descend(key); err != nil {
+		return nil, err
+	}
+	leaf := &c.path[c.depth-1].node
+	i, ok := leaf.find(key)
 	if !ok {
 		return nil, nil
 	}
-	return c.leaf.value(i), nil
+	return leaf.value(i), nil
 }
 
-// pageSet is a set of page numbers below a bound.
+// descend makes the path end in the leaf that has key if the tree has it.
+func (c *cursor) descend(key []byte) error {
+	for c.depth > 0 && !c.path[c.depth-1].covers(key) {
+		c.depth--
+	}
+	if c.depth == 0 {
+		if err := c.push(c.t.root, nil, nil); err != nil {
+			return err
+		}
+	}
+	for {
+		l := c.path[c.depth-1]
+		if l.node.leaf {
+			return nil
+		}
+		i := l.node.childFor(key)
+		low, high := l.node.bounds(i, l.high)
+		if err := c.push(l.node.child(i), low, high); err != nil {
+			return err
+		}
+	}
+}
+
+// push adds the node that begins at page id to the path.
+func (c *cursor) push(id uint64, low, high []byte) error {
+	if c.depth == maxDepth {
+		return corruptPage(id, "the tree is too deep")
+	}
+	if c.depth == len(c.path) {
+		c.path = append(c.path, new(level))
+	}
+	l := c.path[c.depth]
+	l.low, l.high = low, high
+	if err := c.t.node(id, low, high, &l.node); err != nil {
+		return err
+	}
+	c.depth++
+	return nil
+}
+
+// pageSet is a set of page numbers below a bound. Only add may be called concurrently.
 type pageSet []uint64
 
 func (s pageSet) has(id uint64) bool { return s[id/64]&(1<<(id%64)) != 0 }
@@ -120,82 +148,11 @@ func (s pageSet) has(id uint64) bool { return s[id/64]&(1<<(id%64)) != 0 }
 // add adds n pages from id on, all below the bound, and reports whether none was there.
 func (s pageSet) add(id, n uint64) bool {
 	for ; n > 0; id, n = id+1, n-1 {
-		if s.has(id) {
+		if bit := uint64(1) << (id % 64); atomic.OrUint64(&s[id/64], bit)&bit != 0 {
 			return false
 		}
-		s[id/64] |= 1 << (id % 64)
 	}
 	return true
-}
-
-// walk checks the whole structure as of m: every page in use exactly once, as meta, node or freelist or in the
-// freelist. It shows every record to visit, in order of key; key and value are valid during the call only.
-func (im image) walk(m meta, visit func(key, value []byte) error) error {
-	seen := make(pageSet, m.end/64+1)
-	t, err := im.tree(m)
-	if err != nil {
-		return err
-	}
-	seen.add(0, 2)
-	if !seen.add(m.root, 1) {
-		return corruptPage(m.root, "is used twice")
-	}
-	w := walker{tree: t, seen: seen, visit: visit}
-	if err := w.walk(t.root, nil, nil, 0); err != nil {
-		return err
-	}
-	overflow, err := im.freelist(m, func(id uint64) error {
-		if !seen.add(id, 1) {
-			return corruptPage(id, "is both free and in use")
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if !seen.add(m.freelist, overflow+1) {
-		return corruptPage(m.freelist, "is used twice")
-	}
-	for id := range m.end {
-		if !seen.has(id) {
-			return corruptPage(id, "is neither free nor in use")
-		}
-	}
-	return nil
-}
-
-// walker is a walk under way.
-type walker struct {
-	tree
-	seen  pageSet
-	visit func(key, value []byte) error
-	bufs  [maxDepth][]byte // one per depth, used again for each node there
-}
-
-func (w *walker) walk(id uint64, low, high []byte, depth int) error {
-	if depth >= maxDepth {
-		return corruptPage(id, "the tree is too deep")
-	}
-	n, err := w.node(id, low, high, w.bufs[depth])
-	if err != nil {
-		return err
-	}
-	w.bufs[depth] = n.buf
-	if !w.seen.add(id, n.overflow+1) {
-		return corruptPage(id, "is used twice")
-	}
-	for i := range n.n {
-		if n.leaf {
-			err = w.visit(n.key(i), n.value(i))
-		} else {
-			l, h := n.bounds(i, high)
-			err = w.walk(n.child(i), l, h, depth+1)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // freelist reads the list of free pages, shows each to visit, in order, and returns its number of further pages.

@@ -3,18 +3,17 @@ package storage
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
 // A Tx is one transaction. It belongs to the function it was given to: neither other goroutines nor later calls may use it.
 type Tx struct {
-	keys     *keyring
+	reader
 	snap     *snapshot
-	cursor   cursor
 	index    *index            // of the records as this transaction sees them
 	manifest manifest          // as above
-	writes   map[string]*entry // :: key → record to write, without pending if it is to be removed; nil in a View
+	writes   map[string]*entry // :: key → what is to be written, nil if it is to be removed; nil in a View
+	pending  map[*entry][]byte // :: what this transaction put → the record, which is not in the file
 	done     bool
 }
 
@@ -61,35 +60,7 @@ func (tx *Tx) Get(kind Kind, path string) ([]byte, error) {
 	if e == nil {
 		return nil, ErrNotFound
 	}
-	return tx.read(key, kind, path, e)
-}
-
-// read returns the value of the record that e describes.
-func (tx *Tx) read(key string, kind Kind, path string, e *entry) ([]byte, error) {
-	record := e.pending
-	if record == nil {
-		var err error
-		if record, err = tx.cursor.find([]byte(key)); err != nil {
-			return nil, err
-		}
-		if record == nil {
-			return nil, corruptRecord(kind, path, "is missing")
-		}
-	}
-	return tx.open(key, kind, path, record, e)
-}
-
-// open returns the value of record if it is the one that e describes.
-func (tx *Tx) open(key string, kind Kind, path string, record []byte, e *entry) ([]byte, error) {
-	generation, _, ok := parseRecord(record)
-	if ok && generation != e.generation {
-		return nil, corruptRecord(kind, path, fmt.Sprintf("is of generation %d, should be of %d", generation, e.generation))
-	}
-	// Without this, a record that was sealed for this generation but never committed would pass.
-	if tx.keys.sum(nil, key, record) != e.mac {
-		return nil, corruptRecord(kind, path, "is not the one that was written")
-	}
-	return tx.keys.open(kind, path, record)
+	return tx.read(key, e, tx.pending[e])
 }
 
 // verify checks one record of the file against the index.
@@ -102,7 +73,7 @@ func (tx *Tx) verify(key string, record []byte) error {
 	if e == nil {
 		return corruptRecord(kind, path, "was not written by this store")
 	}
-	_, err := tx.open(key, kind, path, record, e)
+	_, err := tx.open(key, record, e)
 	return err
 }
 
@@ -116,7 +87,7 @@ func (tx *Tx) Put(kind Kind, path string, value []byte) error {
 		return fmt.Errorf("storage: a value has at most %d bytes, not %d", MaxValueLen, len(value))
 	}
 	record := tx.keys.seal(kind, path, tx.manifest.generation, value)
-	e := &entry{generation: tx.manifest.generation, mac: tx.keys.sum(nil, key, record), pending: record}
+	e := &entry{generation: tx.manifest.generation, mac: tx.keys.sum(nil, []byte(key), record)}
 	if old := tx.index.find(key); old != nil {
 		tx.manifest.toggle(old.mac)
 	} else {
@@ -124,7 +95,7 @@ func (tx *Tx) Put(kind Kind, path string, value []byte) error {
 	}
 	tx.manifest.toggle(e.mac)
 	tx.index = tx.index.with(key, e)
-	tx.writes[key] = e
+	tx.writes[key], tx.pending[e] = e, record
 	return nil
 }
 
@@ -141,7 +112,7 @@ func (tx *Tx) Delete(kind Kind, path string) error {
 	tx.manifest.toggle(old.mac)
 	tx.manifest.count--
 	tx.index = tx.index.without(key)
-	tx.writes[key] = &entry{}
+	tx.writes[key] = nil
 	return nil
 }
 
@@ -167,12 +138,11 @@ func (tx *Tx) Walk(kind Kind, prefix string, fn func(path string, value []byte) 
 		if !strings.HasPrefix(key, first) {
 			return nil
 		}
-		path := key[len(kind)+1:]
-		value, err := tx.read(key, kind, path, e)
+		value, err := tx.read(key, e, tx.pending[e])
 		if err != nil {
 			return err
 		}
-		if err := fn(path, slices.Clip(value)); err != nil {
+		if err := fn(key[len(kind)+1:], value); err != nil {
 			return err
 		}
 	}
