@@ -25,6 +25,12 @@ func notInFIPS(t *testing.T) {
 	}
 }
 
+// slowCurve reports whether a test with -short, which is how the race detector runs them, leaves this curve out:
+// nothing here runs beside anything else, and arithmetic takes ten times as long.
+func slowCurve(spec crypto.Spec) bool {
+	return testing.Short() && (spec == crypto.SpecP384 || spec == crypto.SpecP521)
+}
+
 // The algorithms by what the files call them.
 var (
 	wycheproofPSS = map[string]crypto.SigningAlgorithm{
@@ -83,6 +89,9 @@ func TestWycheproofECDSA(t *testing.T) {
 		{"ecdsa_secp521r1_sha512", crypto.SpecP521, crypto.SignECDSASHA512, "310 invalid refused, 232 valid accepted"},
 		{"ecdsa_secp256k1_sha256", crypto.SpecP256K1, crypto.SignECDSASHA256, "308 invalid refused, 168 valid accepted"},
 	} {
+		if slowCurve(row.spec) {
+			continue
+		}
 		t.Run(string(row.spec), func(t *testing.T) {
 			if row.spec == crypto.SpecP256K1 {
 				notInFIPS(t)
@@ -318,6 +327,9 @@ func TestWycheproofECDH(t *testing.T) {
 		{"ecdh_secp384r1", crypto.SpecP384, ecdh.P384(), 48, "771 valid accepted, 222 acceptable refused (it is not DER), 46 invalid refused, 7 acceptable refused (RFC 5480 wants a name), 1 acceptable accepted (RFC 5480 has it)"},
 		{"ecdh_secp521r1", crypto.SpecP521, ecdh.P521(), 66, "632 valid accepted, 220 acceptable refused (it is not DER), 56 invalid refused, 7 acceptable refused (RFC 5480 wants a name), 1 acceptable accepted (RFC 5480 has it)"},
 	} {
+		if slowCurve(row.spec) {
+			continue
+		}
 		vectors.Run(t, row.file, row.want, func(_ *vectors.Group, v *vectors.Test) vectors.Verdict {
 			p, err := ecdhPrivate(row.spec, row.curve, v.Private, row.size)
 			if err != nil {
