@@ -94,13 +94,28 @@ func BenchmarkOpen(b *testing.B) {
 }
 
 func BenchmarkWalk(b *testing.B) {
+	benchWalk(b, func(tx *Tx, kind Kind, visited func()) error {
+		return tx.Walk(kind, "", func(string, []byte) error { visited(); return nil })
+	})
+}
+
+func BenchmarkWalkParallel(b *testing.B) {
+	benchWalk(b, func(tx *Tx, kind Kind, visited func()) error {
+		return WalkParallel(tx, kind, "",
+			func(_ string, value []byte) ([]byte, error) { return value, nil },
+			func(string, []byte) error { visited(); return nil })
+	})
+}
+
+func benchWalk(b *testing.B, walk func(tx *Tx, kind Kind, visited func()) error) {
+	b.Helper()
 	c, n := benchStore(b)
 	s := open(b, c)
 	began, walked := cpu(b), 0
 	for b.Loop() {
 		err := s.View(func(tx *Tx) error {
 			for _, kind := range []Kind{"key", "key-material"} {
-				if err := tx.Walk(kind, "", func(string, []byte) error { walked++; return nil }); err != nil {
+				if err := walk(tx, kind, func() { walked++ }); err != nil {
 					return err
 				}
 			}

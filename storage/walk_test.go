@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 )
 
 // walkedInParts returns the keys that so many walkers visit, the parts one after the other.
@@ -48,7 +49,11 @@ func TestManyWalkersSeeWhatOneSees(t *testing.T) {
 		err := im.walkParts(m, 3, func() visitor {
 			parts = append(parts, nil)
 			return func(key, _ []byte) error {
-				if at, _ := slices.BinarySearch(want, string(key)); at >= first {
+				at, _ := slices.BinarySearch(want, string(key))
+				if at == first {
+					time.Sleep(20 * time.Millisecond) // so that another one is there before it
+				}
+				if at >= first {
 					return &CorruptError{Page: int64(at)}
 				}
 				return nil
@@ -60,6 +65,25 @@ func TestManyWalkersSeeWhatOneSees(t *testing.T) {
 		}
 		if len(parts) < 3 {
 			t.Errorf("%d parts, too few to mean anything", len(parts))
+		}
+	}
+}
+
+func TestAHeaderThatChangesDuringTheLoadIsRefused(t *testing.T) {
+	p := (&loader{header: []byte("header"), manifest: []byte("manifest")})
+	visit := p.next()
+	for _, tc := range []struct {
+		name, key, value string
+		ok               bool
+	}{
+		{"the header", headerKey, "header", true},
+		{"another header", headerKey, "other", false},
+		{"the manifest", manifestKey, "manifest", true},
+		{"another manifest", manifestKey, "header", false},
+		{"a third record before the others", "\x00other", "header", false},
+	} {
+		if err := visit([]byte(tc.key), []byte(tc.value)); (err == nil) != tc.ok {
+			t.Errorf("%s = %v, want it taken: %v", tc.name, err, tc.ok)
 		}
 	}
 }
