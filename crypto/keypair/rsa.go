@@ -64,27 +64,49 @@ func marshalRSA(spec crypto.Spec, key *rsa.PrivateKey) ([]byte, error) {
 	return marshalPKCS8(spec, x509.MarshalPKCS1PrivateKey(ordered)), nil
 }
 
+// parseRSA reads the sizes of a key before it computes anything with it, so that what is too large costs nothing.
 func parseRSA(spec crypto.Spec, material []byte) (*rsa.PrivateKey, error) {
 	inner, public, err := parsePKCS8(spec, material)
 	if err != nil {
 		return nil, err
 	}
+	if err := checkPKCS1(spec, inner); err != nil {
+		return nil, err
+	}
 	key, err := x509.ParsePKCS1PrivateKey(inner)
 	if err != nil {
-		return nil, malformed(spec, "the RSA key is malformed or not consistent")
+		return nil, malformed(spec, "an RSA key that is not consistent")
+	}
+	return key, checkBeside(spec, public, x509.MarshalPKCS1PublicKey(&key.PublicKey))
+}
+
+// checkPKCS1 refuses what is no RSAPrivateKey (RFC 8017, appendix A.1.2) of two primes and the sizes of spec.
+func checkPKCS1(spec crypto.Spec, der []byte) error {
+	var sequence cryptobyte.String
+	var version uint64
+	var n, e, d, p, q, dp, dq, inverse big.Int
+	numbers := []*big.Int{&n, &e, &d, &p, &q, &dp, &dq, &inverse}
+	s := cryptobyte.String(der)
+	ok := s.ReadASN1(&sequence, asn1.SEQUENCE) && s.Empty() && sequence.ReadASN1Integer(&version)
+	for _, i := range numbers {
+		ok = ok && sequence.ReadASN1Integer(i) && i.Sign() > 0
 	}
 	bits := rsaBits(spec)
 	switch {
-	case len(key.Primes) != 2:
-		return nil, malformed(spec, "an RSA key of %d primes, want 2", len(key.Primes))
-	case key.N.BitLen() != bits:
-		return nil, malformed(spec, "an RSA modulus of %d bits, want %d", key.N.BitLen(), bits)
-	case key.Primes[0].BitLen() != bits/2 || key.Primes[1].BitLen() != bits/2:
-		return nil, malformed(spec, "an RSA prime that has not half the bits of the modulus")
-	case !rsaExponent(key.E):
-		return nil, malformed(spec, "an RSA exponent that is not odd, above 2^16 and below 2^31")
+	case ok && version != 0:
+		return malformed(spec, "an RSA key of more than two primes")
+	case !ok || !sequence.Empty():
+		return malformed(spec, "no RSA key of PKCS#1")
+	case n.BitLen() != bits:
+		return malformed(spec, "an RSA modulus of %d bits, want %d", n.BitLen(), bits)
+	case p.BitLen() != bits/2 || q.BitLen() != bits/2:
+		return malformed(spec, "an RSA prime that has not half the bits of the modulus")
+	case !e.IsInt64() || !rsaExponent(int(e.Int64())):
+		return malformed(spec, "an RSA exponent that is not odd, above 2^16 and below 2^31")
+	case d.Cmp(&n) >= 0 || dp.Cmp(&p) >= 0 || dq.Cmp(&q) >= 0 || inverse.Cmp(&p) >= 0:
+		return malformed(spec, "an RSA key that is not consistent")
 	}
-	return key, checkBeside(spec, public, x509.MarshalPKCS1PublicKey(&key.PublicKey))
+	return nil
 }
 
 func canonicalRSA(spec crypto.Spec, material []byte) ([]byte, error) {
