@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // numbered puts n records of kind "key", whose paths are numbers of 5 digits and their values.
@@ -63,12 +64,15 @@ func TestWalkParallelEndsAtAnError(t *testing.T) {
 	boom := errors.New("boom")
 	for _, at := range []int{0, 1, chunkLen - 1, chunkLen, 5000, 9999} {
 		for _, inAdd := range []bool{false, true} {
-			bad, n := fmt.Sprintf("%05d", at), 0
+			bad, slow, n := fmt.Sprintf("%05d", at), fmt.Sprintf("%05d", at+chunkLen), 0
 			var parsing atomic.Int64
 			err := s.View(func(tx *Tx) error {
 				err := WalkParallel(tx, "key", "", func(path string, _ []byte) (string, error) {
 					parsing.Add(1)
 					defer parsing.Add(-1)
+					if path == slow {
+						time.Sleep(10 * time.Millisecond)
+					}
 					if path >= bad && !inAdd {
 						return "", fmt.Errorf("%s: %w", path, boom)
 					}
