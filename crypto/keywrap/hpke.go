@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/fips140"
 	"crypto/hpke"
+	"crypto/x509"
 	"slices"
 
 	"github.com/kmsd/kmsd/crypto"
@@ -36,7 +37,7 @@ func generateHPKE() (crypto.Secret, []byte, error) {
 func parseHPKE(publicDER []byte) (hpke.PublicKey, error) {
 	raw, ok := bytes.CutPrefix(publicDER, []byte(hpkeSPKI))
 	if !ok {
-		return nil, ErrPublicKey
+		return nil, otherwise(x509.ParsePKIXPublicKey(publicDER))
 	}
 	key, err := hpke.MLKEM768X25519().NewPublicKey(raw)
 	if err != nil {
@@ -45,10 +46,18 @@ func parseHPKE(publicDER []byte) (hpke.PublicKey, error) {
 	return key, nil
 }
 
+// otherwise returns what is wrong with a key that is not one of X-Wing, and was parsed as another.
+func otherwise(_ any, err error) error {
+	if err == nil {
+		return ErrAlgorithm
+	}
+	return ErrPublicKey
+}
+
 func unwrapHPKE(private crypto.Secret, info, wrapped []byte) ([]byte, error) {
 	key, err := hpke.MLKEM768X25519().NewPrivateKey(private.Expose())
 	if err != nil {
-		return nil, ErrPublicKey
+		return nil, otherwise(x509.ParsePKCS8PrivateKey(private.Expose()))
 	}
 	if len(wrapped) > MaxWrapped {
 		return nil, ErrUnwrap
