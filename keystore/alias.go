@@ -16,14 +16,15 @@ func putAlias(tx *storage.Tx, account string, a *Alias) error {
 }
 
 // CreateAlias gives a key of the account another name. The grants are for kms:CreateAlias on the alias and on the
-// key. Errors match ErrInvalidAliasName, ErrAlreadyExists, ErrNotFound or ErrLimitExceeded.
+// key. Errors match ErrInvalidAliasName, ErrAlreadyExists, ErrNotFound, ErrInvalidState (of a key that is pending
+// deletion) or ErrLimitExceeded.
 func (ks *Keystore) CreateAlias(onAlias, onKey authz.Grant, account, name string, target crypto.KeyID) (*Alias, error) {
 	if err := CheckAliasName(name); err != nil {
 		return nil, err
 	}
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
-	s, now := ks.Snapshot(), time.Now().UTC()
+	s, now := ks.Snapshot(), ks.clock.Wall()
 	k, err := s.permitted(onKey, authz.KMSCreateAlias, target)
 	if err != nil {
 		return nil, err
@@ -32,17 +33,17 @@ func (ks *Keystore) CreateAlias(onAlias, onKey authz.Grant, account, name string
 	if !onAlias.Permits(authz.KMSCreateAlias, a.ARN) || k.Account() != account {
 		return nil, ErrNotPermitted
 	}
-	if _, ok := s.Alias(account, name); ok {
-		return nil, fmt.Errorf("%w: an alias with the name %s already exists", ErrAlreadyExists, a.ARN)
-	}
-	if err := roomForAlias(k); err != nil {
-		return nil, err
-	}
-	return ks.publishAlias(s, account, a)
+	return ks.putAlias(s, account, a, func() error {
+		if _, ok := s.Alias(account, name); ok {
+			return fmt.Errorf("%w: an alias with the name %s already exists", ErrAlreadyExists, a.ARN)
+		}
+		return k.takesAlias(now)
+	})
 }
 
 // UpdateAlias points an alias to another key of the account. The grants are for kms:UpdateAlias on the alias, on the
-// key that it points to and on the key that it shall point to. Errors match ErrNotFound or ErrLimitExceeded.
+// key that it points to and on the key that it shall point to. Errors match ErrNotFound, ErrInvalidState (the
+// key that it shall point to is pending deletion) or ErrLimitExceeded.
 func (ks *Keystore) UpdateAlias(onAlias, onOld, onNew authz.Grant, account, name string, target crypto.KeyID) (*Alias, error) {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
@@ -61,47 +62,68 @@ func (ks *Keystore) UpdateAlias(onAlias, onOld, onNew authz.Grant, account, name
 	if !onAlias.Permits(authz.KMSUpdateAlias, old.ARN) || k.Account() != account {
 		return nil, ErrNotPermitted
 	}
-	if old.Target != target {
-		if err := roomForAlias(k); err != nil {
-			return nil, err
+	now := ks.clock.Wall()
+	a := ks.place.alias(account, name, target, old.Created, now)
+	return ks.putAlias(s, account, a, func() error {
+		if old.Target == target {
+			return k.in(now, Enabled, Disabled, PendingImport)
 		}
-	}
-	a := ks.place.alias(account, name, target, old.Created, time.Now().UTC())
-	return ks.publishAlias(s, account, a)
+		return k.takesAlias(now)
+	})
 }
 
-func roomForAlias(k *Key) error {
+// takesAlias says whether the key can have another alias.
+func (k *Key) takesAlias(now time.Time) error {
+	if err := k.in(now, Enabled, Disabled, PendingImport); err != nil {
+		return err
+	}
 	if len(k.Aliases()) >= MaxAliasesPerKey {
 		return fmt.Errorf("%w: a key has at most %d aliases", ErrLimitExceeded, MaxAliasesPerKey)
 	}
 	return nil
 }
 
-func (ks *Keystore) publishAlias(s *Snapshot, account string, a *Alias) (*Alias, error) {
-	if err := ks.transact(func(tx *storage.Tx) error { return putAlias(tx, account, a) }); err != nil {
-		return would(a, err)
+// putAlias writes an alias and publishes it, unless check refuses it.
+func (ks *Keystore) putAlias(s *Snapshot, account string, a *Alias, check func() error) (*Alias, error) {
+	out, err := ks.once(account, ks.clock.Wall(), func(tx *storage.Tx) (outcome, error) {
+		if err := check(); err != nil {
+			return outcome{}, err
+		}
+		return outcome{key: a.Target}, putAlias(tx, account, a)
+	})
+	if out.repeated {
+		if as, ok := s.Alias(account, a.Name); ok {
+			a = as
+		}
 	}
-	ks.snapshot.Store(s.withAlias(account, a))
-	return a, nil
+	if err == nil && !out.repeated {
+		ks.snapshot.Store(s.withAlias(account, a))
+	}
+	return would(a, err)
 }
 
-// DeleteAlias removes an alias. The grants are for kms:DeleteAlias on the alias and on its key. Errors match
-// ErrNotFound.
+// DeleteAlias removes an alias. The grants are for kms:DeleteAlias on the alias and on its key; where there is no alias, and a client token stands for
+// its deletion, the one on the alias does. Errors match ErrNotFound.
 func (ks *Keystore) DeleteAlias(onAlias, onKey authz.Grant, account, name string) error {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
 	s := ks.Snapshot()
-	a, ok := s.Alias(account, name)
-	if !ok {
-		return ErrNotFound
-	}
-	if _, err := s.permitted(onKey, authz.KMSDeleteAlias, a.Target); err != nil {
-		return err
-	}
-	if !onAlias.Permits(authz.KMSDeleteAlias, a.ARN) {
+	if !onAlias.Permits(authz.KMSDeleteAlias, ks.place.AliasARN(account, name)) {
 		return ErrNotPermitted
 	}
-	if err := ks.transact(func(tx *storage.Tx) error { return tx.Delete(kindAlias, aliasPath(account, name)) }); err != nil {
+	a, ok := s.Alias(account, name)
+	if ok {
+		if _, err := s.permitted(onKey, authz.KMSDeleteAlias, a.Target); err != nil {
+			return err
+		}
+	}
+	out, err := ks.once(account, ks.clock.Wall(), func(tx *storage.Tx) (outcome, error) {
+		if !ok {
+			return outcome{}, ErrNotFound
+		}
+		return outcome{key: a.Target}, tx.Delete(kindAlias, aliasPath(account, name))
+	})
+	if err != nil || out.repeated {
 		return err
 	}
 	ks.snapshot.Store(s.withoutAlias(account, name))

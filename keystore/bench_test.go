@@ -78,7 +78,8 @@ func BenchmarkPublishKey(b *testing.B) {
 	for range MaxKeysPerAccount {
 		other := *k
 		other.ID = crypto.NewKeyID()
-		keys[other.ID], ids[keyOrder(other.ID)] = &other, other.ID
+		other.Name = other.ID.String()
+		keys[other.ID], ids[other.ID.String()] = &other, other.ID
 	}
 	s := &Snapshot{keys: cow.Collect(maps.All(keys))}
 	s.accounts = s.accounts.With(testAccount, account{keys: cow.CollectSorted(maps.All(ids))})

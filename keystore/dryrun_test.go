@@ -16,8 +16,8 @@ func TestDryRunMakesNoUsableMaterial(t *testing.T) {
 	if !errors.Is(err, ErrDryRun) || made == nil || made.Description != "x" {
 		t.Fatalf("CreateKey in a dry run = %+v, %v, want the key that would be and ErrDryRun", made, err)
 	}
-	rotated, material, err := dry.Rotate(f.onKey(authz.KMSRotateKeyOnDemand, k), k.ID, Token{})
-	if !errors.Is(err, ErrDryRun) || len(rotated.Versions()) != 2 || rotated.Current().Material != material {
+	rotated, material, err := dry.Rotate(f.onKey(authz.KMSRotateKeyOnDemand, k), k.ID)
+	if !errors.Is(err, ErrDryRun) || rotated.VersionCount() != 2 || rotated.Current().Material != material {
 		t.Fatalf("Rotate in a dry run = %+v, %v, want two versions and ErrDryRun", rotated, err)
 	}
 	for name, k := range map[string]*Key{"made": made, "rotated": rotated} {
@@ -29,7 +29,7 @@ func TestDryRunMakesNoUsableMaterial(t *testing.T) {
 		t.Errorf("decrypted %q after dry runs", got)
 	}
 	f.reopen()
-	if f.Snapshot().Len() != 1 || len(f.now(k).Versions()) != 1 {
+	if f.Snapshot().Len() != 1 || f.now(k).VersionCount() != 1 {
 		t.Error("a dry run left something in the store")
 	}
 }
@@ -39,7 +39,7 @@ func TestDryRunAndClientTokens(t *testing.T) {
 	f := newFixture(t)
 	token := Token{Principal: "AIDA", Operation: "CreateKey", Value: "t-1", Request: [32]byte{1}}
 	create := func(ks *Keystore, token Token) (*Key, error) {
-		return ks.CreateKey(f.grant(authz.KMSCreateKey, authz.Resource{}), NewKey{Account: testAccount, Policy: f.policy(DefaultPolicy("aws", testAccount)), Token: token})
+		return ks.With(token).CreateKey(f.grant(authz.KMSCreateKey, authz.Resource{}), NewKey{Account: testAccount, Policy: f.policy(DefaultPolicy("aws", testAccount))})
 	}
 	if _, err := create(f.DryRun(), token); !errors.Is(err, ErrDryRun) || f.tokenRecords() != 0 {
 		t.Errorf("CreateKey in a dry run = %v with %d tokens remembered, want ErrDryRun and none", err, f.tokenRecords())
@@ -56,12 +56,12 @@ func TestDryRunAndClientTokens(t *testing.T) {
 		t.Errorf("other parameters in a dry run = %v, %v, want ErrTokenReused alone", k, err)
 	}
 	rotate := Token{Principal: "AIDA", Operation: "RotateKeyOnDemand", Value: "r"}
-	_, one, err := f.Rotate(f.onKey(authz.KMSRotateKeyOnDemand, first), first.ID, rotate)
+	_, one, err := f.With(rotate).Rotate(f.onKey(authz.KMSRotateKeyOnDemand, first), first.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, again, err := f.DryRun().Rotate(f.onKey(authz.KMSRotateKeyOnDemand, first), first.ID, rotate)
-	if !errors.Is(err, ErrDryRun) || again != one || len(k.Versions()) != 2 {
+	k, again, err := f.DryRun().With(rotate).Rotate(f.onKey(authz.KMSRotateKeyOnDemand, first), first.ID)
+	if !errors.Is(err, ErrDryRun) || again != one || k.VersionCount() != 2 {
 		t.Errorf("Rotate repeated in a dry run = %v, %v, want %v and ErrDryRun", again, err, one)
 	}
 }

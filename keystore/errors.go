@@ -10,7 +10,7 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrAlreadyExists: the alias exists.
 	ErrAlreadyExists = errors.New("already exists")
-	// ErrDisabled: the key is disabled. The error is a *StateError.
+	// ErrDisabled: the key is disabled, or the version of it. The error for a key is a *StateError.
 	ErrDisabled = errors.New("key is disabled")
 	// ErrLimitExceeded: a quota is used up.
 	ErrLimitExceeded = errors.New("limit exceeded")
@@ -32,21 +32,67 @@ var (
 	ErrNotPermitted = errors.New("grant does not permit this")
 	// ErrMaterialMissing: the ciphertext names a version that its key does not have.
 	ErrMaterialMissing = errors.New("no such key material")
+	// ErrInvalidState: the state of the key, or of its material, does not allow this. Errors that come of the key's state are a *StateError.
+	ErrInvalidState = errors.New("invalid state")
+	// ErrProtected: the key is protected against deletion.
+	ErrProtected = errors.New("protected against deletion")
+	// ErrInvalidKeyUsage: keys of this usage or spec do not do that, or not with this algorithm.
+	ErrInvalidKeyUsage = errors.New("invalid key usage")
+	// ErrUnsupported: the operation is not for keys of this origin or spec.
+	ErrUnsupported = errors.New("unsupported operation")
+	// ErrConflict: something else is about to change the same; it can be tried again later.
+	ErrConflict = errors.New("conflict")
+	// ErrValidation: a parameter is out of its range.
+	ErrValidation = errors.New("invalid parameter")
+	// ErrInvalidImportToken: the import token was not made for this key, or has been used.
+	ErrInvalidImportToken = errors.New("invalid import token")
+	// ErrExpiredImportToken: the import token was good for 24 hours, which are over.
+	ErrExpiredImportToken = errors.New("the import token has expired")
+	// ErrIncorrectMaterial: the material is not the one that the key had.
+	ErrIncorrectMaterial = errors.New("incorrect key material")
 	// ErrCorrupt: a record opened and verified, and cannot be read.
 	ErrCorrupt = errors.New("record cannot be read")
 )
 
-// StateError says that a key's state forbids an operation. It matches ErrDisabled.
+// StateError says that a key's state forbids an operation. It matches ErrDisabled if the key is disabled, and ErrInvalidState otherwise.
 type StateError struct {
 	ARN   string
 	State State
+	what  string // what the key is; empty for the name of the state
 }
 
-// Error is AWS's message for the state.
-func (e *StateError) Error() string { return fmt.Sprintf("%s is disabled.", e.ARN) }
+// Error is AWS's message for the state, such as "<arn> is pending deletion."
+func (e *StateError) Error() string {
+	what := e.what
+	if what == "" {
+		what = e.State.words()
+	}
+	return e.ARN + " " + what + "."
+}
 
 // Unwrap makes a StateError match its sentinel.
-func (e *StateError) Unwrap() error { return ErrDisabled }
+func (e *StateError) Unwrap() error {
+	if e.State == Disabled && e.what == "" {
+		return ErrDisabled
+	}
+	return ErrInvalidState
+}
+
+// refusal is an error in words for the client, which stand for themselves.
+type refusal struct {
+	sentinel error
+	words    string
+}
+
+// Error is AWS's message.
+func (e *refusal) Error() string { return e.words }
+
+// Unwrap makes a refusal match its sentinel.
+func (e *refusal) Unwrap() error { return e.sentinel }
+
+func refuse(sentinel error, format string, args ...any) error {
+	return &refusal{sentinel, fmt.Sprintf(format, args...)}
+}
 
 // TagError says what is wrong with a tag. It matches ErrTag.
 type TagError struct {

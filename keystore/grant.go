@@ -18,50 +18,85 @@ import (
 // A grant with a name is made once: a repetition by the same principal, with the same name and parameters, returns the one that is there,
 // and another token. The grant counts from when CreateGrant returns, and is durable then.
 //
-// Errors match ErrNotFound, ErrDisabled, authz.ErrInvalidGrant, crypto.ErrContext (of a constraint) or ErrLimitExceeded. A dry run returns no token.
+// Errors match ErrNotFound, ErrDisabled, ErrInvalidState, authz.ErrInvalidGrant, crypto.ErrContext (of a constraint) or ErrLimitExceeded. A dry run returns no token.
 func (ks *Keystore) CreateGrant(g authz.Grant, id crypto.KeyID, want *authz.KeyGrant) (*authz.KeyGrant, string, error) {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
-	s, now := ks.Snapshot(), time.Now().UTC()
+	s, now := ks.Snapshot(), ks.clock.Wall()
 	k, err := s.permitted(g, authz.KMSCreateGrant, id)
 	if err != nil {
 		return nil, "", err
 	}
-	if k.State != Enabled {
-		return nil, "", &StateError{k.ARN, k.State}
+	made := grantInMaking{tokens: s.grantTokens}
+	out, err := ks.once(k.Account(), now, func(tx *storage.Tx) (outcome, error) {
+		if err := made.check(k, g, want, now); err != nil {
+			return outcome{}, err
+		}
+		if err := made.put(tx, k); err != nil {
+			return outcome{}, err
+		}
+		return outcome{key: id, grant: made.grant.ID, result: []byte(made.token)}, nil
+	})
+	if out.repeated {
+		made.grant, made.token = &authz.KeyGrant{ID: out.grant}, string(out.result)
+		if before, ok := k.Grant(out.grant); ok {
+			made.grant = before
+		}
 	}
-	made, err := newGrant(g, want, now)
-	if err != nil {
+	if err == nil && !out.repeated && !made.named {
+		next := s.withGrant(k, made.grant)
+		next.grantTokens = made.tokens
+		ks.snapshot.Store(next)
+	}
+	if ks.dry {
+		made.token = ""
+	}
+	if err != nil && !errors.Is(err, ErrDryRun) {
 		return nil, "", err
 	}
-	if before, ok := k.grants.byRequest.Load(requestOf(made)); ok && made.Name != "" {
-		if ks.dry {
-			return before, "", ErrDryRun
-		}
-		return before, s.grantTokens.make(id, before.ID), nil
+	return made.grant, made.token, err
+}
+
+// grantInMaking is what CreateGrant makes.
+type grantInMaking struct {
+	grant  *authz.KeyGrant
+	named  bool // there is one already, that was asked for in the same words
+	tokens *grantTokens
+	token  string
+}
+
+// check makes the grant, or finds the one that is there, unless a rule is against it.
+func (m *grantInMaking) check(k *Key, g authz.Grant, want *authz.KeyGrant, now time.Time) (err error) {
+	if err := k.enabled(now); err != nil {
+		return err
+	}
+	if m.grant, err = newGrant(g, want, now); err != nil {
+		return err
+	}
+	if before, ok := k.grants.byRequest.Load(requestOf(m.grant)); ok && m.grant.Name != "" {
+		m.grant, m.named = before, true
+		return nil
 	}
 	if k.grants.byID.Len() >= MaxGrantsPerKey {
-		return nil, "", fmt.Errorf("%w: a key has at most %d grants", ErrLimitExceeded, MaxGrantsPerKey)
+		return fmt.Errorf("%w: a key has at most %d grants", ErrLimitExceeded, MaxGrantsPerKey)
 	}
-	tokens := s.grantTokens
-	err = ks.transact(func(tx *storage.Tx) error {
-		if tokens == nil {
-			key := crypto.RandomSecret(grantTokenKeySize - 1)
-			tokens = newGrantTokens(key)
-			if err := tx.Put(kindGrantTokenKey, grantTokenKeyPath, append([]byte{recordVersion}, key.Expose()...)); err != nil {
-				return err
-			}
+	return nil
+}
+
+// put writes the grant, and with the first one of the store the key of grant tokens.
+func (m *grantInMaking) put(tx *storage.Tx, k *Key) error {
+	if m.tokens == nil {
+		key := crypto.RandomSecret(grantTokenKeySize - 1)
+		m.tokens = newGrantTokens(key)
+		if err := tx.Put(kindGrantTokenKey, theOne, append([]byte{recordVersion}, key.Expose()...)); err != nil {
+			return err
 		}
-		return tx.Put(kindGrant, grantPath(k, made.ID), mustJSON(recordOf(made)))
-	})
-	if err != nil {
-		made, err = would(made, err)
-		return made, "", err
 	}
-	next := s.withGrant(k, made)
-	next.grantTokens = tokens
-	ks.snapshot.Store(next)
-	return made, tokens.make(id, made.ID), nil
+	m.token = m.tokens.make(k.ID, m.grant.ID)
+	if m.named {
+		return nil
+	}
+	return tx.Put(kindGrant, grantPath(k, m.grant.ID), mustJSON(recordOf(m.grant)))
 }
 
 // newGrant returns the grant that want describes, if it keeps the rules. It shares no memory with want.
@@ -126,10 +161,13 @@ func (ks *Keystore) removeGrant(g authz.Grant, a authz.Action, id crypto.KeyID, 
 		return err
 	}
 	old, ok := k.Grant(grantID)
-	if !ok {
-		return fmt.Errorf("%w: the key has no such grant", ErrNotFound)
-	}
-	if err := ks.transact(func(tx *storage.Tx) error { return tx.Delete(kindGrant, grantPath(k, grantID)) }); err != nil {
+	out, err := ks.once(k.Account(), ks.clock.Wall(), func(tx *storage.Tx) (outcome, error) {
+		if !ok {
+			return outcome{}, fmt.Errorf("%w: the key has no such grant", ErrNotFound)
+		}
+		return outcome{key: id, grant: grantID}, tx.Delete(kindGrant, grantPath(k, grantID))
+	})
+	if err != nil || out.repeated {
 		return err
 	}
 	ks.snapshot.Store(s.withoutGrant(k, old))

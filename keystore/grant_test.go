@@ -415,7 +415,7 @@ func TestGrantTokenKeyIsNotPrinted(t *testing.T) {
 	f.mustGrant(f.mustCreate(), nil)
 	var secret []byte
 	err := f.store.View(func(tx *storage.Tx) (err error) {
-		secret, err = tx.Get(kindGrantTokenKey, grantTokenKeyPath)
+		secret, err = tx.Get(kindGrantTokenKey, theOne)
 		return err
 	})
 	if err != nil {

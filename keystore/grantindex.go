@@ -1,7 +1,6 @@
 package keystore
 
 import (
-	"encoding/binary"
 	"iter"
 	"slices"
 	"strings"
@@ -84,9 +83,7 @@ func (g KeyedGrant) retiringOrder() string {
 
 // expiryOrder begins with the time, which is after 1970.
 func (g KeyedGrant) expiryOrder() string {
-	b := binary.BigEndian.AppendUint64(nil, uint64(g.Grant.Expires.Unix()))
-	b = binary.BigEndian.AppendUint32(b, uint32(g.Grant.Expires.Nanosecond()))
-	return string(b) + g.Marker()
+	return timeOrder(g.Grant.Expires) + g.Marker()
 }
 
 // RetirableGrants returns up to limit grants, of keys of whatever account, whose retiring principal has the unique id, and that come behind

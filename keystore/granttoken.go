@@ -17,7 +17,6 @@ const (
 	grantTokenSize  = grantTokenBody + 32
 	grantTokenText  = grantTokenSize / 3 * 4 // there is no padding
 
-	grantTokenKeyPath = "kmsd"
 	grantTokenKeySize = 1 + 32
 )
 

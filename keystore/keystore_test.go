@@ -25,6 +25,25 @@ type fixture struct {
 	cfg   storage.Config
 	store *storage.Store
 	root  *authz.Caller
+
+	clock  *stepClock // nil for the machine's
+	events []ServiceEvent
+	refuse error // what OnChange returns
+	trust  bool
+	warned []string
+}
+
+// config is what the keystore is opened with.
+func (f *fixture) config() Config {
+	c := Config{
+		Store: f.store, Place: place, TrustClock: f.trust,
+		OnChange: func(e ServiceEvent) error { f.events = append(f.events, e); return f.refuse },
+		Warn:     func(message string, _ ...any) { f.warned = append(f.warned, message) },
+	}
+	if f.clock != nil {
+		c.Clock = f.clock
+	}
+	return c
 }
 
 func newFixture(t testing.TB) *fixture {
@@ -50,7 +69,7 @@ func newFixture(t testing.TB) *fixture {
 func (f *fixture) open() {
 	f.t.Helper()
 	var err error
-	if f.Keystore, err = Open(f.store, place); err != nil {
+	if f.Keystore, err = Open(f.config()); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -89,6 +108,13 @@ func (f *fixture) create(n NewKey) (*Key, error) {
 	}
 	n.Account = testAccount
 	return f.CreateKey(f.grant(authz.KMSCreateKey, authz.Resource{}), n)
+}
+
+// repeated is a view of the fixture whose changes have a client token.
+func (f *fixture) repeated(token Token) *fixture {
+	view := *f
+	view.Keystore = f.With(token)
+	return &view
 }
 
 func (f *fixture) mustCreate() *Key {
@@ -138,7 +164,7 @@ func TestStateSurvivesReopening(t *testing.T) {
 	must[*Key](t)(f.PutPolicy(f.onKey(authz.KMSPutKeyPolicy, k), k.ID, alice))
 	must[*Alias](t)(f.CreateAlias(f.onAlias(authz.KMSCreateAlias, "alias/a"), f.onKey(authz.KMSCreateAlias, k), testAccount, "alias/a", k.ID))
 	blob := f.encrypt(k, "hello")
-	_, rotated, err := f.Rotate(f.onKey(authz.KMSRotateKeyOnDemand, k), k.ID, Token{})
+	_, rotated, err := f.Rotate(f.onKey(authz.KMSRotateKeyOnDemand, k), k.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,8 +181,8 @@ func TestStateSurvivesReopening(t *testing.T) {
 	if got := after.Aliases(); !slices.Equal(got, []string{"alias/a"}) {
 		t.Errorf("aliases = %q", got)
 	}
-	if len(after.Versions()) != 2 || after.Current().Material != rotated || after.Current().Rotation != OnDemand {
-		t.Errorf("versions = %d, current %v, want 2 and %v", len(after.Versions()), after.Current().Material, rotated)
+	if after.VersionCount() != 2 || after.Current().Material != rotated || after.Current().Rotation != OnDemand {
+		t.Errorf("versions = %d, current %v, want 2 and %v", after.VersionCount(), after.Current().Material, rotated)
 	}
 	if _, err := after.Use(f.onKey(authz.KMSEncrypt, after)); !errors.Is(err, ErrDisabled) {
 		t.Errorf("Use of a disabled key = %v, want ErrDisabled", err)
@@ -193,7 +219,7 @@ func TestGrantsAreNeeded(t *testing.T) {
 		_, disable := f.Disable(g, k.ID)
 		_, describe := f.UpdateDescription(g, k.ID, "x")
 		_, put := f.PutPolicy(g, k.ID, k.Policy)
-		_, _, rotate := f.Rotate(g, k.ID, Token{})
+		_, _, rotate := f.Rotate(g, k.ID)
 		_, create := f.CreateKey(g, NewKey{Account: testAccount, Policy: k.Policy})
 		_, alias := f.CreateAlias(g, g, testAccount, "alias/x", k.ID)
 		u, _ := k.Use(g)
@@ -215,11 +241,11 @@ func TestQuotas(t *testing.T) {
 	f := newFixture(t)
 	k := f.mustCreate()
 	for i := range MaxOnDemandRotations {
-		if _, _, err := f.Rotate(f.onKey(authz.KMSRotateKeyOnDemand, k), k.ID, Token{}); err != nil {
+		if _, _, err := f.Rotate(f.onKey(authz.KMSRotateKeyOnDemand, k), k.ID); err != nil {
 			t.Fatalf("rotation %d: %v", i+1, err)
 		}
 	}
-	if _, _, err := f.Rotate(f.onKey(authz.KMSRotateKeyOnDemand, k), k.ID, Token{}); !errors.Is(err, ErrLimitExceeded) {
+	if _, _, err := f.Rotate(f.onKey(authz.KMSRotateKeyOnDemand, k), k.ID); !errors.Is(err, ErrLimitExceeded) {
 		t.Errorf("rotation %d = %v, want ErrLimitExceeded", MaxOnDemandRotations+1, err)
 	}
 	for i := range MaxAliasesPerKey + 1 {
@@ -289,7 +315,7 @@ func TestNothingPrintsItsSecret(t *testing.T) {
 	f := newFixture(t)
 	k := f.mustCreate()
 	u := must[Usable](t)(k.Use(f.onKey(authz.KMSEncrypt, k)))
-	secret := k.Current().secret.Expose()
+	secret := k.Current().held.secret.Expose()
 	leaktest.Check(t, secret, k.Current(), u, f.Keystore, f.Snapshot(), k)
 }
 

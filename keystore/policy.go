@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/kmsd/kmsd/authz"
+	"github.com/kmsd/kmsd/crypto"
 )
 
 // Policy is a key policy, compiled, with the users, roles and sessions that it names bound to unique ids: one who is deleted and
@@ -68,8 +69,9 @@ type UnusablePolicy struct {
 // allowed to puts another policy, every request about such a key is denied.
 func (s *Snapshot) UnusablePolicies() []UnusablePolicy {
 	var list []UnusablePolicy
-	for id := range s.unusable.All() {
-		k, _ := s.keys.Load(keyOf(id))
+	for name := range s.unusable.All() {
+		id, _ := crypto.ParseKeyID(name)
+		k, _ := s.keys.Load(id)
 		list = append(list, UnusablePolicy{k, k.Policy.unusable})
 	}
 	return list

@@ -2,7 +2,6 @@ package keystore
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,28 +14,25 @@ import (
 
 // The kinds of records that keystore keeps. docs/formats/key-records.md describes them.
 const (
-	kindKey      storage.Kind = "key"
-	kindMaterial storage.Kind = "key-material"
-	kindAlias    storage.Kind = "alias"
-	kindToken    storage.Kind = "client-token"
-	kindGrant    storage.Kind = "grant"
+	kindKey       storage.Kind = "key"
+	kindMaterial  storage.Kind = "key-material"
+	kindUsage     storage.Kind = "key-usage"
+	kindParams    storage.Kind = "import-parameters"
+	kindTombstone storage.Kind = "deleted-key"
+	kindAlias     storage.Kind = "alias"
+	kindToken     storage.Kind = "client-token"
+	kindGrant     storage.Kind = "grant"
 
 	kindGrantTokenKey storage.Kind = "grant-token-key"
+	kindCommitmentKey storage.Kind = "material-commitment-key"
+	kindClock         storage.Kind = "key-clock"
+	kindErase         storage.Kind = "erase-pending"
 )
 
-const recordVersion = 1
+// theOne is the path of what there is one of.
+const theOne = "kmsd"
 
-// keyRecord is at <account>/<key id>.
-type keyRecord struct {
-	V             int               `json:"v"`
-	Created       time.Time         `json:"created"`
-	State         string            `json:"state"`
-	Description   string            `json:"description,omitempty"`
-	Policy        string            `json:"policy"`
-	PolicyUpdated time.Time         `json:"policy_updated"`
-	Bindings      map[string]string `json:"bindings,omitempty"`
-	Tags          map[string]string `json:"tags,omitempty"`
-}
+const recordVersion = 1
 
 // aliasRecord is at <account>/<alias name>.
 type aliasRecord struct {
@@ -52,16 +48,52 @@ type tokenRecord struct {
 	Request  []byte    `json:"request_sha256"`
 	Key      string    `json:"key"`
 	Material string    `json:"material"`
+	Grant    string    `json:"grant,omitempty"`
+	Result   []byte    `json:"result,omitempty"`
 	Expires  time.Time `json:"expires"`
+}
+
+// tokenVersion is the version of records of client tokens. In version 1 there were neither grant nor result.
+const tokenVersion = 2
+
+func recordOfToken(t Token, o outcome, expires time.Time) tokenRecord {
+	return tokenRecord{
+		V: tokenVersion, Request: t.Request[:], Key: o.key.String(), Material: o.material.String(), Grant: o.grant, Result: o.result, Expires: expires,
+	}
+}
+
+func decodeToken(value []byte) (r tokenRecord, err error) {
+	if err := decodeJSON(value, &r); err != nil {
+		return tokenRecord{}, err
+	}
+	if r.V != tokenVersion && (r.V != 1 || r.Grant != "" || r.Result != nil) {
+		return tokenRecord{}, fmt.Errorf("%w: version %d of a client token, this kmsd reads %d", ErrCorrupt, r.V, tokenVersion)
+	}
+	return r, nil
+}
+
+// outcome is what the change returned.
+func (r *tokenRecord) outcome() (o outcome, err error) {
+	o = outcome{grant: r.Grant, result: r.Result, repeated: true}
+	if o.key, err = crypto.ParseKeyID(r.Key); err != nil {
+		return outcome{}, fmt.Errorf("%w: client token of no key", ErrCorrupt)
+	}
+	if o.material, err = crypto.ParseMaterialID(r.Material); err != nil {
+		return outcome{}, fmt.Errorf("%w: client token of no material", ErrCorrupt)
+	}
+	return o, nil
 }
 
 func keyPath(account string, id crypto.KeyID) string { return account + "/" + id.String() }
 
+// numberSize is how many digits the number of a version has in a path.
+const numberSize = 8
+
 func materialPath(account string, id crypto.KeyID, number int) string {
-	return fmt.Sprintf("%s/%s/%08d", account, id, number)
+	return fmt.Sprintf("%s/%s/%0*d", account, id, numberSize, number)
 }
 
-func decodeRecord(value []byte, into any, version func() int) error {
+func decodeJSON(value []byte, into any) error {
 	dec := json.NewDecoder(bytes.NewReader(value))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
@@ -69,6 +101,13 @@ func decodeRecord(value []byte, into any, version func() int) error {
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: trailing data", ErrCorrupt)
+	}
+	return nil
+}
+
+func decodeRecord(value []byte, into any, version func() int) error {
+	if err := decodeJSON(value, into); err != nil {
+		return err
 	}
 	if v := version(); v != recordVersion {
 		return fmt.Errorf("%w: version %d, this kmsd reads %d", ErrCorrupt, v, recordVersion)
@@ -82,52 +121,4 @@ func mustJSON(v any) []byte {
 		panic("keystore: internal error: encoding a record: " + err.Error())
 	}
 	return b
-}
-
-func stateFromString(s string) (State, error) {
-	for _, state := range []State{Enabled, Disabled} {
-		if state.String() == s {
-			return state, nil
-		}
-	}
-	return 0, fmt.Errorf("%w: state %q", ErrCorrupt, s)
-}
-
-// materialSize: version, reason, time in nanoseconds, material id, secret.
-const materialSize = 1 + 1 + 8 + 32 + 32
-
-// encodeMaterial is binary, so that no encoder's buffers hold the secret.
-func encodeMaterial(v *Version) []byte {
-	b := make([]byte, 0, materialSize)
-	b = append(b, recordVersion, byte(v.Rotation))
-	b = binary.BigEndian.AppendUint64(b, uint64(v.Created.UnixNano()))
-	b = append(b, v.Material[:]...)
-	return append(b, v.secret.Expose()...)
-}
-
-// decodeMaterial takes over value, whose tail becomes the secret.
-func decodeMaterial(value []byte, id crypto.KeyID, number int) (*Version, error) {
-	if len(value) != materialSize || value[0] != recordVersion {
-		return nil, fmt.Errorf("%w: key material of %d bytes", ErrCorrupt, len(value))
-	}
-	v := &Version{
-		Number:   number,
-		Rotation: Rotation(value[1]),
-		Created:  time.Unix(0, int64(binary.BigEndian.Uint64(value[2:]))).UTC(),
-		id:       id,
-	}
-	if v.Rotation != Creation && v.Rotation != OnDemand {
-		return nil, fmt.Errorf("%w: key material of unknown rotation %d", ErrCorrupt, value[1])
-	}
-	copy(v.Material[:], value[10:])
-	v.Name = v.Material.String()
-	v.secret = crypto.NewSecret(value[42:])
-	return v, nil
-}
-
-func (k *Key) record() keyRecord {
-	return keyRecord{
-		V: recordVersion, Created: k.Created, State: k.State.String(), Description: k.Description,
-		Policy: k.Policy.document, PolicyUpdated: k.PolicyUpdated, Bindings: k.Policy.bindings, Tags: tagMap(k.tags),
-	}
 }

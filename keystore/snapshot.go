@@ -1,6 +1,7 @@
 package keystore
 
 import (
+	"encoding/binary"
 	"iter"
 	"slices"
 	"time"
@@ -29,7 +30,10 @@ type Snapshot struct {
 	keys     cow.Map[crypto.KeyID, *Key]
 	aliases  cow.Map[aliasName, *Alias]
 	accounts cow.Map[string, account]
-	unusable cow.Sorted[string, struct{}] // :: keyOrder of keys whose policies do not compile
+	unusable cow.Sorted[string, struct{}] // :: name of keys whose policies do not compile
+
+	deleting cow.Sorted[string, struct{}]     // :: name of keys that are pending deletion
+	due      cow.Sorted[string, crypto.KeyID] // :: dueOrder → id, of keys that are to be rotated, or have material that expires
 
 	retirable   cow.Sorted[string, KeyedGrant] // :: retiringOrder → grant, of those that have a retiring principal
 	expiring    cow.Sorted[string, KeyedGrant] // :: expiryOrder → grant, of those that end by themselves
@@ -38,13 +42,9 @@ type Snapshot struct {
 
 // account holds what an account's lists are made of.
 type account struct {
-	keys    cow.Sorted[string, crypto.KeyID] // :: keyOrder → id
+	keys    cow.Sorted[string, crypto.KeyID] // :: name of the key → id
 	aliases cow.Sorted[string, *Alias]       // :: name → alias
 }
-
-// keyOrder is the id as what keys are in order of, and keyOf the reverse.
-func keyOrder(id crypto.KeyID) string { return string(id[:]) }
-func keyOf(order string) crypto.KeyID { return crypto.KeyID([]byte(order)) }
 
 // Key returns the key of an id, of whatever account.
 func (s *Snapshot) Key(id crypto.KeyID) (*Key, bool) { return s.keys.Load(id) }
@@ -78,7 +78,7 @@ func (s *Snapshot) Len() int { return s.keys.Len() }
 // are more. The zero id comes before all.
 func (s *Snapshot) Keys(accountID string, after crypto.KeyID, limit int) (page []*Key, more bool) {
 	a, _ := s.accounts.Load(accountID)
-	for _, id := range a.keys.After(keyOrder(after)) {
+	for _, id := range a.keys.After(after.String()) {
 		if len(page) == limit {
 			return page, true
 		}
@@ -136,18 +136,81 @@ func remove(sorted []string, v string) []string {
 // withKey returns a snapshot in which k stands in the place of what had its id.
 func (s *Snapshot) withKey(k *Key) *Snapshot {
 	next := *s
-	if _, ok := s.keys.Load(k.ID); !ok {
+	old, ok := s.keys.Load(k.ID)
+	if !ok {
 		a, _ := s.accounts.Load(k.Account())
-		a.keys = a.keys.With(keyOrder(k.ID), k.ID)
+		a.keys = a.keys.With(k.Name, k.ID)
 		next.accounts = s.accounts.With(k.Account(), a)
 	}
 	next.keys = s.keys.With(k.ID, k)
-	if k.Policy.unusable != nil {
-		next.unusable = s.unusable.With(keyOrder(k.ID), struct{}{})
-	} else {
-		next.unusable = s.unusable.Without(keyOrder(k.ID))
+	next.unusable = noted(s.unusable, k.Name, k.Policy.unusable != nil)
+	next.deleting = noted(s.deleting, k.Name, k.State == PendingDeletion)
+	next.due = s.due
+	if ok {
+		next.due = next.due.Without(old.dueOrder())
+	}
+	if order := k.dueOrder(); order != "" {
+		next.due = next.due.With(order, k.ID)
 	}
 	return &next
+}
+
+// noted returns set with or without name.
+func noted(set cow.Sorted[string, struct{}], name string, in bool) cow.Sorted[string, struct{}] {
+	if in {
+		return set.With(name, struct{}{})
+	}
+	return set.Without(name)
+}
+
+// withoutKey returns a snapshot without the key, its aliases and its grants.
+func (s *Snapshot) withoutKey(k *Key) *Snapshot {
+	next := *s
+	next.retirable, next.expiring = s.retirable, s.expiring
+	for _, g := range k.grants.byID.All() {
+		keyed := KeyedGrant{k.ID, g}
+		next.retirable = next.retirable.Without(keyed.retiringOrder())
+		next.expiring = next.expiring.Without(keyed.expiryOrder())
+	}
+	a, _ := s.accounts.Load(k.Account())
+	a.keys = a.keys.Without(k.Name)
+	for _, name := range k.Aliases() {
+		a.aliases = a.aliases.Without(name)
+		next.aliases = next.aliases.Without(aliasName{k.Account(), name})
+	}
+	next.accounts = s.accounts.With(k.Account(), a)
+	next.keys = s.keys.Without(k.ID)
+	next.unusable, next.deleting, next.due = s.unusable.Without(k.Name), s.deleting.Without(k.Name), s.due.Without(k.dueOrder())
+	return &next
+}
+
+// nextDue is when something of the key is due that happens by itself; zero if nothing is, but for its deletion.
+func (k *Key) nextDue() time.Time {
+	due := time.Time{}
+	if d := k.dates(); d.rotates && k.State == Enabled {
+		due = d.nextRotation
+	}
+	if first := k.firstSweep; first != 0 {
+		if at := time.Unix(0, first).UTC(); due.IsZero() || at.Before(due) {
+			due = at
+		}
+	}
+	return due
+}
+
+// dueOrder begins with the time, which is after 1970. It is empty if nothing is due.
+func (k *Key) dueOrder() string {
+	due := k.nextDue()
+	if due.IsZero() {
+		return ""
+	}
+	return timeOrder(due) + k.Name
+}
+
+// timeOrder is what times are in order of.
+func timeOrder(t time.Time) string {
+	b := binary.BigEndian.AppendUint64(nil, uint64(t.Unix()))
+	return string(binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond())))
 }
 
 // withAlias returns a snapshot in which the alias a of an account stands, with the lists of the keys concerned.
@@ -158,8 +221,7 @@ func (s *Snapshot) withAlias(accountID string, a *Alias) *Snapshot {
 	next.accounts = next.accounts.With(accountID, acc)
 	next.aliases = next.aliases.With(aliasName{accountID, a.Name}, a)
 	k, _ := next.keys.Load(a.Target)
-	next.keys = next.keys.With(k.ID, k.with(func(k *Key) { k.Resource.Aliases = insert(k.Resource.Aliases, a.Name) }))
-	return next
+	return next.withKey(k.with(func(k *Key) { k.Resource.Aliases = insert(k.Resource.Aliases, a.Name) }))
 }
 
 // withoutAlias returns a snapshot without the alias, if there was one. The result is the caller's to change.
@@ -174,6 +236,5 @@ func (s *Snapshot) withoutAlias(accountID, name string) *Snapshot {
 	next.accounts = s.accounts.With(accountID, acc)
 	next.aliases = s.aliases.Without(aliasName{accountID, name})
 	k, _ := s.keys.Load(old.Target)
-	next.keys = s.keys.With(k.ID, k.with(func(k *Key) { k.Resource.Aliases = remove(k.Resource.Aliases, name) }))
-	return &next
+	return next.withKey(k.with(func(k *Key) { k.Resource.Aliases = remove(k.Resource.Aliases, name) }))
 }

@@ -47,23 +47,23 @@ func tagsOf(m map[string]string) []Tag {
 }
 
 // TagKey gives a key tags, in the place of those of the same keys. The grant is for kms:TagResource on the key. Errors match
-// ErrTag; then no tag is changed.
+// ErrTag, then no tag is changed; or ErrInvalidState of a key that is pending deletion.
 //
 // A key of a tag has 1 to 128 characters and a value 0 to 256, of letters, digits, spaces and _.:/=+-@. Keys that begin with "aws:" in
 // whatever case are reserved, and two tags of a key do not differ in the case of their keys only, because policies would not tell them apart.
 func (ks *Keystore) TagKey(g authz.Grant, id crypto.KeyID, tags []Tag) (*Key, error) {
-	return ks.changeIf(g, authz.KMSTagResource, id, func(k *Key) error {
-		merged, err := mergeTags(k.tags, tags)
+	return ks.change(g, authz.KMSTagResource, id, func(e *edit) error {
+		merged, err := mergeTags(e.key.tags, tags)
 		if err != nil {
 			return err
 		}
-		k.setTags(merged)
-		return nil
+		e.key.setTags(merged)
+		return e.alive()
 	})
 }
 
 // UntagKey removes the tags with these keys. A tag that the key does not have is no error. The grant is for kms:UntagResource
-// on the key. Errors match ErrTag.
+// on the key. Errors match ErrTag or ErrInvalidState.
 func (ks *Keystore) UntagKey(g authz.Grant, id crypto.KeyID, keys []string) (*Key, error) {
 	if len(keys) > MaxTagsPerKey {
 		return nil, &TagError{"tag_keys", fmt.Sprintf("has more than %d keys", MaxTagsPerKey)}
@@ -73,9 +73,9 @@ func (ks *Keystore) UntagKey(g authz.Grant, id crypto.KeyID, keys []string) (*Ke
 			return nil, &TagError{fmt.Sprintf("tag_keys[%d]", i), wrong}
 		}
 	}
-	return ks.changeIf(g, authz.KMSUntagResource, id, func(k *Key) error {
-		k.setTags(slices.DeleteFunc(slices.Clone(k.tags), func(t Tag) bool { return slices.Contains(keys, t.Key) }))
-		return nil
+	return ks.change(g, authz.KMSUntagResource, id, func(e *edit) error {
+		e.key.setTags(slices.DeleteFunc(slices.Clone(e.key.tags), func(t Tag) bool { return slices.Contains(keys, t.Key) }))
+		return e.alive()
 	})
 }
 

@@ -26,6 +26,61 @@ func (t Token) path(account string) string {
 	return account + "/" + t.Principal + "/" + t.Operation + "/" + t.Value
 }
 
+// outcome is what a change returns beside the key, and a repetition of it again.
+type outcome struct {
+	key      crypto.KeyID
+	material crypto.MaterialID
+	grant    string // id
+	result   []byte // whatever else
+	repeated bool   // the change was made before
+}
+
+// once makes a change in one transaction, unless the client token stands for one already: then it returns the outcome of that. ks.mu is held.
+func (ks *Keystore) once(account string, now time.Time, change func(*storage.Tx) (outcome, error)) (o outcome, err error) {
+	err = ks.transact(func(tx *storage.Tx) error {
+		before, err := ks.token.repeats(tx, account, now)
+		if err != nil {
+			return err
+		}
+		if before != nil {
+			o, err = before.outcome()
+			return err
+		}
+		if o, err = change(tx); err != nil {
+			return err
+		}
+		return ks.tokens.remember(tx, ks.token, account, o, now)
+	})
+	if err == nil && !o.repeated {
+		ks.tokens.committed(ks.token, account, now)
+	}
+	return o, err
+}
+
+// Repeats says whether the client token of ks stands for a change of something of the account that has been made, so that a change which could not be
+// made again, because what it is about is gone, can be answered. Errors match ErrTokenReused.
+func (ks *Keystore) Repeats(account string) (bool, error) {
+	_, again, err := ks.before(account)
+	return again, err
+}
+
+// before returns the outcome of the change that the client token stands for, if there is one.
+func (ks *Keystore) before(account string) (o outcome, again bool, err error) {
+	if ks.token.Value == "" {
+		return outcome{}, false, nil
+	}
+	err = ks.store.View(func(tx *storage.Tx) error {
+		r, err := ks.token.repeats(tx, account, ks.clock.Wall())
+		if r == nil || err != nil {
+			return err
+		}
+		again = true
+		o, err = r.outcome()
+		return err
+	})
+	return o, again, err
+}
+
 // repeats returns the record of the change that t stands for, or nil if it stands for none yet. Errors match
 // ErrTokenReused.
 func (t Token) repeats(tx *storage.Tx, account string, now time.Time) (*tokenRecord, error) {
@@ -39,8 +94,8 @@ func (t Token) repeats(tx *storage.Tx, account string, now time.Time) (*tokenRec
 	if err != nil {
 		return nil, err
 	}
-	var r tokenRecord
-	if err := decodeRecord(value, &r, func() int { return r.V }); err != nil {
+	r, err := decodeToken(value)
+	if err != nil {
 		return nil, err
 	}
 	switch {
@@ -52,24 +107,20 @@ func (t Token) repeats(tx *storage.Tx, account string, now time.Time) (*tokenRec
 	return &r, nil
 }
 
-// recorded returns the key that a token record stands for.
-func (s *Snapshot) recorded(r *tokenRecord) (*Key, error) {
-	id, err := crypto.ParseKeyID(r.Key)
-	if err != nil {
-		return nil, fmt.Errorf("%w: client token of no key", ErrCorrupt)
-	}
-	k, ok := s.Key(id)
+// recorded returns the key that an outcome is about.
+func (s *Snapshot) recorded(o outcome) (*Key, error) {
+	k, ok := s.Key(o.key)
 	if !ok {
 		return nil, fmt.Errorf("%w: the key that this client token made", ErrNotFound)
 	}
 	return k, nil
 }
 
-// tokenQueue holds where the remembered tokens are, in the order in which they expire. All live equally long, so a token
-// that is added comes last.
-type tokenQueue []queuedToken
+// expiryQueue holds where records are that are removed when their time is over, in the order in which they expire. All of a queue live equally
+// long, so that what is added comes last.
+type expiryQueue []expiringRecord
 
-type queuedToken struct {
+type expiringRecord struct {
 	path    string
 	expires time.Time
 }
@@ -77,8 +128,8 @@ type queuedToken struct {
 // forgetAtOnce bounds the work that old tokens add to a change; above one, so that the queue gets shorter.
 const forgetAtOnce = 8
 
-// expired returns the tokens to forget with the next change.
-func (q tokenQueue) expired(now time.Time) tokenQueue {
+// expired returns the records to remove with the next change.
+func (q expiryQueue) expired(now time.Time) expiryQueue {
 	n := 0
 	for n < len(q) && n < forgetAtOnce && !now.Before(q[n].expires) {
 		n++
@@ -87,7 +138,7 @@ func (q tokenQueue) expired(now time.Time) tokenQueue {
 }
 
 // remember writes into tx what t stands for, and forgets some tokens that have expired.
-func (q tokenQueue) remember(tx *storage.Tx, t Token, account string, k *Key, now time.Time) error {
+func (q expiryQueue) remember(tx *storage.Tx, t Token, account string, o outcome, now time.Time) error {
 	if t.Value == "" {
 		return nil
 	}
@@ -96,9 +147,7 @@ func (q tokenQueue) remember(tx *storage.Tx, t Token, account string, k *Key, no
 			return err
 		}
 	}
-	return tx.Put(kindToken, t.path(account), mustJSON(tokenRecord{
-		V: recordVersion, Request: t.Request[:], Key: k.ID.String(), Material: k.Current().Material.String(), Expires: now.Add(tokenLife),
-	}))
+	return tx.Put(kindToken, t.path(account), mustJSON(recordOfToken(t, o, now.Add(tokenLife))))
 }
 
 // forget deletes the token at path, unless it was given again after it had expired and stands for another change.
@@ -110,8 +159,8 @@ func forget(tx *storage.Tx, path string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	var r tokenRecord
-	if err := decodeRecord(value, &r, func() int { return r.V }); err != nil {
+	r, err := decodeToken(value)
+	if err != nil {
 		return err
 	}
 	if now.Before(r.Expires) {
@@ -121,14 +170,14 @@ func forget(tx *storage.Tx, path string, now time.Time) error {
 }
 
 // committed takes note of what remember wrote, once it is durable.
-func (q *tokenQueue) committed(t Token, account string, now time.Time) {
+func (q *expiryQueue) committed(t Token, account string, now time.Time) {
 	if t.Value == "" {
 		return
 	}
-	*q = append((*q)[len(q.expired(now)):], queuedToken{t.path(account), now.Add(tokenLife)})
+	*q = append((*q)[len(q.expired(now)):], expiringRecord{t.path(account), now.Add(tokenLife)})
 }
 
-func (q tokenQueue) sorted() tokenQueue {
-	slices.SortFunc(q, func(a, b queuedToken) int { return a.expires.Compare(b.expires) })
+func (q expiryQueue) sorted() expiryQueue {
+	slices.SortFunc(q, func(a, b expiringRecord) int { return a.expires.Compare(b.expires) })
 	return q
 }

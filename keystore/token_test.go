@@ -14,9 +14,9 @@ import (
 func TestClientTokens(t *testing.T) {
 	f := newFixture(t)
 	token := Token{Principal: "AIDA", Operation: "CreateKey", Value: "t-1", Request: [32]byte{1}}
-	first := must[*Key](t)(f.create(NewKey{Token: token}))
+	first := must[*Key](t)(f.repeated(token).create(NewKey{}))
 	f.reopen()
-	if again := must[*Key](t)(f.create(NewKey{Token: token})); again.ID != first.ID {
+	if again := must[*Key](t)(f.repeated(token).create(NewKey{})); again.ID != first.ID {
 		t.Errorf("repeating CreateKey made key %v, want %v", again.ID, first.ID)
 	}
 	for name, change := range map[string]func(*Token){
@@ -24,23 +24,23 @@ func TestClientTokens(t *testing.T) {
 	} {
 		other := token
 		change(&other)
-		if k := must[*Key](t)(f.create(NewKey{Token: other})); k.ID == first.ID {
+		if k := must[*Key](t)(f.repeated(other).create(NewKey{})); k.ID == first.ID {
 			t.Errorf("with %s CreateKey gave the same key", name)
 		}
 	}
 	token.Request[0] = 2
-	if _, err := f.create(NewKey{Token: token}); !errors.Is(err, ErrTokenReused) {
+	if _, err := f.repeated(token).create(NewKey{}); !errors.Is(err, ErrTokenReused) {
 		t.Errorf("other parameters under the token = %v, want ErrTokenReused", err)
 	}
 	rotate := Token{Principal: "AIDA", Operation: "RotateKeyOnDemand", Value: "r"}
-	_, one, err := f.Rotate(f.onKey(authz.KMSRotateKeyOnDemand, first), first.ID, rotate)
+	_, one, err := f.With(rotate).Rotate(f.onKey(authz.KMSRotateKeyOnDemand, first), first.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.reopen()
-	_, two, err := f.Rotate(f.onKey(authz.KMSRotateKeyOnDemand, first), first.ID, rotate)
-	if err != nil || one != two || len(f.now(first).Versions()) != 2 {
-		t.Errorf("repeating Rotate = %v, %v with %d versions, want %v and 2 versions", two, err, len(f.now(first).Versions()), one)
+	_, two, err := f.With(rotate).Rotate(f.onKey(authz.KMSRotateKeyOnDemand, first), first.ID)
+	if err != nil || one != two || f.now(first).VersionCount() != 2 {
+		t.Errorf("repeating Rotate = %v, %v with %d versions, want %v and 2 versions", two, err, f.now(first).VersionCount(), one)
 	}
 }
 
@@ -60,21 +60,21 @@ func TestClientTokensAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		token := func(s string) Token { return Token{Principal: "AIDA", Operation: "CreateKey", Value: s} }
-		first := must[*Key](t)(f.create(NewKey{Token: token("same")}))
+		first := must[*Key](t)(f.repeated(token("same")).create(NewKey{}))
 		for i := range 20 {
-			must[*Key](t)(f.create(NewKey{Token: token(fmt.Sprint(i))}))
+			must[*Key](t)(f.repeated(token(fmt.Sprint(i))).create(NewKey{}))
 		}
 		time.Sleep(tokenLife - time.Second)
-		if again := must[*Key](t)(f.create(NewKey{Token: token("same")})); again.ID != first.ID {
+		if again := must[*Key](t)(f.repeated(token("same")).create(NewKey{})); again.ID != first.ID {
 			t.Error("a token was forgotten before its time")
 		}
 		time.Sleep(2 * time.Second)
-		if again := must[*Key](t)(f.create(NewKey{Token: token("same")})); again.ID == first.ID {
+		if again := must[*Key](t)(f.repeated(token("same")).create(NewKey{})); again.ID == first.ID {
 			t.Error("a token was remembered beyond its time")
 		}
 		f.reopen()
 		for i := range 3 {
-			must[*Key](t)(f.create(NewKey{Token: token(fmt.Sprint("later", i))}))
+			must[*Key](t)(f.repeated(token(fmt.Sprint("later", i))).create(NewKey{}))
 		}
 		if n := f.tokenRecords(); n != 4 {
 			t.Errorf("%d token records, want 4: those that have expired are to be deleted", n)

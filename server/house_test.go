@@ -87,7 +87,7 @@ func newHouse(t *testing.T) *house {
 	}))
 	people, err := iam.Open(iam.Config{Store: h.store})
 	h.check(err)
-	keys, err := keystore.Open(h.store, homePlace)
+	keys, err := keystore.Open(keystore.Config{Store: h.store, Place: homePlace})
 	h.check(err)
 	log, err := audit.Create(audit.Config{Dir: filepath.Join(h.dir, "audit"), Node: audit.Node{ID: "house"}, SegmentBytes: 1 << 20})
 	h.check(err)

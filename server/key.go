@@ -93,7 +93,7 @@ func createKey(c *call, r *kmsv1.CreateKeyRequest) (*kmsv1.CreateKeyResponse, er
 	if err != nil {
 		return nil, err
 	}
-	k, err := keys.CreateKey(g, keystore.NewKey{Account: c.account(), Description: r.GetDescription(), Policy: p, Tags: tags, Token: token})
+	k, err := keys.With(token).CreateKey(g, keystore.NewKey{Account: c.account(), Description: r.GetDescription(), Policy: p, Tags: tags})
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func rotateKeyOnDemand(c *call, r *kmsv1.RotateKeyOnDemandRequest) (*kmsv1.Rotat
 	}
 	var material crypto.MaterialID
 	k, err := c.changeKey(authz.KMSRotateKeyOnDemand, r.GetKeyId(), func(keys *keystore.Keystore, g authz.Grant, k *keystore.Key) (*keystore.Key, error) {
-		k, made, err := keys.Rotate(g, k.ID, token)
+		k, made, err := keys.With(token).Rotate(g, k.ID)
 		material = made
 		return k, err
 	})
@@ -50,21 +50,19 @@ func listKeyRotations(c *call, r *kmsv1.ListKeyRotationsRequest) (*kmsv1.ListKey
 	if err != nil {
 		return nil, err
 	}
-	below := len(t.key.Versions()) + 1
+	below := 0
 	if position != "" {
 		if below, err = strconv.Atoi(position); err != nil {
 			return nil, err
 		}
 	}
-	out := kmsv1.ListKeyRotationsResponse_builder{}
-	versions := t.key.Versions()[:below-1]
-	for i := len(versions) - 1; i >= 0; i-- {
-		if len(out.Rotations) == pageSize(r.GetLimit(), usualPage) {
-			out.Truncated = true
-			out.NextMarker = c.marker(t.key.ARN, strconv.Itoa(versions[i+1].Number))
-			break
-		}
-		out.Rotations = append(out.Rotations, rotationOf(t.key, versions[i]))
+	page, more := t.key.VersionsBelow(below, pageSize(r.GetLimit(), usualPage))
+	out := kmsv1.ListKeyRotationsResponse_builder{Truncated: more}
+	for _, v := range page {
+		out.Rotations = append(out.Rotations, rotationOf(t.key, v))
+	}
+	if more {
+		out.NextMarker = c.marker(t.key.ARN, strconv.Itoa(page[len(page)-1].Number))
 	}
 	return out.Build(), nil
 }

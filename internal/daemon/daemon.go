@@ -38,6 +38,8 @@ type Options struct {
 	LogTo      io.Writer                     // where the log goes; required
 	Passphrase func() (crypto.Secret, error) // reads the passphrase; required if the configuration has "-" for it
 	OpenAudit  audit.OpenFileFunc            // nil but in tests, which put faults there
+	Clock      keystore.Clock                // of the keys; nil stands for the machine's, but in tests, which set it
+	TrustClock bool                          // the time since kmsd last ran counts towards the waiting periods of deletions
 }
 
 // Daemon is a kmsd that runs.
@@ -125,7 +127,10 @@ func (d *Daemon) open(o Options) (err error) {
 	if d.people, err = iam.Open(iam.Config{Store: d.store, Partition: place.Partition, Region: place.Region, OIDCHosts: d.cfg.OIDC.Hosts, OIDCRoots: roots}); err != nil {
 		return err
 	}
-	if d.keys, err = keystore.Open(d.store, place); err != nil {
+	d.keys, err = keystore.Open(keystore.Config{
+		Store: d.store, Place: place, Clock: o.Clock, TrustClock: o.TrustClock, OnChange: d.keyEvent, Warn: d.log.Warn,
+	})
+	if err != nil {
 		return err
 	}
 	d.alarm()
@@ -249,34 +254,43 @@ func (d *Daemon) serve(o Options) error {
 		}
 	})
 	d.done.Go(func() { d.watch(ctx) })
+	d.keys.Start()
 	d.log.Info("serving", "listen", d.Address(), "admin", d.admin.address(), "version", o.Version, "account", d.people.Snapshot().ManagementAccount(), "generation", d.store.Generation())
 	return nil
 }
 
 // note writes an event of kmsd's own.
 func (d *Daemon) note(name string, params ...audit.Param) error {
-	e := audit.Event{
+	e := d.event(name)
+	e.Request = params
+	return d.append(e)
+}
+
+// event is one of kmsd's own.
+func (d *Daemon) event(name string) *audit.Event {
+	return &audit.Event{
 		Phase: audit.PhaseService, EventType: audit.TypeServiceEvent, EventCategory: "Management", EventSource: "kmsd", EventName: name, EventTime: time.Now(),
-		Actor: audit.Actor{Type: audit.ActorService}, StateGeneration: audit.StateGeneration{Before: d.store.Generation(), After: d.store.Generation()}, Request: params,
+		Actor: audit.Actor{Type: audit.ActorService}, StateGeneration: audit.StateGeneration{Before: d.store.Generation(), After: d.store.Generation()},
 	}
+}
+
+func (d *Daemon) append(e *audit.Event) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return d.audit.Append(ctx, &e)
+	return d.audit.Append(ctx, e)
 }
 
 // How often what runs beside calls looks after things.
 const (
 	healthInterval = time.Second
-	sweepInterval  = time.Minute
 	scrubInterval  = time.Hour
 )
 
-// watch keeps the health service true, removes grants that have expired, and every hour reads the whole store, renews the certificate and saves
+// watch keeps the health service true, and every hour reads the whole store, renews the certificate and saves
 // when access keys were last used.
 func (d *Daemon) watch(ctx context.Context) {
-	health, sweep, scrub := time.NewTicker(healthInterval), time.NewTicker(sweepInterval), time.NewTicker(scrubInterval)
+	health, scrub := time.NewTicker(healthInterval), time.NewTicker(scrubInterval)
 	defer health.Stop()
-	defer sweep.Stop()
 	defer scrub.Stop()
 	for {
 		select {
@@ -286,10 +300,6 @@ func (d *Daemon) watch(ctx context.Context) {
 			d.server.SetServing(d.audit.Err() == nil)
 			if err := d.recordShed(ctx); err != nil {
 				d.log.Warn("counting refused calls", "error", err)
-			}
-		case <-sweep.C:
-			if err := d.sweep(); err != nil {
-				d.log.Error("removing grants that have expired", "error", err)
 			}
 		case <-scrub.C:
 			if err := d.people.SaveLastUsed(); err != nil {
@@ -306,13 +316,21 @@ func (d *Daemon) watch(ctx context.Context) {
 	}
 }
 
-// sweep removes grants that have expired, which allow nothing any more, and records how many.
-func (d *Daemon) sweep() error {
-	n, err := d.keys.Sweep(time.Now())
-	if n > 0 {
-		err = errors.Join(err, d.note("ExpiredGrantsRemoved", audit.Int("count", int64(n))))
+// keyEvent records what the keystore does by itself, before it does.
+func (d *Daemon) keyEvent(e keystore.ServiceEvent) error {
+	event := d.event(e.Operation)
+	if e.KeyARN != "" {
+		event.EventSource, event.Mutating = "kms", true
+		event.Key = audit.Key{ID: e.KeyID, MaterialID: e.MaterialID}
+		event.Resources = append(event.Resources, audit.Resource{Type: "KEY", ARN: e.KeyARN, Tenant: e.Account})
 	}
-	return err
+	if e.Credit != 0 {
+		event.Request = append(event.Request, audit.String("credit", e.Credit.String()))
+	}
+	if e.Count != 0 {
+		event.Request = append(event.Request, audit.Int("count", int64(e.Count)))
+	}
+	return d.append(event)
 }
 
 func (d *Daemon) recordShed(ctx context.Context) error {
@@ -343,6 +361,9 @@ func (d *Daemon) Shutdown(ctx context.Context) error {
 	d.server.Shutdown(ctx)
 	if err := d.people.SaveLastUsed(); err != nil {
 		d.log.Error("saving when access keys were last used", "error", err)
+	}
+	if err := d.keys.Close(); err != nil {
+		d.log.Error("saving when keys were last used", "error", err)
 	}
 	var noted error
 	if d.audit.Err() == nil {
