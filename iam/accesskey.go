@@ -51,7 +51,8 @@ func newAccessKey(s *Snapshot) accessKey {
 // active or not (ErrLimitExceeded). The grant must permit authz.IAMCreateAccessKey on the user's ARN.
 func (i *IAM) CreateAccessKey(g authz.Grant, account, name string) (AccessKey, error) {
 	var k accessKey
-	err := i.update("creating an access key", func(next *Snapshot, tx *storage.Tx) error {
+	var once toldOnce
+	err := i.update("creating an access key", &once, func(next *Snapshot, tx *storage.Tx) error {
 		p, err := next.target(g, authz.IAMCreateAccessKey, account, name)
 		if err != nil {
 			return err
@@ -60,6 +61,7 @@ func (i *IAM) CreateAccessKey(g authz.Grant, account, name string) (AccessKey, e
 			return fmt.Errorf("%w: %d access keys for a user", ErrLimitExceeded, MaxAccessKeysPerUser)
 		}
 		k = newAccessKey(next)
+		once.Of = "access key " + k.id
 		return next.putAccessKey(tx, p, append(slices.Clone(p.keys), k), k)
 	})
 	if err != nil {
@@ -84,7 +86,7 @@ func (i *IAM) UpdateAccessKey(g authz.Grant, account, name, id string, status St
 	if status != Active && status != Inactive {
 		return invalid("Status", "must be Active or Inactive")
 	}
-	return i.update("updating an access key", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("updating an access key", nil, func(next *Snapshot, tx *storage.Tx) error {
 		p, at, err := next.targetKey(g, authz.IAMUpdateAccessKey, account, name, id)
 		if err != nil {
 			return err
@@ -97,7 +99,7 @@ func (i *IAM) UpdateAccessKey(g authz.Grant, account, name, id string, status St
 
 // DeleteAccessKey removes an access key for good. The grant must permit authz.IAMDeleteAccessKey on the user's ARN.
 func (i *IAM) DeleteAccessKey(g authz.Grant, account, name, id string) error {
-	return i.update("deleting an access key", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("deleting an access key", nil, func(next *Snapshot, tx *storage.Tx) error {
 		p, at, err := next.targetKey(g, authz.IAMDeleteAccessKey, account, name, id)
 		if err != nil {
 			return err

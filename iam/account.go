@@ -87,7 +87,12 @@ func (i *IAM) CreateAccount(g authz.Grant, r CreateAccount) (made CreatedAccount
 	if err != nil {
 		return CreatedAccount{}, err
 	}
-	err = i.update("creating an account", func(next *Snapshot, tx *storage.Tx) error {
+	var once toldOnce
+	var result any = &made
+	if r.RootAccessKey {
+		result = &once
+	}
+	err = i.update("creating an account", result, func(next *Snapshot, tx *storage.Tx) error {
 		o, err := next.orgTarget(g, authz.OrganizationsCreateAccount, "*")
 		if err != nil {
 			return err
@@ -115,6 +120,7 @@ func (i *IAM) CreateAccount(g authz.Grant, r CreateAccount) (made CreatedAccount
 		k := newAccessKey(next)
 		told := k.told()
 		made.RootKey = &told
+		once.Of = "access key " + k.id + " of the root user of account " + n.id
 		return next.putAccessKey(tx, root, []accessKey{k}, k)
 	})
 	if err != nil {
@@ -213,7 +219,7 @@ func (i *IAM) CloseAccount(g authz.Grant, id string) error {
 	if err := checkAccountID(id); err != nil {
 		return err
 	}
-	return i.update("closing an account", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("closing an account", nil, func(next *Snapshot, tx *storage.Tx) error {
 		o, n, err := next.accountTarget(g, authz.OrganizationsCloseAccount, id)
 		switch {
 		case err != nil:
@@ -267,7 +273,7 @@ func (i *IAM) MoveAccount(g MoveAccountGrants, r MoveAccount) error {
 	if err != nil {
 		return err
 	}
-	return i.update("moving an account", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("moving an account", nil, func(next *Snapshot, tx *storage.Tx) error {
 		if !g.permit(next, &r) {
 			return ErrNotPermitted
 		}

@@ -82,7 +82,7 @@ func (i *IAM) CreateClientCertificate(g authz.Grant, account, name string, csr [
 		return ClientCertificate{}, err
 	}
 	var c ClientCertificate
-	err = i.update("creating a client certificate", func(next *Snapshot, tx *storage.Tx) error {
+	err = i.update("creating a client certificate", &c, func(next *Snapshot, tx *storage.Tx) error {
 		p, err := next.notRoot(g, authz.IAMCreateClientCertificate, account, name)
 		if err != nil {
 			return err
@@ -169,7 +169,7 @@ func (i *IAM) issueClient(u User, public any, validity time.Duration) (ClientCer
 // returns, on connections that are open too. The grant must permit authz.IAMDeleteClientCertificate on the user's
 // ARN.
 func (i *IAM) DeleteClientCertificate(g authz.Grant, account, name string, fingerprint [32]byte) error {
-	return i.update("deleting a client certificate", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("deleting a client certificate", nil, func(next *Snapshot, tx *storage.Tx) error {
 		p, err := next.target(g, authz.IAMDeleteClientCertificate, account, name)
 		if err != nil {
 			return err

@@ -17,7 +17,7 @@ func (i *IAM) CreateGroup(g authz.Grant, account, name, path string) (Group, err
 		return Group{}, err
 	}
 	var made Group
-	err := i.update("creating a group", func(next *Snapshot, tx *storage.Tx) error {
+	err := i.update("creating a group", &made, func(next *Snapshot, tx *storage.Tx) error {
 		arn := next.NewGroupARN(account, path, name)
 		if !g.Permits(authz.IAMCreateGroup, arn) {
 			return ErrNotPermitted
@@ -56,8 +56,8 @@ func (s *Snapshot) targetGroup(g authz.Grant, action authz.Action, account, name
 }
 
 // changeGroup is an update of what the record of one group says.
-func (i *IAM) changeGroup(what string, g authz.Grant, action authz.Action, account, name string, f func(s *Snapshot, e *group) error) error {
-	return i.update(what, func(next *Snapshot, tx *storage.Tx) error {
+func (i *IAM) changeGroup(what string, result any, g authz.Grant, action authz.Action, account, name string, f func(s *Snapshot, e *group) error) error {
+	return i.update(what, result, func(next *Snapshot, tx *storage.Tx) error {
 		e, err := next.targetGroup(g, action, account, name)
 		if err != nil {
 			return err
@@ -88,7 +88,7 @@ func (i *IAM) UpdateGroup(from, to authz.Grant, account, name, newName, newPath 
 		return Group{}, err
 	}
 	var made Group
-	err := i.changeGroup("updating a group", from, authz.IAMUpdateGroup, account, name, func(s *Snapshot, e *group) error {
+	err := i.changeGroup("updating a group", &made, from, authz.IAMUpdateGroup, account, name, func(s *Snapshot, e *group) error {
 		arn := s.RenamedGroupARN(account, name, newName, newPath)
 		if !to.Permits(authz.IAMUpdateGroup, arn) {
 			return ErrNotPermitted
@@ -110,7 +110,7 @@ func (i *IAM) UpdateGroup(from, to authz.Grant, account, name, newName, newPath 
 // DeleteGroup removes a group, which must have no members and policies left (ErrDeleteConflict). The grant must permit
 // authz.IAMDeleteGroup on the group's ARN.
 func (i *IAM) DeleteGroup(g authz.Grant, account, name string) error {
-	return i.update("deleting a group", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("deleting a group", nil, func(next *Snapshot, tx *storage.Tx) error {
 		e, err := next.targetGroup(g, authz.IAMDeleteGroup, account, name)
 		if err != nil {
 			return err
@@ -194,7 +194,7 @@ func (i *IAM) changeMember(what string, g authz.Grant, action authz.Action, acco
 	if err := checkName("UserName", userName, maxUserName); err != nil {
 		return err
 	}
-	return i.update(what, func(next *Snapshot, tx *storage.Tx) error {
+	return i.update(what, nil, func(next *Snapshot, tx *storage.Tx) error {
 		e, err := next.targetGroup(g, action, account, groupName)
 		if err != nil {
 			return err

@@ -5,7 +5,7 @@ import (
 	"github.com/kmsd/kmsd/storage"
 )
 
-// PutGroupPolicy gives a group an inline policy, in the place of the one of the same name, and returns it as compiled. All inline policies of a
+// PutGroupPolicy gives a group an inline policy, in the place of the one of the same name, and returns it as compiled (nil for a repetition). All inline policies of a
 // group together may have MaxGroupPolicyChars; otherwise it is as PutUserPolicy. The grant must permit authz.IAMPutGroupPolicy on the
 // group's ARN.
 func (i *IAM) PutGroupPolicy(g authz.Grant, account, groupName, policyName, document string) (*authz.Policy, error) {
@@ -13,7 +13,7 @@ func (i *IAM) PutGroupPolicy(g authz.Grant, account, groupName, policyName, docu
 		return nil, err
 	}
 	var pol policy
-	err := i.update("putting a group policy", func(next *Snapshot, tx *storage.Tx) error {
+	err := i.update("putting a group policy", nil, func(next *Snapshot, tx *storage.Tx) error {
 		e, err := next.targetGroup(g, authz.IAMPutGroupPolicy, account, groupName)
 		if err != nil {
 			return err
@@ -40,7 +40,7 @@ func (i *IAM) DeleteGroupPolicy(g authz.Grant, account, groupName, policyName st
 	if err := checkName("PolicyName", policyName, maxPolicyName); err != nil {
 		return err
 	}
-	return i.update("deleting a group policy", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("deleting a group policy", nil, func(next *Snapshot, tx *storage.Tx) error {
 		e, err := next.targetGroup(g, authz.IAMDeleteGroupPolicy, account, groupName)
 		if err != nil {
 			return err
@@ -81,7 +81,7 @@ func (s *Snapshot) ListGroupPolicies(g authz.Grant, account, groupName string) (
 // AttachGroupPolicy attaches a managed policy, by its ARN, to a group, which may have MaxAttachedPolicies. One that is attached
 // already stays so. The grant must permit authz.IAMAttachGroupPolicy on the group's ARN.
 func (i *IAM) AttachGroupPolicy(g authz.Grant, account, groupName, policyARN string) error {
-	return i.changeGroup("attaching a group policy", g, authz.IAMAttachGroupPolicy, account, groupName, func(s *Snapshot, e *group) error {
+	return i.changeGroup("attaching a group policy", nil, g, authz.IAMAttachGroupPolicy, account, groupName, func(s *Snapshot, e *group) error {
 		return s.attach(&e.policySet, account, policyARN)
 	})
 }
@@ -89,7 +89,7 @@ func (i *IAM) AttachGroupPolicy(g authz.Grant, account, groupName, policyARN str
 // DetachGroupPolicy undoes AttachGroupPolicy; a policy that is not attached is ErrNoSuchEntity. The grant must permit
 // authz.IAMDetachGroupPolicy on the group's ARN.
 func (i *IAM) DetachGroupPolicy(g authz.Grant, account, groupName, policyARN string) error {
-	return i.changeGroup("detaching a group policy", g, authz.IAMDetachGroupPolicy, account, groupName, func(s *Snapshot, e *group) error {
+	return i.changeGroup("detaching a group policy", nil, g, authz.IAMDetachGroupPolicy, account, groupName, func(s *Snapshot, e *group) error {
 		return s.detach(&e.policySet, policyARN)
 	})
 }

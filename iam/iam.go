@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/kmsd/kmsd/iam/oidc"
+	"github.com/kmsd/kmsd/internal/idempotency"
 	"github.com/kmsd/kmsd/storage"
 )
 
@@ -68,10 +69,17 @@ type Config struct {
 // IAM is the principals of one store. Make it with Open. It is safe for concurrent use; it is the only writer of
 // its kinds of records while it is open.
 type IAM struct {
+	*core
+	token Token // under which changes are made; the zero Token: under none
+}
+
+// core is what all views of the principals of a store have in common.
+type core struct {
 	cfg      Config
 	ca       *authority
 	snapshot atomic.Pointer[Snapshot]
-	mu       sync.Mutex // serialises changes; readers do not take it
+	mu       sync.Mutex       // serialises changes; readers do not take it
+	tokens   *idempotency.Log // of clients; guarded by mu
 
 	ring     atomic.Pointer[tokenRing] // of session tokens; replaced under mu
 	opened   sessionCache
@@ -102,7 +110,7 @@ func Open(cfg Config) (*IAM, error) {
 	if err := ensureOrganization(cfg.Store); err != nil {
 		return nil, fmt.Errorf("founding the organization: %w", err)
 	}
-	i := &IAM{cfg: cfg, keySets: oidc.NewFetcher(cfg.OIDCHosts, cfg.OIDCRoots)}
+	i := &IAM{core: &core{cfg: cfg, keySets: oidc.NewFetcher(cfg.OIDCHosts, cfg.OIDCRoots)}}
 	err := cfg.Store.View(func(tx *storage.Tx) error {
 		s, err := loadSnapshot(tx, cfg)
 		if err != nil {
@@ -110,6 +118,9 @@ func Open(cfg Config) (*IAM, error) {
 		}
 		i.snapshot.Store(s)
 		if i.ca, err = loadAuthority(tx); err != nil {
+			return err
+		}
+		if i.tokens, err = idempotency.Load(tx, kindClientToken); err != nil {
 			return err
 		}
 		ring, err := loadTokenRing(tx)
@@ -131,16 +142,29 @@ var errUnchanged = errors.New("unchanged")
 // update makes one change: f checks it, makes it in next, a copy of the published snapshot that nobody else sees, and
 // writes its records to tx. When update returns nil, the change is durable and published. An error of f is returned as it
 // is and leaves everything as it was, and so does errUnchanged, for which update returns nil. what says in an error of
-// the store what was being done, such as "creating a user". f must not call update.
-func (i *IAM) update(what string, f func(next *Snapshot, tx *storage.Tx) error) error {
+// the store what was being done, such as "creating a user". result points to what f sets and the caller of the change is told, or is nil; a repetition
+// under a client token sets it as it was, and does not call f. f must not call update.
+func (i *IAM) update(what string, result any, f func(next *Snapshot, tx *storage.Tx) error) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	published := i.Snapshot()
+	now, published := time.Now(), i.Snapshot()
 	next := *published
+	var kept idempotency.Kept
 	var refused error
 	err := i.cfg.Store.Update(func(tx *storage.Tx) error {
 		next.generation = tx.Generation()
+		if refused = i.repeat(tx, result, now); refused != nil {
+			return refused
+		}
 		refused = f(&next, tx)
+		if errors.Is(refused, errUnchanged) && i.token.Value != "" { // so that a repetition changes nothing either
+			next, refused = *published, nil
+			next.generation = tx.Generation()
+		}
+		if refused != nil {
+			return refused
+		}
+		kept, refused = i.keep(tx, result, now)
 		return refused
 	})
 	switch {
@@ -151,6 +175,7 @@ func (i *IAM) update(what string, f func(next *Snapshot, tx *storage.Tx) error) 
 	case err != nil:
 		return fmt.Errorf("%s: %w", what, err)
 	}
+	i.tokens.Committed(kept)
 	if next.shared != published.shared {
 		next.epoch = next.generation
 	}

@@ -46,7 +46,7 @@ func (i *IAM) CreatePolicy(g authz.Grant, account string, n NewPolicy) (Policy, 
 		return Policy{}, err
 	}
 	var made Policy
-	err := i.update("creating a policy", func(next *Snapshot, tx *storage.Tx) error {
+	err := i.update("creating a policy", &made, func(next *Snapshot, tx *storage.Tx) error {
 		arn := next.NewPolicyARN(account, n.Path, n.Name)
 		if !g.Permits(authz.IAMCreatePolicy, arn) {
 			return ErrNotPermitted
@@ -103,8 +103,8 @@ func (s *Snapshot) targetPolicy(g authz.Grant, action authz.Action, account, arn
 }
 
 // changePolicy is an update of a managed policy of an account.
-func (i *IAM) changePolicy(what string, g authz.Grant, action authz.Action, account, arn string, f func(next *Snapshot, tx *storage.Tx, m *managed) error) error {
-	return i.update(what, func(next *Snapshot, tx *storage.Tx) error {
+func (i *IAM) changePolicy(what string, result any, g authz.Grant, action authz.Action, account, arn string, f func(next *Snapshot, tx *storage.Tx, m *managed) error) error {
+	return i.update(what, result, func(next *Snapshot, tx *storage.Tx) error {
 		m, err := next.targetPolicy(g, action, account, arn)
 		if err != nil {
 			return err
@@ -122,7 +122,7 @@ func (i *IAM) changePolicy(what string, g authz.Grant, action authz.Action, acco
 // rules hold. A policy of AWS's is ErrUnmodifiable.
 func (i *IAM) CreatePolicyVersion(g authz.Grant, account, arn, document string, setDefault bool) (PolicyVersion, error) {
 	var made PolicyVersion
-	err := i.changePolicy("creating a policy version", g, authz.IAMCreatePolicyVersion, account, arn, func(next *Snapshot, tx *storage.Tx, m *managed) error {
+	err := i.changePolicy("creating a policy version", &made, g, authz.IAMCreatePolicyVersion, account, arn, func(next *Snapshot, tx *storage.Tx, m *managed) error {
 		if len(m.versions) >= MaxPolicyVersions {
 			return fmt.Errorf("%w: %d versions of a policy", ErrLimitExceeded, MaxPolicyVersions)
 		}
@@ -173,7 +173,7 @@ func (m *managed) told(v policyVersion) PolicyVersion {
 // SetDefaultPolicyVersion makes another version of a managed policy the one that counts, as CreatePolicyVersion does. The grant must
 // permit authz.IAMSetDefaultPolicyVersion on the policy's ARN. A policy of AWS's is ErrUnmodifiable.
 func (i *IAM) SetDefaultPolicyVersion(g authz.Grant, account, arn, version string) error {
-	return i.changePolicy("setting a policy version", g, authz.IAMSetDefaultPolicyVersion, account, arn, func(next *Snapshot, tx *storage.Tx, m *managed) error {
+	return i.changePolicy("setting a policy version", nil, g, authz.IAMSetDefaultPolicyVersion, account, arn, func(next *Snapshot, tx *storage.Tx, m *managed) error {
 		at, err := m.version(version)
 		if err != nil {
 			return err
@@ -195,7 +195,7 @@ func (i *IAM) SetDefaultPolicyVersion(g authz.Grant, account, arn, version strin
 // DeletePolicyVersion removes a version that is not the default (ErrDeleteConflict). Its number is not given again. The grant must
 // permit authz.IAMDeletePolicyVersion on the policy's ARN. A policy of AWS's is ErrUnmodifiable.
 func (i *IAM) DeletePolicyVersion(g authz.Grant, account, arn, version string) error {
-	return i.changePolicy("deleting a policy version", g, authz.IAMDeletePolicyVersion, account, arn, func(next *Snapshot, tx *storage.Tx, m *managed) error {
+	return i.changePolicy("deleting a policy version", nil, g, authz.IAMDeletePolicyVersion, account, arn, func(next *Snapshot, tx *storage.Tx, m *managed) error {
 		at, err := m.version(version)
 		if err != nil {
 			return err
@@ -215,7 +215,7 @@ func (i *IAM) DeletePolicyVersion(g authz.Grant, account, arn, version string) e
 // boundary (ErrDeleteConflict). The grant must permit authz.IAMDeletePolicy on the policy's ARN. A policy of AWS's is
 // ErrUnmodifiable.
 func (i *IAM) DeletePolicy(g authz.Grant, account, arn string) error {
-	return i.changePolicy("deleting a policy", g, authz.IAMDeletePolicy, account, arn, func(next *Snapshot, tx *storage.Tx, m *managed) error {
+	return i.changePolicy("deleting a policy", nil, g, authz.IAMDeletePolicy, account, arn, func(next *Snapshot, tx *storage.Tx, m *managed) error {
 		e := next.entitiesOf(account, m.ID)
 		err := has("policy", []left{
 			{"versions that are not the default", len(m.versions) - 1},

@@ -145,8 +145,10 @@ func (i *IAM) CreateVirtualMFADevice(g authz.Grant, account, path, name string) 
 		return VirtualMFADevice{}, err
 	}
 	d := &mfaDevice{id: newDeviceID(), account: account, path: path, name: name, seed: seed, created: present()}
-	err := i.update("creating an MFA device", func(next *Snapshot, tx *storage.Tx) error {
+	var once toldOnce
+	err := i.update("creating an MFA device", &once, func(next *Snapshot, tx *storage.Tx) error {
 		d.serial = next.NewMFADeviceARN(account, path, name)
+		once.Of = "MFA device " + d.serial
 		if !g.Permits(authz.IAMCreateVirtualMFADevice, d.serial) {
 			return ErrNotPermitted
 		}
@@ -185,7 +187,7 @@ func (i *IAM) EnableMFADevice(g authz.Grant, account, userName, serial, code1, c
 		return ErrMFACode
 	}
 	return i.attempt(account, serial, now, func() error {
-		return i.update("enabling an MFA device", func(next *Snapshot, tx *storage.Tx) error {
+		return i.update("enabling an MFA device", nil, func(next *Snapshot, tx *storage.Tx) error {
 			p, err := next.target(g, authz.IAMEnableMFADevice, account, userName)
 			if err != nil {
 				return err
@@ -220,7 +222,7 @@ func noDevice() error {
 // DeactivateMFADevice takes a device from a user, or from the root user for RootName. It stays, and is nobody's. The grant must
 // permit authz.IAMDeactivateMFADevice on the user's ARN. Sessions that were opened with it go on.
 func (i *IAM) DeactivateMFADevice(g authz.Grant, account, userName, serial string) error {
-	return i.update("deactivating an MFA device", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("deactivating an MFA device", nil, func(next *Snapshot, tx *storage.Tx) error {
 		p, err := next.target(g, authz.IAMDeactivateMFADevice, account, userName)
 		if err != nil {
 			return err
@@ -238,7 +240,7 @@ func (i *IAM) DeactivateMFADevice(g authz.Grant, account, userName, serial strin
 // DeleteVirtualMFADevice removes a device that is nobody's (ErrDeleteConflict). The grant must permit
 // authz.IAMDeleteVirtualMFADevice on the serial number.
 func (i *IAM) DeleteVirtualMFADevice(g authz.Grant, account, serial string) error {
-	return i.update("deleting an MFA device", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("deleting an MFA device", nil, func(next *Snapshot, tx *storage.Tx) error {
 		if !g.Permits(authz.IAMDeleteVirtualMFADevice, serial) {
 			return ErrNotPermitted
 		}
@@ -281,7 +283,7 @@ func (i *IAM) VerifyMFA(account, principalID, serial, code string, now time.Time
 		return ErrMFACode
 	}
 	return i.attempt(account, serial, now, func() error {
-		return i.update("verifying a second factor", func(next *Snapshot, tx *storage.Tx) error {
+		return i.update("verifying a second factor", nil, func(next *Snapshot, tx *storage.Tx) error {
 			d, ok := next.device(account, serial)
 			if !ok || d.owner != principalID {
 				return ErrMFACode

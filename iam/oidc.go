@@ -154,7 +154,7 @@ func (i *IAM) CreateOpenIDConnectProvider(g authz.Grant, account string, p OpenI
 	if err != nil {
 		return OpenIDConnectProvider{}, err
 	}
-	err = i.update("creating an identity provider", func(next *Snapshot, tx *storage.Tx) error {
+	err = i.update("creating an identity provider", &made.OpenIDConnectProvider, func(next *Snapshot, tx *storage.Tx) error {
 		if !g.Permits(authz.IAMCreateOpenIDConnectProvider, arn) {
 			return ErrNotPermitted
 		}
@@ -183,7 +183,7 @@ func (s *Snapshot) putProvider(tx *storage.Tx, old, next *provider) error {
 
 // changeProvider is an update of one provider.
 func (i *IAM) changeProvider(g authz.Grant, action authz.Action, account, arn string, change func(p OpenIDConnectProvider) (*provider, error)) error {
-	return i.update("changing an identity provider", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("changing an identity provider", nil, func(next *Snapshot, tx *storage.Tx) error {
 		old, err := next.targetProvider(g, action, account, arn)
 		if err != nil {
 			return err
@@ -232,7 +232,7 @@ func (i *IAM) RemoveClientID(g authz.Grant, account, arn, client string) error {
 }
 
 func (i *IAM) changeClientIDs(g authz.Grant, action authz.Action, account, arn string, edit func([]string) []string) error {
-	return i.update("changing an identity provider", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("changing an identity provider", nil, func(next *Snapshot, tx *storage.Tx) error {
 		old, err := next.targetProvider(g, action, account, arn)
 		if err != nil {
 			return err
@@ -248,7 +248,7 @@ func (i *IAM) changeClientIDs(g authz.Grant, action authz.Action, account, arn s
 // DeleteOpenIDConnectProvider removes a provider. Sessions that there are go on; roles that trust it stay, and trust one that is
 // made again for the same URL. The grant must permit authz.IAMDeleteOpenIDConnectProvider on the ARN.
 func (i *IAM) DeleteOpenIDConnectProvider(g authz.Grant, account, arn string) error {
-	return i.update("deleting an identity provider", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("deleting an identity provider", nil, func(next *Snapshot, tx *storage.Tx) error {
 		old, err := next.targetProvider(g, authz.IAMDeleteOpenIDConnectProvider, account, arn)
 		if err != nil {
 			return err

@@ -121,7 +121,7 @@ func (i *IAM) AttachOrgPolicy(onPolicy, onTarget authz.Grant, policyID, targetID
 	if err := cmp.Or(checkOrgPolicyID(policyID), checkTargetID("TargetId", targetID)); err != nil {
 		return err
 	}
-	return i.update("attaching a policy of the organization", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("attaching a policy of the organization", nil, func(next *Snapshot, tx *storage.Tx) error {
 		a, err := next.attachmentTarget(onPolicy, onTarget, authz.OrganizationsAttachPolicy, policyID, targetID)
 		if err != nil {
 			return err
@@ -145,7 +145,7 @@ func (i *IAM) DetachOrgPolicy(onPolicy, onTarget authz.Grant, policyID, targetID
 	if err := cmp.Or(checkOrgPolicyID(policyID), checkTargetID("TargetId", targetID)); err != nil {
 		return err
 	}
-	return i.update("detaching a policy of the organization", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("detaching a policy of the organization", nil, func(next *Snapshot, tx *storage.Tx) error {
 		a, err := next.attachmentTarget(onPolicy, onTarget, authz.OrganizationsDetachPolicy, policyID, targetID)
 		if err != nil {
 			return err

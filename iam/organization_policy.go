@@ -97,7 +97,7 @@ func (i *IAM) CreateOrgPolicy(g authz.Grant, r CreateOrgPolicy) (made OrgPolicy,
 	if err != nil {
 		return OrgPolicy{}, err
 	}
-	err = i.update("creating a policy of the organization", func(next *Snapshot, tx *storage.Tx) error {
+	err = i.update("creating a policy of the organization", &made, func(next *Snapshot, tx *storage.Tx) error {
 		o, err := next.orgTarget(g, authz.OrganizationsCreatePolicy, "*")
 		if err != nil {
 			return err
@@ -153,7 +153,7 @@ func (i *IAM) UpdateOrgPolicy(g authz.Grant, r UpdateOrgPolicy) (made OrgPolicy,
 	if err := r.check(); err != nil {
 		return OrgPolicy{}, err
 	}
-	err = i.update("updating a policy of the organization", func(next *Snapshot, tx *storage.Tx) error {
+	err = i.update("updating a policy of the organization", &made, func(next *Snapshot, tx *storage.Tx) error {
 		o, old, err := next.orgPolicyTarget(g, authz.OrganizationsUpdatePolicy, r.ID)
 		if err != nil {
 			return err
@@ -228,7 +228,7 @@ func (i *IAM) DeleteOrgPolicy(g authz.Grant, id string) error {
 	if err := checkOrgPolicyID(id); err != nil {
 		return err
 	}
-	return i.update("deleting a policy of the organization", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("deleting a policy of the organization", nil, func(next *Snapshot, tx *storage.Tx) error {
 		o, p, err := next.orgPolicyTarget(g, authz.OrganizationsDeletePolicy, id)
 		if err != nil {
 			return err

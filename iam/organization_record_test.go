@@ -162,7 +162,7 @@ func TestOrganizationUnwritten(t *testing.T) {
 	w.mustUnit(w.rootID(), "unit")
 	before := orgDump(w.Snapshot())
 	broken := errors.New("broken")
-	err := w.update("breaking", func(next *Snapshot, tx *storage.Tx) error {
+	err := w.update("breaking", nil, func(next *Snapshot, tx *storage.Tx) error {
 		o := *next.organization
 		n := o.root.clone()
 		n.policies = []string{FullAWSAccessID}

@@ -39,7 +39,7 @@ func (i *IAM) CreateOrganizationalUnit(g authz.Grant, parentID, name string) (ma
 	if err != nil {
 		return OrganizationalUnit{}, err
 	}
-	err = i.update("creating an organizational unit", func(next *Snapshot, tx *storage.Tx) error {
+	err = i.update("creating an organizational unit", &made, func(next *Snapshot, tx *storage.Tx) error {
 		o, err := next.orgTarget(g, authz.OrganizationsCreateOrganizationalUnit, next.TargetARN(parentID))
 		if err != nil {
 			return err
@@ -104,7 +104,7 @@ func (i *IAM) UpdateOrganizationalUnit(g authz.Grant, id, name string) (made Org
 	if err != nil {
 		return OrganizationalUnit{}, err
 	}
-	err = i.update("updating an organizational unit", func(next *Snapshot, tx *storage.Tx) error {
+	err = i.update("updating an organizational unit", &made, func(next *Snapshot, tx *storage.Tx) error {
 		o, old, err := next.unitTarget(g, authz.OrganizationsUpdateOrganizationalUnit, id)
 		if err != nil {
 			return err
@@ -132,7 +132,7 @@ func (i *IAM) DeleteOrganizationalUnit(g authz.Grant, id string) error {
 	if err := checkUnitID(id); err != nil {
 		return err
 	}
-	return i.update("deleting an organizational unit", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("deleting an organizational unit", nil, func(next *Snapshot, tx *storage.Tx) error {
 		o, n, err := next.unitTarget(g, authz.OrganizationsDeleteOrganizationalUnit, id)
 		if err != nil {
 			return err

@@ -27,7 +27,7 @@ type NewRole struct {
 // ErrMalformedPolicy.
 func (i *IAM) CreateRole(g authz.Grant, account string, n NewRole) (Role, error) {
 	var made Role
-	err := i.update("creating a role", func(next *Snapshot, tx *storage.Tx) error {
+	err := i.update("creating a role", &made, func(next *Snapshot, tx *storage.Tx) error {
 		arn := next.NewRoleARN(account, or(n.Path, "/"), n.Name)
 		if !g.Permits(authz.IAMCreateRole, arn) || len(n.Tags) > 0 && !n.Tagging.Permits(authz.IAMTagRole, arn) {
 			return ErrNotPermitted
@@ -108,7 +108,7 @@ func (s *Snapshot) targetRole(g authz.Grant, action authz.Action, account, name 
 
 // changeRole is an update of what the record of one role says.
 func (i *IAM) changeRole(what string, g authz.Grant, action authz.Action, account, name string, f func(s *Snapshot, r *role) error) error {
-	return i.update(what, func(next *Snapshot, tx *storage.Tx) error {
+	return i.update(what, nil, func(next *Snapshot, tx *storage.Tx) error {
 		r, err := next.targetRole(g, action, account, name)
 		if err != nil {
 			return err
@@ -141,7 +141,7 @@ func (i *IAM) UpdateRole(g authz.Grant, account, name string, u RoleUpdate) erro
 	})
 }
 
-// UpdateAssumeRolePolicy gives a role another trust policy, for which CreateRole's rules hold, and returns it as compiled. Sessions that are
+// UpdateAssumeRolePolicy gives a role another trust policy, for which CreateRole's rules hold, and returns it as compiled (nil for a repetition). Sessions that are
 // open stay so. The grant must permit authz.IAMUpdateAssumeRolePolicy on the role's ARN.
 func (i *IAM) UpdateAssumeRolePolicy(g authz.Grant, account, name, document string) (*authz.Policy, error) {
 	var compiled *authz.Policy
@@ -159,7 +159,7 @@ func (i *IAM) UpdateAssumeRolePolicy(g authz.Grant, account, name, document stri
 // DeleteRole removes a role, which must have no policies left (ErrDeleteConflict). Its sessions end at once. The grant must permit
 // authz.IAMDeleteRole on the role's ARN. The role's id is never given again.
 func (i *IAM) DeleteRole(g authz.Grant, account, name string) error {
-	return i.update("deleting a role", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("deleting a role", nil, func(next *Snapshot, tx *storage.Tx) error {
 		r, err := next.targetRole(g, authz.IAMDeleteRole, account, name)
 		if err != nil {
 			return err

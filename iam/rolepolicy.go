@@ -5,7 +5,7 @@ import (
 	"github.com/kmsd/kmsd/storage"
 )
 
-// PutRolePolicy gives a role an inline policy, in the place of the one of the same name, and returns it as compiled. All inline policies of a role
+// PutRolePolicy gives a role an inline policy, in the place of the one of the same name, and returns it as compiled (nil for a repetition). All inline policies of a role
 // together may have MaxRolePolicyChars; otherwise it is as PutUserPolicy. It holds for open sessions of the role too. The grant must
 // permit authz.IAMPutRolePolicy on the role's ARN.
 func (i *IAM) PutRolePolicy(g authz.Grant, account, roleName, policyName, document string) (*authz.Policy, error) {
@@ -13,7 +13,7 @@ func (i *IAM) PutRolePolicy(g authz.Grant, account, roleName, policyName, docume
 		return nil, err
 	}
 	var pol policy
-	err := i.update("putting a role policy", func(next *Snapshot, tx *storage.Tx) error {
+	err := i.update("putting a role policy", nil, func(next *Snapshot, tx *storage.Tx) error {
 		r, err := next.targetRole(g, authz.IAMPutRolePolicy, account, roleName)
 		if err != nil {
 			return err
@@ -40,7 +40,7 @@ func (i *IAM) DeleteRolePolicy(g authz.Grant, account, roleName, policyName stri
 	if err := checkName("PolicyName", policyName, maxPolicyName); err != nil {
 		return err
 	}
-	return i.update("deleting a role policy", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("deleting a role policy", nil, func(next *Snapshot, tx *storage.Tx) error {
 		r, err := next.targetRole(g, authz.IAMDeleteRolePolicy, account, roleName)
 		if err != nil {
 			return err

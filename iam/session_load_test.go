@@ -203,7 +203,7 @@ func TestSessionsOfASuspendedAccount(t *testing.T) {
 	w.mustCaller(role)
 	w.mustCaller(user)
 	closed := func(next *Snapshot, _ *storage.Tx) error { next.suspend(testAccount); return nil }
-	if err := w.update("closing", closed); err != nil {
+	if err := w.update("closing", nil, closed); err != nil {
 		t.Fatal(err)
 	}
 	for what, c := range map[string]*Credential{"a role": role, "a user": user} {

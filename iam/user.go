@@ -27,7 +27,7 @@ func (i *IAM) CreateUser(g authz.Grant, account string, n NewUser) (User, error)
 		return User{}, err
 	}
 	var made User
-	err = i.update("creating a user", func(next *Snapshot, tx *storage.Tx) error {
+	err = i.update("creating a user", &made, func(next *Snapshot, tx *storage.Tx) error {
 		arn := next.NewUserARN(account, n.Path, n.Name)
 		if !g.Permits(authz.IAMCreateUser, arn) || len(tags) > 0 && !n.Tagging.Permits(authz.IAMTagUser, arn) {
 			return ErrNotPermitted
@@ -81,7 +81,7 @@ func (s *Snapshot) putUser(tx *storage.Tx, old, next *principal) error {
 // DeleteUser removes a user, who must have no access keys, certificates, policies and groups left (ErrDeleteConflict). The
 // grant must permit authz.IAMDeleteUser on the user's ARN. The user's id is never given again.
 func (i *IAM) DeleteUser(g authz.Grant, account, name string) error {
-	return i.update("deleting a user", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("deleting a user", nil, func(next *Snapshot, tx *storage.Tx) error {
 		p, err := next.notRoot(g, authz.IAMDeleteUser, account, name)
 		if err != nil {
 			return err

@@ -6,8 +6,8 @@ import (
 )
 
 // changeUser is an update of what the record of one user says, who is not a root user.
-func (i *IAM) changeUser(what string, g authz.Grant, action authz.Action, account, name string, f func(s *Snapshot, p *principal) error) error {
-	return i.update(what, func(next *Snapshot, tx *storage.Tx) error {
+func (i *IAM) changeUser(what string, result any, g authz.Grant, action authz.Action, account, name string, f func(s *Snapshot, p *principal) error) error {
+	return i.update(what, result, func(next *Snapshot, tx *storage.Tx) error {
 		p, err := next.notRoot(g, action, account, name)
 		if err != nil {
 			return err
@@ -47,7 +47,7 @@ func (i *IAM) UpdateUser(from, to authz.Grant, account, name, newName, newPath s
 		return User{}, err
 	}
 	var made User
-	err := i.changeUser("updating a user", from, authz.IAMUpdateUser, account, name, func(s *Snapshot, p *principal) error {
+	err := i.changeUser("updating a user", &made, from, authz.IAMUpdateUser, account, name, func(s *Snapshot, p *principal) error {
 		arn := s.RenamedUserARN(account, name, newName, newPath)
 		if !to.Permits(authz.IAMUpdateUser, arn) {
 			return ErrNotPermitted
@@ -78,7 +78,7 @@ func checkMove(field, name string, limit int, path string) error {
 // TagUser gives a user tags, in the place of those of the same keys, up to MaxTags in all (ErrLimitExceeded). A key that
 // differs from another one in case only is ErrValidation. The grant must permit authz.IAMTagUser on the user's ARN.
 func (i *IAM) TagUser(g authz.Grant, account, name string, tags []Tag) error {
-	return i.changeUser("tagging a user", g, authz.IAMTagUser, account, name, func(_ *Snapshot, p *principal) (err error) {
+	return i.changeUser("tagging a user", nil, g, authz.IAMTagUser, account, name, func(_ *Snapshot, p *principal) (err error) {
 		p.tags, err = p.tags.with(tags)
 		return err
 	})
@@ -87,7 +87,7 @@ func (i *IAM) TagUser(g authz.Grant, account, name string, tags []Tag) error {
 // UntagUser removes the tags of some keys, if they are there. A key that differs from that of a tag in case only is refused with
 // ErrValidation, and no tag is removed. The grant must permit authz.IAMUntagUser on the user's ARN.
 func (i *IAM) UntagUser(g authz.Grant, account, name string, keys []string) error {
-	return i.changeUser("untagging a user", g, authz.IAMUntagUser, account, name, func(_ *Snapshot, p *principal) (err error) {
+	return i.changeUser("untagging a user", nil, g, authz.IAMUntagUser, account, name, func(_ *Snapshot, p *principal) (err error) {
 		p.tags, err = p.tags.without(keys)
 		return err
 	})
@@ -109,7 +109,7 @@ func (i *IAM) PutUserPermissionsBoundary(g authz.Grant, account, name, policyARN
 	if policyARN == "" {
 		return invalid("PermissionsBoundary", "must be the ARN of a managed policy")
 	}
-	return i.changeUser("putting a permissions boundary", g, authz.IAMPutUserPermissionsBoundary, account, name, func(s *Snapshot, p *principal) (err error) {
+	return i.changeUser("putting a permissions boundary", nil, g, authz.IAMPutUserPermissionsBoundary, account, name, func(s *Snapshot, p *principal) (err error) {
 		p.boundary, p.PermissionsBoundary, err = s.boundaryID(account, policyARN)
 		return err
 	})
@@ -118,7 +118,7 @@ func (i *IAM) PutUserPermissionsBoundary(g authz.Grant, account, name, policyARN
 // DeleteUserPermissionsBoundary removes a user's boundary; a user without one is ErrNoSuchEntity. The grant must permit
 // authz.IAMDeleteUserPermissionsBoundary on the user's ARN.
 func (i *IAM) DeleteUserPermissionsBoundary(g authz.Grant, account, name string) error {
-	return i.changeUser("deleting a permissions boundary", g, authz.IAMDeleteUserPermissionsBoundary, account, name, func(_ *Snapshot, p *principal) error {
+	return i.changeUser("deleting a permissions boundary", nil, g, authz.IAMDeleteUserPermissionsBoundary, account, name, func(_ *Snapshot, p *principal) error {
 		if p.boundary == "" {
 			return errNoBoundary()
 		}
@@ -130,7 +130,7 @@ func (i *IAM) DeleteUserPermissionsBoundary(g authz.Grant, account, name string)
 // AttachUserPolicy attaches a managed policy, by its ARN, to a user, who may have MaxAttachedPolicies. One that is attached
 // already stays so. The grant must permit authz.IAMAttachUserPolicy on the user's ARN.
 func (i *IAM) AttachUserPolicy(g authz.Grant, account, name, policyARN string) error {
-	return i.changeUser("attaching a user policy", g, authz.IAMAttachUserPolicy, account, name, func(s *Snapshot, p *principal) error {
+	return i.changeUser("attaching a user policy", nil, g, authz.IAMAttachUserPolicy, account, name, func(s *Snapshot, p *principal) error {
 		return s.attach(&p.policySet, account, policyARN)
 	})
 }
@@ -138,7 +138,7 @@ func (i *IAM) AttachUserPolicy(g authz.Grant, account, name, policyARN string) e
 // DetachUserPolicy undoes AttachUserPolicy; a policy that is not attached is ErrNoSuchEntity. The grant must permit
 // authz.IAMDetachUserPolicy on the user's ARN.
 func (i *IAM) DetachUserPolicy(g authz.Grant, account, name, policyARN string) error {
-	return i.changeUser("detaching a user policy", g, authz.IAMDetachUserPolicy, account, name, func(s *Snapshot, p *principal) error {
+	return i.changeUser("detaching a user policy", nil, g, authz.IAMDetachUserPolicy, account, name, func(s *Snapshot, p *principal) error {
 		return s.detach(&p.policySet, policyARN)
 	})
 }

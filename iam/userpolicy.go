@@ -5,7 +5,7 @@ import (
 	"github.com/kmsd/kmsd/storage"
 )
 
-// PutUserPolicy gives a user an inline policy, in the place of the one of the same name, and returns it as compiled. Names are as of users, up
+// PutUserPolicy gives a user an inline policy, in the place of the one of the same name, and returns it as compiled (nil for a repetition). Names are as of users, up
 // to 128 characters; a name that differs from that of another policy of the user in case only is ErrEntityExists.
 // All inline policies of a user together may have MaxInlinePolicyChars, white space between the tokens not counted
 // (ErrLimitExceeded). A document that authz does not parse gives authz's error, which matches ErrMalformedPolicy.
@@ -15,7 +15,7 @@ func (i *IAM) PutUserPolicy(g authz.Grant, account, userName, policyName, docume
 		return nil, err
 	}
 	var pol policy
-	err := i.update("putting a user policy", func(next *Snapshot, tx *storage.Tx) error {
+	err := i.update("putting a user policy", nil, func(next *Snapshot, tx *storage.Tx) error {
 		p, err := next.notRoot(g, authz.IAMPutUserPolicy, account, userName)
 		if err != nil {
 			return err
@@ -42,7 +42,7 @@ func (i *IAM) DeleteUserPolicy(g authz.Grant, account, userName, policyName stri
 	if err := checkName("PolicyName", policyName, maxPolicyName); err != nil {
 		return err
 	}
-	return i.update("deleting a user policy", func(next *Snapshot, tx *storage.Tx) error {
+	return i.update("deleting a user policy", nil, func(next *Snapshot, tx *storage.Tx) error {
 		p, err := next.target(g, authz.IAMDeleteUserPolicy, account, userName)
 		if err != nil {
 			return err

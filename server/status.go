@@ -105,6 +105,8 @@ var rows = []row{
 	{keystore.ErrCorrupt, codes.DataLoss, reasonInternal, "a stored record is damaged; the log of kmsd names it"},
 
 	{iam.ErrEntityExists, codes.AlreadyExists, "EntityAlreadyExistsException", ""},
+	{iam.ErrTokenReused, codes.InvalidArgument, "IdempotentParameterMismatchException", ""},
+	{iam.ErrToldOnce, codes.FailedPrecondition, "EntityAlreadyExistsException", ""},
 	{iam.ErrNoSuchEntity, codes.NotFound, "NoSuchEntityException", ""},
 	{iam.ErrDeleteConflict, codes.FailedPrecondition, "DeleteConflictException", ""},
 	{iam.ErrLimitExceeded, codes.ResourceExhausted, "LimitExceededException", ""},
