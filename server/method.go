@@ -68,6 +68,7 @@ func rpc[Req, Resp any, PReq interface {
 				return nil, err
 			}
 			c.event.Outcome.BytesIn = int64(proto.Size(req))
+			c.idempotent(req)
 			check(&c.wrong, req)
 			if err := c.wrong.err(); err != nil {
 				return nil, err

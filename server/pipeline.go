@@ -38,6 +38,7 @@ type call struct {
 	wrong      violations
 	dry        bool             // the request is to be checked, not carried out
 	findings   []*iamv1.Finding // of the policy documents in the request
+	repeatable proto.Message    // the request, if it has a client token
 }
 
 // caller is who makes the call.
@@ -91,7 +92,7 @@ func (s *Server) release(c *call) {
 	c.event.Reset()
 	c.facts.Reset()
 	c.resource = authz.Resource{}
-	c.ctx, c.conn, c.credential, c.who, c.people, c.keys, c.wrong, c.dry, c.findings = nil, nil, nil, nil, nil, nil, nil, false, nil
+	c.ctx, c.conn, c.credential, c.who, c.people, c.keys, c.wrong, c.dry, c.findings, c.repeatable = nil, nil, nil, nil, nil, nil, nil, false, nil, nil
 	calls.Put(c)
 }
 
@@ -164,8 +165,14 @@ func (c *call) changingKeys() (*keystore.Keystore, error) {
 	return c.s.keys, c.intend()
 }
 
-// changingPeople returns the principals for a change, which it records as intended.
-func (c *call) changingPeople() (*iam.IAM, error) { return c.s.people, c.intend() }
+// changingPeople returns the principals for a change, which it records as intended, and which is made once under the client's token.
+func (c *call) changingPeople() (*iam.IAM, error) {
+	t, err := c.peopleToken()
+	if err != nil {
+		return nil, err
+	}
+	return c.s.people.With(t), c.intend()
+}
 
 // finish records how the call ended and makes its answer. If the event cannot be made durable, there is no answer but UNAVAILABLE.
 func (s *Server) finish(ctx context.Context, c *call, f *failure, out proto.Message) (proto.Message, error) {

@@ -154,11 +154,12 @@ func (b0 Group_builder) Build() *Group {
 
 // CreateGroupRequest describes the group to make.
 type CreateGroupRequest struct {
-	state                protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_Path      string                 `protobuf:"bytes,1,opt,name=path"`
-	xxx_hidden_GroupName string                 `protobuf:"bytes,2,opt,name=group_name,json=groupName"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Path        string                 `protobuf:"bytes,1,opt,name=path"`
+	xxx_hidden_GroupName   string                 `protobuf:"bytes,2,opt,name=group_name,json=groupName"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *CreateGroupRequest) Reset() {
@@ -200,12 +201,23 @@ func (x *CreateGroupRequest) GetGroupName() string {
 	return ""
 }
 
+func (x *CreateGroupRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *CreateGroupRequest) SetPath(v string) {
 	x.xxx_hidden_Path = v
 }
 
 func (x *CreateGroupRequest) SetGroupName(v string) {
 	x.xxx_hidden_GroupName = v
+}
+
+func (x *CreateGroupRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type CreateGroupRequest_builder struct {
@@ -215,6 +227,8 @@ type CreateGroupRequest_builder struct {
 	Path string
 	// The name, 1 to 128 characters of [A-Za-z0-9_+=,.@-].
 	GroupName string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 CreateGroupRequest_builder) Build() *CreateGroupRequest {
@@ -223,6 +237,7 @@ func (b0 CreateGroupRequest_builder) Build() *CreateGroupRequest {
 	_, _ = b, x
 	x.xxx_hidden_Path = b.Path
 	x.xxx_hidden_GroupName = b.GroupName
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -571,6 +586,7 @@ type UpdateGroupRequest struct {
 	xxx_hidden_GroupName    string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName"`
 	xxx_hidden_NewPath      string                 `protobuf:"bytes,2,opt,name=new_path,json=newPath"`
 	xxx_hidden_NewGroupName string                 `protobuf:"bytes,3,opt,name=new_group_name,json=newGroupName"`
+	xxx_hidden_ClientToken  string                 `protobuf:"bytes,4,opt,name=client_token,json=clientToken"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -621,6 +637,13 @@ func (x *UpdateGroupRequest) GetNewGroupName() string {
 	return ""
 }
 
+func (x *UpdateGroupRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *UpdateGroupRequest) SetGroupName(v string) {
 	x.xxx_hidden_GroupName = v
 }
@@ -633,6 +656,10 @@ func (x *UpdateGroupRequest) SetNewGroupName(v string) {
 	x.xxx_hidden_NewGroupName = v
 }
 
+func (x *UpdateGroupRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type UpdateGroupRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -642,6 +669,8 @@ type UpdateGroupRequest_builder struct {
 	NewPath string
 	// The name, as in CreateGroupRequest; as it is if empty.
 	NewGroupName string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 UpdateGroupRequest_builder) Build() *UpdateGroupRequest {
@@ -651,6 +680,7 @@ func (b0 UpdateGroupRequest_builder) Build() *UpdateGroupRequest {
 	x.xxx_hidden_GroupName = b.GroupName
 	x.xxx_hidden_NewPath = b.NewPath
 	x.xxx_hidden_NewGroupName = b.NewGroupName
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -700,10 +730,11 @@ func (b0 UpdateGroupResponse_builder) Build() *UpdateGroupResponse {
 
 // DeleteGroupRequest names a group.
 type DeleteGroupRequest struct {
-	state                protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_GroupName string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_GroupName   string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,2,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *DeleteGroupRequest) Reset() {
@@ -738,8 +769,19 @@ func (x *DeleteGroupRequest) GetGroupName() string {
 	return ""
 }
 
+func (x *DeleteGroupRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DeleteGroupRequest) SetGroupName(v string) {
 	x.xxx_hidden_GroupName = v
+}
+
+func (x *DeleteGroupRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DeleteGroupRequest_builder struct {
@@ -747,6 +789,8 @@ type DeleteGroupRequest_builder struct {
 
 	// The group's name.
 	GroupName string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DeleteGroupRequest_builder) Build() *DeleteGroupRequest {
@@ -754,6 +798,7 @@ func (b0 DeleteGroupRequest_builder) Build() *DeleteGroupRequest {
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_GroupName = b.GroupName
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -803,11 +848,12 @@ func (b0 DeleteGroupResponse_builder) Build() *DeleteGroupResponse {
 
 // AddUserToGroupRequest names a group and a user. It is no error if the user is in the group.
 type AddUserToGroupRequest struct {
-	state                protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_GroupName string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName"`
-	xxx_hidden_UserName  string                 `protobuf:"bytes,2,opt,name=user_name,json=userName"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_GroupName   string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName"`
+	xxx_hidden_UserName    string                 `protobuf:"bytes,2,opt,name=user_name,json=userName"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *AddUserToGroupRequest) Reset() {
@@ -849,12 +895,23 @@ func (x *AddUserToGroupRequest) GetUserName() string {
 	return ""
 }
 
+func (x *AddUserToGroupRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *AddUserToGroupRequest) SetGroupName(v string) {
 	x.xxx_hidden_GroupName = v
 }
 
 func (x *AddUserToGroupRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
+}
+
+func (x *AddUserToGroupRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type AddUserToGroupRequest_builder struct {
@@ -864,6 +921,8 @@ type AddUserToGroupRequest_builder struct {
 	GroupName string
 	// The user's name.
 	UserName string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 AddUserToGroupRequest_builder) Build() *AddUserToGroupRequest {
@@ -872,6 +931,7 @@ func (b0 AddUserToGroupRequest_builder) Build() *AddUserToGroupRequest {
 	_, _ = b, x
 	x.xxx_hidden_GroupName = b.GroupName
 	x.xxx_hidden_UserName = b.UserName
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -921,11 +981,12 @@ func (b0 AddUserToGroupResponse_builder) Build() *AddUserToGroupResponse {
 
 // RemoveUserFromGroupRequest names a group and a user of it.
 type RemoveUserFromGroupRequest struct {
-	state                protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_GroupName string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName"`
-	xxx_hidden_UserName  string                 `protobuf:"bytes,2,opt,name=user_name,json=userName"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_GroupName   string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName"`
+	xxx_hidden_UserName    string                 `protobuf:"bytes,2,opt,name=user_name,json=userName"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *RemoveUserFromGroupRequest) Reset() {
@@ -967,12 +1028,23 @@ func (x *RemoveUserFromGroupRequest) GetUserName() string {
 	return ""
 }
 
+func (x *RemoveUserFromGroupRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *RemoveUserFromGroupRequest) SetGroupName(v string) {
 	x.xxx_hidden_GroupName = v
 }
 
 func (x *RemoveUserFromGroupRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
+}
+
+func (x *RemoveUserFromGroupRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type RemoveUserFromGroupRequest_builder struct {
@@ -982,6 +1054,8 @@ type RemoveUserFromGroupRequest_builder struct {
 	GroupName string
 	// The user's name.
 	UserName string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 RemoveUserFromGroupRequest_builder) Build() *RemoveUserFromGroupRequest {
@@ -990,6 +1064,7 @@ func (b0 RemoveUserFromGroupRequest_builder) Build() *RemoveUserFromGroupRequest
 	_, _ = b, x
 	x.xxx_hidden_GroupName = b.GroupName
 	x.xxx_hidden_UserName = b.UserName
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1163,6 +1238,7 @@ type PutGroupPolicyRequest struct {
 	xxx_hidden_GroupName      string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName"`
 	xxx_hidden_PolicyName     string                 `protobuf:"bytes,2,opt,name=policy_name,json=policyName"`
 	xxx_hidden_PolicyDocument string                 `protobuf:"bytes,3,opt,name=policy_document,json=policyDocument"`
+	xxx_hidden_ClientToken    string                 `protobuf:"bytes,4,opt,name=client_token,json=clientToken"`
 	unknownFields             protoimpl.UnknownFields
 	sizeCache                 protoimpl.SizeCache
 }
@@ -1213,6 +1289,13 @@ func (x *PutGroupPolicyRequest) GetPolicyDocument() string {
 	return ""
 }
 
+func (x *PutGroupPolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *PutGroupPolicyRequest) SetGroupName(v string) {
 	x.xxx_hidden_GroupName = v
 }
@@ -1225,6 +1308,10 @@ func (x *PutGroupPolicyRequest) SetPolicyDocument(v string) {
 	x.xxx_hidden_PolicyDocument = v
 }
 
+func (x *PutGroupPolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type PutGroupPolicyRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -1235,6 +1322,8 @@ type PutGroupPolicyRequest_builder struct {
 	// The policy, a JSON document. All inline policies of a group have at most 5120 characters, white space not
 	// counted.
 	PolicyDocument string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 PutGroupPolicyRequest_builder) Build() *PutGroupPolicyRequest {
@@ -1244,6 +1333,7 @@ func (b0 PutGroupPolicyRequest_builder) Build() *PutGroupPolicyRequest {
 	x.xxx_hidden_GroupName = b.GroupName
 	x.xxx_hidden_PolicyName = b.PolicyName
 	x.xxx_hidden_PolicyDocument = b.PolicyDocument
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1591,11 +1681,12 @@ func (b0 ListGroupPoliciesResponse_builder) Build() *ListGroupPoliciesResponse {
 
 // DeleteGroupPolicyRequest names an inline policy.
 type DeleteGroupPolicyRequest struct {
-	state                 protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_GroupName  string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName"`
-	xxx_hidden_PolicyName string                 `protobuf:"bytes,2,opt,name=policy_name,json=policyName"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_GroupName   string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName"`
+	xxx_hidden_PolicyName  string                 `protobuf:"bytes,2,opt,name=policy_name,json=policyName"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *DeleteGroupPolicyRequest) Reset() {
@@ -1637,12 +1728,23 @@ func (x *DeleteGroupPolicyRequest) GetPolicyName() string {
 	return ""
 }
 
+func (x *DeleteGroupPolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DeleteGroupPolicyRequest) SetGroupName(v string) {
 	x.xxx_hidden_GroupName = v
 }
 
 func (x *DeleteGroupPolicyRequest) SetPolicyName(v string) {
 	x.xxx_hidden_PolicyName = v
+}
+
+func (x *DeleteGroupPolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DeleteGroupPolicyRequest_builder struct {
@@ -1652,6 +1754,8 @@ type DeleteGroupPolicyRequest_builder struct {
 	GroupName string
 	// The policy's name.
 	PolicyName string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DeleteGroupPolicyRequest_builder) Build() *DeleteGroupPolicyRequest {
@@ -1660,6 +1764,7 @@ func (b0 DeleteGroupPolicyRequest_builder) Build() *DeleteGroupPolicyRequest {
 	_, _ = b, x
 	x.xxx_hidden_GroupName = b.GroupName
 	x.xxx_hidden_PolicyName = b.PolicyName
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1709,11 +1814,12 @@ func (b0 DeleteGroupPolicyResponse_builder) Build() *DeleteGroupPolicyResponse {
 
 // AttachGroupPolicyRequest attaches a managed policy to a group.
 type AttachGroupPolicyRequest struct {
-	state                protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_GroupName string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName"`
-	xxx_hidden_PolicyArn string                 `protobuf:"bytes,2,opt,name=policy_arn,json=policyArn"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_GroupName   string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName"`
+	xxx_hidden_PolicyArn   string                 `protobuf:"bytes,2,opt,name=policy_arn,json=policyArn"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *AttachGroupPolicyRequest) Reset() {
@@ -1755,12 +1861,23 @@ func (x *AttachGroupPolicyRequest) GetPolicyArn() string {
 	return ""
 }
 
+func (x *AttachGroupPolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *AttachGroupPolicyRequest) SetGroupName(v string) {
 	x.xxx_hidden_GroupName = v
 }
 
 func (x *AttachGroupPolicyRequest) SetPolicyArn(v string) {
 	x.xxx_hidden_PolicyArn = v
+}
+
+func (x *AttachGroupPolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type AttachGroupPolicyRequest_builder struct {
@@ -1770,6 +1887,8 @@ type AttachGroupPolicyRequest_builder struct {
 	GroupName string
 	// The ARN of the managed policy.
 	PolicyArn string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 AttachGroupPolicyRequest_builder) Build() *AttachGroupPolicyRequest {
@@ -1778,6 +1897,7 @@ func (b0 AttachGroupPolicyRequest_builder) Build() *AttachGroupPolicyRequest {
 	_, _ = b, x
 	x.xxx_hidden_GroupName = b.GroupName
 	x.xxx_hidden_PolicyArn = b.PolicyArn
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1827,11 +1947,12 @@ func (b0 AttachGroupPolicyResponse_builder) Build() *AttachGroupPolicyResponse {
 
 // DetachGroupPolicyRequest detaches a managed policy from a group.
 type DetachGroupPolicyRequest struct {
-	state                protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_GroupName string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName"`
-	xxx_hidden_PolicyArn string                 `protobuf:"bytes,2,opt,name=policy_arn,json=policyArn"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_GroupName   string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName"`
+	xxx_hidden_PolicyArn   string                 `protobuf:"bytes,2,opt,name=policy_arn,json=policyArn"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *DetachGroupPolicyRequest) Reset() {
@@ -1873,12 +1994,23 @@ func (x *DetachGroupPolicyRequest) GetPolicyArn() string {
 	return ""
 }
 
+func (x *DetachGroupPolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DetachGroupPolicyRequest) SetGroupName(v string) {
 	x.xxx_hidden_GroupName = v
 }
 
 func (x *DetachGroupPolicyRequest) SetPolicyArn(v string) {
 	x.xxx_hidden_PolicyArn = v
+}
+
+func (x *DetachGroupPolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DetachGroupPolicyRequest_builder struct {
@@ -1888,6 +2020,8 @@ type DetachGroupPolicyRequest_builder struct {
 	GroupName string
 	// The ARN of the managed policy.
 	PolicyArn string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DetachGroupPolicyRequest_builder) Build() *DetachGroupPolicyRequest {
@@ -1896,6 +2030,7 @@ func (b0 DetachGroupPolicyRequest_builder) Build() *DetachGroupPolicyRequest {
 	_, _ = b, x
 	x.xxx_hidden_GroupName = b.GroupName
 	x.xxx_hidden_PolicyArn = b.PolicyArn
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -2090,11 +2225,12 @@ const file_kmsd_iam_v1_group_proto_rawDesc = "" +
 	"\bgroup_id\x18\x03 \x01(\tR\agroupId\x12\x10\n" +
 	"\x03arn\x18\x04 \x01(\tR\x03arn\x12;\n" +
 	"\vcreate_date\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createDate\"G\n" +
+	"createDate\"j\n" +
 	"\x12CreateGroupRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1d\n" +
 	"\n" +
-	"group_name\x18\x02 \x01(\tR\tgroupName\"?\n" +
+	"group_name\x18\x02 \x01(\tR\tgroupName\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"?\n" +
 	"\x13CreateGroupResponse\x12(\n" +
 	"\x05group\x18\x01 \x01(\v2\x12.kmsd.iam.v1.GroupR\x05group\"e\n" +
 	"\x0fGetGroupRequest\x12\x1d\n" +
@@ -2110,37 +2246,42 @@ const file_kmsd_iam_v1_group_proto_rawDesc = "" +
 	"\x12ListGroupsResponse\x12*\n" +
 	"\x06groups\x18\x01 \x03(\v2\x12.kmsd.iam.v1.GroupR\x06groups\x12!\n" +
 	"\fis_truncated\x18\x02 \x01(\bR\visTruncated\x12\x16\n" +
-	"\x06marker\x18\x03 \x01(\tR\x06marker\"t\n" +
+	"\x06marker\x18\x03 \x01(\tR\x06marker\"\x97\x01\n" +
 	"\x12UpdateGroupRequest\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x19\n" +
 	"\bnew_path\x18\x02 \x01(\tR\anewPath\x12$\n" +
-	"\x0enew_group_name\x18\x03 \x01(\tR\fnewGroupName\"\x15\n" +
-	"\x13UpdateGroupResponse\"3\n" +
+	"\x0enew_group_name\x18\x03 \x01(\tR\fnewGroupName\x12!\n" +
+	"\fclient_token\x18\x04 \x01(\tR\vclientToken\"\x15\n" +
+	"\x13UpdateGroupResponse\"V\n" +
 	"\x12DeleteGroupRequest\x12\x1d\n" +
 	"\n" +
-	"group_name\x18\x01 \x01(\tR\tgroupName\"\x15\n" +
-	"\x13DeleteGroupResponse\"S\n" +
+	"group_name\x18\x01 \x01(\tR\tgroupName\x12!\n" +
+	"\fclient_token\x18\x02 \x01(\tR\vclientToken\"\x15\n" +
+	"\x13DeleteGroupResponse\"v\n" +
 	"\x15AddUserToGroupRequest\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x1b\n" +
-	"\tuser_name\x18\x02 \x01(\tR\buserName\"\x18\n" +
-	"\x16AddUserToGroupResponse\"X\n" +
+	"\tuser_name\x18\x02 \x01(\tR\buserName\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x18\n" +
+	"\x16AddUserToGroupResponse\"{\n" +
 	"\x1aRemoveUserFromGroupRequest\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x1b\n" +
-	"\tuser_name\x18\x02 \x01(\tR\buserName\"\x1d\n" +
+	"\tuser_name\x18\x02 \x01(\tR\buserName\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x1d\n" +
 	"\x1bRemoveUserFromGroupResponse\"7\n" +
 	"\x18ListGroupsForUserRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\"G\n" +
 	"\x19ListGroupsForUserResponse\x12*\n" +
-	"\x06groups\x18\x01 \x03(\v2\x12.kmsd.iam.v1.GroupR\x06groups\"\x80\x01\n" +
+	"\x06groups\x18\x01 \x03(\v2\x12.kmsd.iam.v1.GroupR\x06groups\"\xa3\x01\n" +
 	"\x15PutGroupPolicyRequest\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x1f\n" +
 	"\vpolicy_name\x18\x02 \x01(\tR\n" +
 	"policyName\x12'\n" +
-	"\x0fpolicy_document\x18\x03 \x01(\tR\x0epolicyDocument\"J\n" +
+	"\x0fpolicy_document\x18\x03 \x01(\tR\x0epolicyDocument\x12!\n" +
+	"\fclient_token\x18\x04 \x01(\tR\vclientToken\"J\n" +
 	"\x16PutGroupPolicyResponse\x120\n" +
 	"\bfindings\x18\x01 \x03(\v2\x14.kmsd.iam.v1.FindingR\bfindings\"W\n" +
 	"\x15GetGroupPolicyRequest\x12\x1d\n" +
@@ -2158,24 +2299,27 @@ const file_kmsd_iam_v1_group_proto_rawDesc = "" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\">\n" +
 	"\x19ListGroupPoliciesResponse\x12!\n" +
-	"\fpolicy_names\x18\x01 \x03(\tR\vpolicyNames\"Z\n" +
+	"\fpolicy_names\x18\x01 \x03(\tR\vpolicyNames\"}\n" +
 	"\x18DeleteGroupPolicyRequest\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x1f\n" +
 	"\vpolicy_name\x18\x02 \x01(\tR\n" +
-	"policyName\"\x1b\n" +
-	"\x19DeleteGroupPolicyResponse\"X\n" +
+	"policyName\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x1b\n" +
+	"\x19DeleteGroupPolicyResponse\"{\n" +
 	"\x18AttachGroupPolicyRequest\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x1d\n" +
 	"\n" +
-	"policy_arn\x18\x02 \x01(\tR\tpolicyArn\"\x1b\n" +
-	"\x19AttachGroupPolicyResponse\"X\n" +
+	"policy_arn\x18\x02 \x01(\tR\tpolicyArn\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x1b\n" +
+	"\x19AttachGroupPolicyResponse\"{\n" +
 	"\x18DetachGroupPolicyRequest\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x1d\n" +
 	"\n" +
-	"policy_arn\x18\x02 \x01(\tR\tpolicyArn\"\x1b\n" +
+	"policy_arn\x18\x02 \x01(\tR\tpolicyArn\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x1b\n" +
 	"\x19DetachGroupPolicyResponse\"b\n" +
 	" ListAttachedGroupPoliciesRequest\x12\x1d\n" +
 	"\n" +

@@ -651,6 +651,7 @@ type CreateUserRequest struct {
 	xxx_hidden_UserName            string                 `protobuf:"bytes,2,opt,name=user_name,json=userName"`
 	xxx_hidden_PermissionsBoundary string                 `protobuf:"bytes,3,opt,name=permissions_boundary,json=permissionsBoundary"`
 	xxx_hidden_Tags                *[]*Tag                `protobuf:"bytes,4,rep,name=tags"`
+	xxx_hidden_ClientToken         string                 `protobuf:"bytes,5,opt,name=client_token,json=clientToken"`
 	unknownFields                  protoimpl.UnknownFields
 	sizeCache                      protoimpl.SizeCache
 }
@@ -710,6 +711,13 @@ func (x *CreateUserRequest) GetTags() []*Tag {
 	return nil
 }
 
+func (x *CreateUserRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *CreateUserRequest) SetPath(v string) {
 	x.xxx_hidden_Path = v
 }
@@ -726,6 +734,10 @@ func (x *CreateUserRequest) SetTags(v []*Tag) {
 	x.xxx_hidden_Tags = &v
 }
 
+func (x *CreateUserRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type CreateUserRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -737,6 +749,8 @@ type CreateUserRequest_builder struct {
 	PermissionsBoundary string
 	// Its tags, at most 50.
 	Tags []*Tag
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 CreateUserRequest_builder) Build() *CreateUserRequest {
@@ -747,6 +761,7 @@ func (b0 CreateUserRequest_builder) Build() *CreateUserRequest {
 	x.xxx_hidden_UserName = b.UserName
 	x.xxx_hidden_PermissionsBoundary = b.PermissionsBoundary
 	x.xxx_hidden_Tags = &b.Tags
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1131,10 +1146,11 @@ func (b0 ListUsersResponse_builder) Build() *ListUsersResponse {
 
 // DeleteUserRequest names a user.
 type DeleteUserRequest struct {
-	state               protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_UserName string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_UserName    string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,2,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *DeleteUserRequest) Reset() {
@@ -1169,8 +1185,19 @@ func (x *DeleteUserRequest) GetUserName() string {
 	return ""
 }
 
+func (x *DeleteUserRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DeleteUserRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
+}
+
+func (x *DeleteUserRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DeleteUserRequest_builder struct {
@@ -1178,6 +1205,8 @@ type DeleteUserRequest_builder struct {
 
 	// The name.
 	UserName string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DeleteUserRequest_builder) Build() *DeleteUserRequest {
@@ -1185,6 +1214,7 @@ func (b0 DeleteUserRequest_builder) Build() *DeleteUserRequest {
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_UserName = b.UserName
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1234,10 +1264,11 @@ func (b0 DeleteUserResponse_builder) Build() *DeleteUserResponse {
 
 // CreateAccessKeyRequest names a user.
 type CreateAccessKeyRequest struct {
-	state               protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_UserName string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_UserName    string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,2,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *CreateAccessKeyRequest) Reset() {
@@ -1272,8 +1303,19 @@ func (x *CreateAccessKeyRequest) GetUserName() string {
 	return ""
 }
 
+func (x *CreateAccessKeyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *CreateAccessKeyRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
+}
+
+func (x *CreateAccessKeyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type CreateAccessKeyRequest_builder struct {
@@ -1281,6 +1323,10 @@ type CreateAccessKeyRequest_builder struct {
 
 	// The name; the caller if empty.
 	UserName string
+	// As in kmsd.kms.v1.CreateKeyRequest, but for the secret, which is in one answer only: a repetition makes no second
+	// access key, and is refused with the id of the one that there is (FAILED_PRECONDITION). If the first answer was lost,
+	// delete that access key and make another with another token.
+	ClientToken string
 }
 
 func (b0 CreateAccessKeyRequest_builder) Build() *CreateAccessKeyRequest {
@@ -1288,6 +1334,7 @@ func (b0 CreateAccessKeyRequest_builder) Build() *CreateAccessKeyRequest {
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_UserName = b.UserName
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1487,6 +1534,7 @@ type UpdateAccessKeyRequest struct {
 	xxx_hidden_UserName    string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
 	xxx_hidden_AccessKeyId string                 `protobuf:"bytes,2,opt,name=access_key_id,json=accessKeyId"`
 	xxx_hidden_Status      StatusType             `protobuf:"varint,3,opt,name=status,enum=kmsd.iam.v1.StatusType"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,4,opt,name=client_token,json=clientToken"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -1537,6 +1585,13 @@ func (x *UpdateAccessKeyRequest) GetStatus() StatusType {
 	return StatusType_STATUS_TYPE_UNSPECIFIED
 }
 
+func (x *UpdateAccessKeyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *UpdateAccessKeyRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
 }
@@ -1549,6 +1604,10 @@ func (x *UpdateAccessKeyRequest) SetStatus(v StatusType) {
 	x.xxx_hidden_Status = v
 }
 
+func (x *UpdateAccessKeyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type UpdateAccessKeyRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -1558,6 +1617,8 @@ type UpdateAccessKeyRequest_builder struct {
 	AccessKeyId string
 	// Whether it can be used.
 	Status StatusType
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 UpdateAccessKeyRequest_builder) Build() *UpdateAccessKeyRequest {
@@ -1567,6 +1628,7 @@ func (b0 UpdateAccessKeyRequest_builder) Build() *UpdateAccessKeyRequest {
 	x.xxx_hidden_UserName = b.UserName
 	x.xxx_hidden_AccessKeyId = b.AccessKeyId
 	x.xxx_hidden_Status = b.Status
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1619,6 +1681,7 @@ type DeleteAccessKeyRequest struct {
 	state                  protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_UserName    string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
 	xxx_hidden_AccessKeyId string                 `protobuf:"bytes,2,opt,name=access_key_id,json=accessKeyId"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -1662,12 +1725,23 @@ func (x *DeleteAccessKeyRequest) GetAccessKeyId() string {
 	return ""
 }
 
+func (x *DeleteAccessKeyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DeleteAccessKeyRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
 }
 
 func (x *DeleteAccessKeyRequest) SetAccessKeyId(v string) {
 	x.xxx_hidden_AccessKeyId = v
+}
+
+func (x *DeleteAccessKeyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DeleteAccessKeyRequest_builder struct {
@@ -1677,6 +1751,8 @@ type DeleteAccessKeyRequest_builder struct {
 	UserName string
 	// The access key's id.
 	AccessKeyId string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DeleteAccessKeyRequest_builder) Build() *DeleteAccessKeyRequest {
@@ -1685,6 +1761,7 @@ func (b0 DeleteAccessKeyRequest_builder) Build() *DeleteAccessKeyRequest {
 	_, _ = b, x
 	x.xxx_hidden_UserName = b.UserName
 	x.xxx_hidden_AccessKeyId = b.AccessKeyId
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1738,6 +1815,7 @@ type CreateClientCertificateRequest struct {
 	xxx_hidden_UserName                  string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
 	xxx_hidden_CertificateSigningRequest string                 `protobuf:"bytes,2,opt,name=certificate_signing_request,json=certificateSigningRequest"`
 	xxx_hidden_DurationSeconds           int64                  `protobuf:"varint,3,opt,name=duration_seconds,json=durationSeconds"`
+	xxx_hidden_ClientToken               string                 `protobuf:"bytes,4,opt,name=client_token,json=clientToken"`
 	unknownFields                        protoimpl.UnknownFields
 	sizeCache                            protoimpl.SizeCache
 }
@@ -1788,6 +1866,13 @@ func (x *CreateClientCertificateRequest) GetDurationSeconds() int64 {
 	return 0
 }
 
+func (x *CreateClientCertificateRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *CreateClientCertificateRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
 }
@@ -1800,6 +1885,10 @@ func (x *CreateClientCertificateRequest) SetDurationSeconds(v int64) {
 	x.xxx_hidden_DurationSeconds = v
 }
 
+func (x *CreateClientCertificateRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type CreateClientCertificateRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -1809,6 +1898,8 @@ type CreateClientCertificateRequest_builder struct {
 	CertificateSigningRequest string
 	// How long the certificate shall be good, 3600 seconds to 825 days; 0 for 90 days.
 	DurationSeconds int64
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 CreateClientCertificateRequest_builder) Build() *CreateClientCertificateRequest {
@@ -1818,6 +1909,7 @@ func (b0 CreateClientCertificateRequest_builder) Build() *CreateClientCertificat
 	x.xxx_hidden_UserName = b.UserName
 	x.xxx_hidden_CertificateSigningRequest = b.CertificateSigningRequest
 	x.xxx_hidden_DurationSeconds = b.DurationSeconds
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -2016,6 +2108,7 @@ type DeleteClientCertificateRequest struct {
 	state                    protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_UserName      string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
 	xxx_hidden_CertificateId string                 `protobuf:"bytes,2,opt,name=certificate_id,json=certificateId"`
+	xxx_hidden_ClientToken   string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
 }
@@ -2059,12 +2152,23 @@ func (x *DeleteClientCertificateRequest) GetCertificateId() string {
 	return ""
 }
 
+func (x *DeleteClientCertificateRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DeleteClientCertificateRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
 }
 
 func (x *DeleteClientCertificateRequest) SetCertificateId(v string) {
 	x.xxx_hidden_CertificateId = v
+}
+
+func (x *DeleteClientCertificateRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DeleteClientCertificateRequest_builder struct {
@@ -2074,6 +2178,8 @@ type DeleteClientCertificateRequest_builder struct {
 	UserName string
 	// The certificate's id.
 	CertificateId string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DeleteClientCertificateRequest_builder) Build() *DeleteClientCertificateRequest {
@@ -2082,6 +2188,7 @@ func (b0 DeleteClientCertificateRequest_builder) Build() *DeleteClientCertificat
 	_, _ = b, x
 	x.xxx_hidden_UserName = b.UserName
 	x.xxx_hidden_CertificateId = b.CertificateId
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -2135,6 +2242,7 @@ type PutUserPolicyRequest struct {
 	xxx_hidden_UserName       string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
 	xxx_hidden_PolicyName     string                 `protobuf:"bytes,2,opt,name=policy_name,json=policyName"`
 	xxx_hidden_PolicyDocument string                 `protobuf:"bytes,3,opt,name=policy_document,json=policyDocument"`
+	xxx_hidden_ClientToken    string                 `protobuf:"bytes,4,opt,name=client_token,json=clientToken"`
 	unknownFields             protoimpl.UnknownFields
 	sizeCache                 protoimpl.SizeCache
 }
@@ -2185,6 +2293,13 @@ func (x *PutUserPolicyRequest) GetPolicyDocument() string {
 	return ""
 }
 
+func (x *PutUserPolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *PutUserPolicyRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
 }
@@ -2197,6 +2312,10 @@ func (x *PutUserPolicyRequest) SetPolicyDocument(v string) {
 	x.xxx_hidden_PolicyDocument = v
 }
 
+func (x *PutUserPolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type PutUserPolicyRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -2206,6 +2325,8 @@ type PutUserPolicyRequest_builder struct {
 	PolicyName string
 	// The policy, a JSON document. All inline policies of a user have at most 2048 characters, white space not counted.
 	PolicyDocument string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 PutUserPolicyRequest_builder) Build() *PutUserPolicyRequest {
@@ -2215,6 +2336,7 @@ func (b0 PutUserPolicyRequest_builder) Build() *PutUserPolicyRequest {
 	x.xxx_hidden_UserName = b.UserName
 	x.xxx_hidden_PolicyName = b.PolicyName
 	x.xxx_hidden_PolicyDocument = b.PolicyDocument
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -2562,11 +2684,12 @@ func (b0 ListUserPoliciesResponse_builder) Build() *ListUserPoliciesResponse {
 
 // DeleteUserPolicyRequest names an inline policy.
 type DeleteUserPolicyRequest struct {
-	state                 protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_UserName   string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
-	xxx_hidden_PolicyName string                 `protobuf:"bytes,2,opt,name=policy_name,json=policyName"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_UserName    string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
+	xxx_hidden_PolicyName  string                 `protobuf:"bytes,2,opt,name=policy_name,json=policyName"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *DeleteUserPolicyRequest) Reset() {
@@ -2608,12 +2731,23 @@ func (x *DeleteUserPolicyRequest) GetPolicyName() string {
 	return ""
 }
 
+func (x *DeleteUserPolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DeleteUserPolicyRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
 }
 
 func (x *DeleteUserPolicyRequest) SetPolicyName(v string) {
 	x.xxx_hidden_PolicyName = v
+}
+
+func (x *DeleteUserPolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DeleteUserPolicyRequest_builder struct {
@@ -2623,6 +2757,8 @@ type DeleteUserPolicyRequest_builder struct {
 	UserName string
 	// The policy's name.
 	PolicyName string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DeleteUserPolicyRequest_builder) Build() *DeleteUserPolicyRequest {
@@ -2631,6 +2767,7 @@ func (b0 DeleteUserPolicyRequest_builder) Build() *DeleteUserPolicyRequest {
 	_, _ = b, x
 	x.xxx_hidden_UserName = b.UserName
 	x.xxx_hidden_PolicyName = b.PolicyName
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -2831,12 +2968,13 @@ const file_kmsd_iam_v1_iam_service_proto_rawDesc = "" +
 	"uploadDate\x12:\n" +
 	"\n" +
 	"expiration\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expiration\"\x9d\x01\n" +
+	"expiration\"\xc0\x01\n" +
 	"\x11CreateUserRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1b\n" +
 	"\tuser_name\x18\x02 \x01(\tR\buserName\x121\n" +
 	"\x14permissions_boundary\x18\x03 \x01(\tR\x13permissionsBoundary\x12$\n" +
-	"\x04tags\x18\x04 \x03(\v2\x10.kmsd.iam.v1.TagR\x04tags\";\n" +
+	"\x04tags\x18\x04 \x03(\v2\x10.kmsd.iam.v1.TagR\x04tags\x12!\n" +
+	"\fclient_token\x18\x05 \x01(\tR\vclientToken\";\n" +
 	"\x12CreateUserResponse\x12%\n" +
 	"\x04user\x18\x01 \x01(\v2\x11.kmsd.iam.v1.UserR\x04user\"-\n" +
 	"\x0eGetUserRequest\x12\x1b\n" +
@@ -2851,47 +2989,54 @@ const file_kmsd_iam_v1_iam_service_proto_rawDesc = "" +
 	"\x11ListUsersResponse\x12'\n" +
 	"\x05users\x18\x01 \x03(\v2\x11.kmsd.iam.v1.UserR\x05users\x12!\n" +
 	"\fis_truncated\x18\x02 \x01(\bR\visTruncated\x12\x16\n" +
-	"\x06marker\x18\x03 \x01(\tR\x06marker\"0\n" +
+	"\x06marker\x18\x03 \x01(\tR\x06marker\"S\n" +
 	"\x11DeleteUserRequest\x12\x1b\n" +
-	"\tuser_name\x18\x01 \x01(\tR\buserName\"\x14\n" +
-	"\x12DeleteUserResponse\"5\n" +
+	"\tuser_name\x18\x01 \x01(\tR\buserName\x12!\n" +
+	"\fclient_token\x18\x02 \x01(\tR\vclientToken\"\x14\n" +
+	"\x12DeleteUserResponse\"X\n" +
 	"\x16CreateAccessKeyRequest\x12\x1b\n" +
-	"\tuser_name\x18\x01 \x01(\tR\buserName\"P\n" +
+	"\tuser_name\x18\x01 \x01(\tR\buserName\x12!\n" +
+	"\fclient_token\x18\x02 \x01(\tR\vclientToken\"P\n" +
 	"\x17CreateAccessKeyResponse\x125\n" +
 	"\n" +
 	"access_key\x18\x01 \x01(\v2\x16.kmsd.iam.v1.AccessKeyR\taccessKey\"4\n" +
 	"\x15ListAccessKeysRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\"h\n" +
 	"\x16ListAccessKeysResponse\x12N\n" +
-	"\x13access_key_metadata\x18\x01 \x03(\v2\x1e.kmsd.iam.v1.AccessKeyMetadataR\x11accessKeyMetadata\"\x8a\x01\n" +
+	"\x13access_key_metadata\x18\x01 \x03(\v2\x1e.kmsd.iam.v1.AccessKeyMetadataR\x11accessKeyMetadata\"\xad\x01\n" +
 	"\x16UpdateAccessKeyRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x12\"\n" +
 	"\raccess_key_id\x18\x02 \x01(\tR\vaccessKeyId\x12/\n" +
-	"\x06status\x18\x03 \x01(\x0e2\x17.kmsd.iam.v1.StatusTypeR\x06status\"\x19\n" +
-	"\x17UpdateAccessKeyResponse\"Y\n" +
+	"\x06status\x18\x03 \x01(\x0e2\x17.kmsd.iam.v1.StatusTypeR\x06status\x12!\n" +
+	"\fclient_token\x18\x04 \x01(\tR\vclientToken\"\x19\n" +
+	"\x17UpdateAccessKeyResponse\"|\n" +
 	"\x16DeleteAccessKeyRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x12\"\n" +
-	"\raccess_key_id\x18\x02 \x01(\tR\vaccessKeyId\"\x19\n" +
-	"\x17DeleteAccessKeyResponse\"\xa8\x01\n" +
+	"\raccess_key_id\x18\x02 \x01(\tR\vaccessKeyId\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x19\n" +
+	"\x17DeleteAccessKeyResponse\"\xcb\x01\n" +
 	"\x1eCreateClientCertificateRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x12>\n" +
 	"\x1bcertificate_signing_request\x18\x02 \x01(\tR\x19certificateSigningRequest\x12)\n" +
-	"\x10duration_seconds\x18\x03 \x01(\x03R\x0fdurationSeconds\"c\n" +
+	"\x10duration_seconds\x18\x03 \x01(\x03R\x0fdurationSeconds\x12!\n" +
+	"\fclient_token\x18\x04 \x01(\tR\vclientToken\"c\n" +
 	"\x1fCreateClientCertificateResponse\x12@\n" +
 	"\vcertificate\x18\x01 \x01(\v2\x1e.kmsd.iam.v1.ClientCertificateR\vcertificate\"<\n" +
 	"\x1dListClientCertificatesRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\"d\n" +
 	"\x1eListClientCertificatesResponse\x12B\n" +
-	"\fcertificates\x18\x01 \x03(\v2\x1e.kmsd.iam.v1.ClientCertificateR\fcertificates\"d\n" +
+	"\fcertificates\x18\x01 \x03(\v2\x1e.kmsd.iam.v1.ClientCertificateR\fcertificates\"\x87\x01\n" +
 	"\x1eDeleteClientCertificateRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x12%\n" +
-	"\x0ecertificate_id\x18\x02 \x01(\tR\rcertificateId\"!\n" +
-	"\x1fDeleteClientCertificateResponse\"}\n" +
+	"\x0ecertificate_id\x18\x02 \x01(\tR\rcertificateId\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"!\n" +
+	"\x1fDeleteClientCertificateResponse\"\xa0\x01\n" +
 	"\x14PutUserPolicyRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x12\x1f\n" +
 	"\vpolicy_name\x18\x02 \x01(\tR\n" +
 	"policyName\x12'\n" +
-	"\x0fpolicy_document\x18\x03 \x01(\tR\x0epolicyDocument\"I\n" +
+	"\x0fpolicy_document\x18\x03 \x01(\tR\x0epolicyDocument\x12!\n" +
+	"\fclient_token\x18\x04 \x01(\tR\vclientToken\"I\n" +
 	"\x15PutUserPolicyResponse\x120\n" +
 	"\bfindings\x18\x01 \x03(\v2\x14.kmsd.iam.v1.FindingR\bfindings\"T\n" +
 	"\x14GetUserPolicyRequest\x12\x1b\n" +
@@ -2906,11 +3051,12 @@ const file_kmsd_iam_v1_iam_service_proto_rawDesc = "" +
 	"\x17ListUserPoliciesRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\"=\n" +
 	"\x18ListUserPoliciesResponse\x12!\n" +
-	"\fpolicy_names\x18\x01 \x03(\tR\vpolicyNames\"W\n" +
+	"\fpolicy_names\x18\x01 \x03(\tR\vpolicyNames\"z\n" +
 	"\x17DeleteUserPolicyRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x12\x1f\n" +
 	"\vpolicy_name\x18\x02 \x01(\tR\n" +
-	"policyName\"\x1a\n" +
+	"policyName\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x1a\n" +
 	"\x18DeleteUserPolicyResponse\"\xa0\x01\n" +
 	"\x10GetGroupResponse\x12(\n" +
 	"\x05group\x18\x01 \x01(\v2\x12.kmsd.iam.v1.GroupR\x05group\x12'\n" +

@@ -217,6 +217,7 @@ type CreateVirtualMFADeviceRequest struct {
 	state                           protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_Path                 string                 `protobuf:"bytes,1,opt,name=path"`
 	xxx_hidden_VirtualMfaDeviceName string                 `protobuf:"bytes,2,opt,name=virtual_mfa_device_name,json=virtualMfaDeviceName"`
+	xxx_hidden_ClientToken          string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
 	unknownFields                   protoimpl.UnknownFields
 	sizeCache                       protoimpl.SizeCache
 }
@@ -260,12 +261,23 @@ func (x *CreateVirtualMFADeviceRequest) GetVirtualMfaDeviceName() string {
 	return ""
 }
 
+func (x *CreateVirtualMFADeviceRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *CreateVirtualMFADeviceRequest) SetPath(v string) {
 	x.xxx_hidden_Path = v
 }
 
 func (x *CreateVirtualMFADeviceRequest) SetVirtualMfaDeviceName(v string) {
 	x.xxx_hidden_VirtualMfaDeviceName = v
+}
+
+func (x *CreateVirtualMFADeviceRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type CreateVirtualMFADeviceRequest_builder struct {
@@ -276,6 +288,10 @@ type CreateVirtualMFADeviceRequest_builder struct {
 	// The name, 1 to 226 characters of [A-Za-z0-9_+=,.@-], unique with its path in the account without regard to
 	// case.
 	VirtualMfaDeviceName string
+	// As in kmsd.kms.v1.CreateKeyRequest, but for the seed, which is in one answer only: a repetition makes no second
+	// device, and is refused with the serial number of the one that there is (FAILED_PRECONDITION). If the first answer was
+	// lost, delete that device and make another with another token.
+	ClientToken string
 }
 
 func (b0 CreateVirtualMFADeviceRequest_builder) Build() *CreateVirtualMFADeviceRequest {
@@ -284,6 +300,7 @@ func (b0 CreateVirtualMFADeviceRequest_builder) Build() *CreateVirtualMFADeviceR
 	_, _ = b, x
 	x.xxx_hidden_Path = b.Path
 	x.xxx_hidden_VirtualMfaDeviceName = b.VirtualMfaDeviceName
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -364,6 +381,7 @@ type EnableMFADeviceRequest struct {
 	xxx_hidden_SerialNumber        string                 `protobuf:"bytes,2,opt,name=serial_number,json=serialNumber"`
 	xxx_hidden_AuthenticationCode1 string                 `protobuf:"bytes,3,opt,name=authentication_code1,json=authenticationCode1"`
 	xxx_hidden_AuthenticationCode2 string                 `protobuf:"bytes,4,opt,name=authentication_code2,json=authenticationCode2"`
+	xxx_hidden_ClientToken         string                 `protobuf:"bytes,5,opt,name=client_token,json=clientToken"`
 	unknownFields                  protoimpl.UnknownFields
 	sizeCache                      protoimpl.SizeCache
 }
@@ -421,6 +439,13 @@ func (x *EnableMFADeviceRequest) GetAuthenticationCode2() string {
 	return ""
 }
 
+func (x *EnableMFADeviceRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *EnableMFADeviceRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
 }
@@ -437,6 +462,10 @@ func (x *EnableMFADeviceRequest) SetAuthenticationCode2(v string) {
 	x.xxx_hidden_AuthenticationCode2 = v
 }
 
+func (x *EnableMFADeviceRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type EnableMFADeviceRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -448,6 +477,8 @@ type EnableMFADeviceRequest_builder struct {
 	AuthenticationCode1 string
 	// The code that follows it.
 	AuthenticationCode2 string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 EnableMFADeviceRequest_builder) Build() *EnableMFADeviceRequest {
@@ -458,6 +489,7 @@ func (b0 EnableMFADeviceRequest_builder) Build() *EnableMFADeviceRequest {
 	x.xxx_hidden_SerialNumber = b.SerialNumber
 	x.xxx_hidden_AuthenticationCode1 = b.AuthenticationCode1
 	x.xxx_hidden_AuthenticationCode2 = b.AuthenticationCode2
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -510,6 +542,7 @@ type DeactivateMFADeviceRequest struct {
 	state                   protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_UserName     string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
 	xxx_hidden_SerialNumber string                 `protobuf:"bytes,2,opt,name=serial_number,json=serialNumber"`
+	xxx_hidden_ClientToken  string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -553,12 +586,23 @@ func (x *DeactivateMFADeviceRequest) GetSerialNumber() string {
 	return ""
 }
 
+func (x *DeactivateMFADeviceRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DeactivateMFADeviceRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
 }
 
 func (x *DeactivateMFADeviceRequest) SetSerialNumber(v string) {
 	x.xxx_hidden_SerialNumber = v
+}
+
+func (x *DeactivateMFADeviceRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DeactivateMFADeviceRequest_builder struct {
@@ -568,6 +612,8 @@ type DeactivateMFADeviceRequest_builder struct {
 	UserName string
 	// The device's serial number.
 	SerialNumber string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DeactivateMFADeviceRequest_builder) Build() *DeactivateMFADeviceRequest {
@@ -576,6 +622,7 @@ func (b0 DeactivateMFADeviceRequest_builder) Build() *DeactivateMFADeviceRequest
 	_, _ = b, x
 	x.xxx_hidden_UserName = b.UserName
 	x.xxx_hidden_SerialNumber = b.SerialNumber
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -627,6 +674,7 @@ func (b0 DeactivateMFADeviceResponse_builder) Build() *DeactivateMFADeviceRespon
 type DeleteVirtualMFADeviceRequest struct {
 	state                   protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_SerialNumber string                 `protobuf:"bytes,1,opt,name=serial_number,json=serialNumber"`
+	xxx_hidden_ClientToken  string                 `protobuf:"bytes,2,opt,name=client_token,json=clientToken"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -663,8 +711,19 @@ func (x *DeleteVirtualMFADeviceRequest) GetSerialNumber() string {
 	return ""
 }
 
+func (x *DeleteVirtualMFADeviceRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DeleteVirtualMFADeviceRequest) SetSerialNumber(v string) {
 	x.xxx_hidden_SerialNumber = v
+}
+
+func (x *DeleteVirtualMFADeviceRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DeleteVirtualMFADeviceRequest_builder struct {
@@ -672,6 +731,8 @@ type DeleteVirtualMFADeviceRequest_builder struct {
 
 	// The device's serial number.
 	SerialNumber string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DeleteVirtualMFADeviceRequest_builder) Build() *DeleteVirtualMFADeviceRequest {
@@ -679,6 +740,7 @@ func (b0 DeleteVirtualMFADeviceRequest_builder) Build() *DeleteVirtualMFADeviceR
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_SerialNumber = b.SerialNumber
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -860,24 +922,28 @@ const file_kmsd_iam_v1_mfa_proto_rawDesc = "" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x12#\n" +
 	"\rserial_number\x18\x02 \x01(\tR\fserialNumber\x12;\n" +
 	"\venable_date\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"enableDate\"j\n" +
+	"enableDate\"\x8d\x01\n" +
 	"\x1dCreateVirtualMFADeviceRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x125\n" +
-	"\x17virtual_mfa_device_name\x18\x02 \x01(\tR\x14virtualMfaDeviceName\"m\n" +
+	"\x17virtual_mfa_device_name\x18\x02 \x01(\tR\x14virtualMfaDeviceName\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"m\n" +
 	"\x1eCreateVirtualMFADeviceResponse\x12K\n" +
-	"\x12virtual_mfa_device\x18\x01 \x01(\v2\x1d.kmsd.iam.v1.VirtualMFADeviceR\x10virtualMfaDevice\"\xc0\x01\n" +
+	"\x12virtual_mfa_device\x18\x01 \x01(\v2\x1d.kmsd.iam.v1.VirtualMFADeviceR\x10virtualMfaDevice\"\xe3\x01\n" +
 	"\x16EnableMFADeviceRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x12#\n" +
 	"\rserial_number\x18\x02 \x01(\tR\fserialNumber\x121\n" +
 	"\x14authentication_code1\x18\x03 \x01(\tR\x13authenticationCode1\x121\n" +
-	"\x14authentication_code2\x18\x04 \x01(\tR\x13authenticationCode2\"\x19\n" +
-	"\x17EnableMFADeviceResponse\"^\n" +
+	"\x14authentication_code2\x18\x04 \x01(\tR\x13authenticationCode2\x12!\n" +
+	"\fclient_token\x18\x05 \x01(\tR\vclientToken\"\x19\n" +
+	"\x17EnableMFADeviceResponse\"\x81\x01\n" +
 	"\x1aDeactivateMFADeviceRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x12#\n" +
-	"\rserial_number\x18\x02 \x01(\tR\fserialNumber\"\x1d\n" +
-	"\x1bDeactivateMFADeviceResponse\"D\n" +
+	"\rserial_number\x18\x02 \x01(\tR\fserialNumber\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x1d\n" +
+	"\x1bDeactivateMFADeviceResponse\"g\n" +
 	"\x1dDeleteVirtualMFADeviceRequest\x12#\n" +
-	"\rserial_number\x18\x01 \x01(\tR\fserialNumber\" \n" +
+	"\rserial_number\x18\x01 \x01(\tR\fserialNumber\x12!\n" +
+	"\fclient_token\x18\x02 \x01(\tR\vclientToken\" \n" +
 	"\x1eDeleteVirtualMFADeviceResponse\"4\n" +
 	"\x15ListMFADevicesRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\"Q\n" +

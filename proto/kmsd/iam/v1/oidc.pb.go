@@ -88,6 +88,7 @@ type CreateOpenIDConnectProviderRequest struct {
 	xxx_hidden_ClientIdList []string               `protobuf:"bytes,2,rep,name=client_id_list,json=clientIdList"`
 	xxx_hidden_Jwks         string                 `protobuf:"bytes,3,opt,name=jwks"`
 	xxx_hidden_JwksUri      string                 `protobuf:"bytes,4,opt,name=jwks_uri,json=jwksUri"`
+	xxx_hidden_ClientToken  string                 `protobuf:"bytes,5,opt,name=client_token,json=clientToken"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -145,6 +146,13 @@ func (x *CreateOpenIDConnectProviderRequest) GetJwksUri() string {
 	return ""
 }
 
+func (x *CreateOpenIDConnectProviderRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *CreateOpenIDConnectProviderRequest) SetUrl(v string) {
 	x.xxx_hidden_Url = v
 }
@@ -161,6 +169,10 @@ func (x *CreateOpenIDConnectProviderRequest) SetJwksUri(v string) {
 	x.xxx_hidden_JwksUri = v
 }
 
+func (x *CreateOpenIDConnectProviderRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type CreateOpenIDConnectProviderRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -173,6 +185,8 @@ type CreateOpenIDConnectProviderRequest_builder struct {
 	Jwks string
 	// Where the provider's public keys are fetched from, an https URL of at most 2048 characters.
 	JwksUri string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 CreateOpenIDConnectProviderRequest_builder) Build() *CreateOpenIDConnectProviderRequest {
@@ -183,6 +197,7 @@ func (b0 CreateOpenIDConnectProviderRequest_builder) Build() *CreateOpenIDConnec
 	x.xxx_hidden_ClientIdList = b.ClientIdList
 	x.xxx_hidden_Jwks = b.Jwks
 	x.xxx_hidden_JwksUri = b.JwksUri
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -543,6 +558,7 @@ func (b0 ListOpenIDConnectProvidersResponse_builder) Build() *ListOpenIDConnectP
 type DeleteOpenIDConnectProviderRequest struct {
 	state                               protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_OpenIdConnectProviderArn string                 `protobuf:"bytes,1,opt,name=open_id_connect_provider_arn,json=openIdConnectProviderArn"`
+	xxx_hidden_ClientToken              string                 `protobuf:"bytes,2,opt,name=client_token,json=clientToken"`
 	unknownFields                       protoimpl.UnknownFields
 	sizeCache                           protoimpl.SizeCache
 }
@@ -579,8 +595,19 @@ func (x *DeleteOpenIDConnectProviderRequest) GetOpenIdConnectProviderArn() strin
 	return ""
 }
 
+func (x *DeleteOpenIDConnectProviderRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DeleteOpenIDConnectProviderRequest) SetOpenIdConnectProviderArn(v string) {
 	x.xxx_hidden_OpenIdConnectProviderArn = v
+}
+
+func (x *DeleteOpenIDConnectProviderRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DeleteOpenIDConnectProviderRequest_builder struct {
@@ -588,6 +615,8 @@ type DeleteOpenIDConnectProviderRequest_builder struct {
 
 	// The provider's ARN.
 	OpenIdConnectProviderArn string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DeleteOpenIDConnectProviderRequest_builder) Build() *DeleteOpenIDConnectProviderRequest {
@@ -595,6 +624,7 @@ func (b0 DeleteOpenIDConnectProviderRequest_builder) Build() *DeleteOpenIDConnec
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_OpenIdConnectProviderArn = b.OpenIdConnectProviderArn
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -648,6 +678,7 @@ type UpdateOpenIDConnectProviderKeysRequest struct {
 	xxx_hidden_OpenIdConnectProviderArn string                 `protobuf:"bytes,1,opt,name=open_id_connect_provider_arn,json=openIdConnectProviderArn"`
 	xxx_hidden_Jwks                     string                 `protobuf:"bytes,2,opt,name=jwks"`
 	xxx_hidden_JwksUri                  string                 `protobuf:"bytes,3,opt,name=jwks_uri,json=jwksUri"`
+	xxx_hidden_ClientToken              string                 `protobuf:"bytes,4,opt,name=client_token,json=clientToken"`
 	unknownFields                       protoimpl.UnknownFields
 	sizeCache                           protoimpl.SizeCache
 }
@@ -698,6 +729,13 @@ func (x *UpdateOpenIDConnectProviderKeysRequest) GetJwksUri() string {
 	return ""
 }
 
+func (x *UpdateOpenIDConnectProviderKeysRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *UpdateOpenIDConnectProviderKeysRequest) SetOpenIdConnectProviderArn(v string) {
 	x.xxx_hidden_OpenIdConnectProviderArn = v
 }
@@ -710,6 +748,10 @@ func (x *UpdateOpenIDConnectProviderKeysRequest) SetJwksUri(v string) {
 	x.xxx_hidden_JwksUri = v
 }
 
+func (x *UpdateOpenIDConnectProviderKeysRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type UpdateOpenIDConnectProviderKeysRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -720,6 +762,8 @@ type UpdateOpenIDConnectProviderKeysRequest_builder struct {
 	Jwks string
 	// Where the provider's public keys are fetched from, an https URL of at most 2048 characters.
 	JwksUri string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 UpdateOpenIDConnectProviderKeysRequest_builder) Build() *UpdateOpenIDConnectProviderKeysRequest {
@@ -729,6 +773,7 @@ func (b0 UpdateOpenIDConnectProviderKeysRequest_builder) Build() *UpdateOpenIDCo
 	x.xxx_hidden_OpenIdConnectProviderArn = b.OpenIdConnectProviderArn
 	x.xxx_hidden_Jwks = b.Jwks
 	x.xxx_hidden_JwksUri = b.JwksUri
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -781,6 +826,7 @@ type AddClientIDToOpenIDConnectProviderRequest struct {
 	state                               protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_OpenIdConnectProviderArn string                 `protobuf:"bytes,1,opt,name=open_id_connect_provider_arn,json=openIdConnectProviderArn"`
 	xxx_hidden_ClientId                 string                 `protobuf:"bytes,2,opt,name=client_id,json=clientId"`
+	xxx_hidden_ClientToken              string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
 	unknownFields                       protoimpl.UnknownFields
 	sizeCache                           protoimpl.SizeCache
 }
@@ -824,12 +870,23 @@ func (x *AddClientIDToOpenIDConnectProviderRequest) GetClientId() string {
 	return ""
 }
 
+func (x *AddClientIDToOpenIDConnectProviderRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *AddClientIDToOpenIDConnectProviderRequest) SetOpenIdConnectProviderArn(v string) {
 	x.xxx_hidden_OpenIdConnectProviderArn = v
 }
 
 func (x *AddClientIDToOpenIDConnectProviderRequest) SetClientId(v string) {
 	x.xxx_hidden_ClientId = v
+}
+
+func (x *AddClientIDToOpenIDConnectProviderRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type AddClientIDToOpenIDConnectProviderRequest_builder struct {
@@ -839,6 +896,8 @@ type AddClientIDToOpenIDConnectProviderRequest_builder struct {
 	OpenIdConnectProviderArn string
 	// The audience, 1 to 255 characters.
 	ClientId string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 AddClientIDToOpenIDConnectProviderRequest_builder) Build() *AddClientIDToOpenIDConnectProviderRequest {
@@ -847,6 +906,7 @@ func (b0 AddClientIDToOpenIDConnectProviderRequest_builder) Build() *AddClientID
 	_, _ = b, x
 	x.xxx_hidden_OpenIdConnectProviderArn = b.OpenIdConnectProviderArn
 	x.xxx_hidden_ClientId = b.ClientId
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -899,6 +959,7 @@ type RemoveClientIDFromOpenIDConnectProviderRequest struct {
 	state                               protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_OpenIdConnectProviderArn string                 `protobuf:"bytes,1,opt,name=open_id_connect_provider_arn,json=openIdConnectProviderArn"`
 	xxx_hidden_ClientId                 string                 `protobuf:"bytes,2,opt,name=client_id,json=clientId"`
+	xxx_hidden_ClientToken              string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
 	unknownFields                       protoimpl.UnknownFields
 	sizeCache                           protoimpl.SizeCache
 }
@@ -942,12 +1003,23 @@ func (x *RemoveClientIDFromOpenIDConnectProviderRequest) GetClientId() string {
 	return ""
 }
 
+func (x *RemoveClientIDFromOpenIDConnectProviderRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *RemoveClientIDFromOpenIDConnectProviderRequest) SetOpenIdConnectProviderArn(v string) {
 	x.xxx_hidden_OpenIdConnectProviderArn = v
 }
 
 func (x *RemoveClientIDFromOpenIDConnectProviderRequest) SetClientId(v string) {
 	x.xxx_hidden_ClientId = v
+}
+
+func (x *RemoveClientIDFromOpenIDConnectProviderRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type RemoveClientIDFromOpenIDConnectProviderRequest_builder struct {
@@ -957,6 +1029,8 @@ type RemoveClientIDFromOpenIDConnectProviderRequest_builder struct {
 	OpenIdConnectProviderArn string
 	// The audience.
 	ClientId string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 RemoveClientIDFromOpenIDConnectProviderRequest_builder) Build() *RemoveClientIDFromOpenIDConnectProviderRequest {
@@ -965,6 +1039,7 @@ func (b0 RemoveClientIDFromOpenIDConnectProviderRequest_builder) Build() *Remove
 	_, _ = b, x
 	x.xxx_hidden_OpenIdConnectProviderArn = b.OpenIdConnectProviderArn
 	x.xxx_hidden_ClientId = b.ClientId
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1018,12 +1093,13 @@ const file_kmsd_iam_v1_oidc_proto_rawDesc = "" +
 	"\n" +
 	"\x16kmsd/iam/v1/oidc.proto\x12\vkmsd.iam.v1\x1a!google/protobuf/go_features.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"2\n" +
 	"\x1eOpenIDConnectProviderListEntry\x12\x10\n" +
-	"\x03arn\x18\x01 \x01(\tR\x03arn\"\x8b\x01\n" +
+	"\x03arn\x18\x01 \x01(\tR\x03arn\"\xae\x01\n" +
 	"\"CreateOpenIDConnectProviderRequest\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12$\n" +
 	"\x0eclient_id_list\x18\x02 \x03(\tR\fclientIdList\x12\x12\n" +
 	"\x04jwks\x18\x03 \x01(\tR\x04jwks\x12\x19\n" +
-	"\bjwks_uri\x18\x04 \x01(\tR\ajwksUri\"e\n" +
+	"\bjwks_uri\x18\x04 \x01(\tR\ajwksUri\x12!\n" +
+	"\fclient_token\x18\x05 \x01(\tR\vclientToken\"e\n" +
 	"#CreateOpenIDConnectProviderResponse\x12>\n" +
 	"\x1copen_id_connect_provider_arn\x18\x01 \x01(\tR\x18openIdConnectProviderArn\"a\n" +
 	"\x1fGetOpenIDConnectProviderRequest\x12>\n" +
@@ -1037,22 +1113,26 @@ const file_kmsd_iam_v1_oidc_proto_rawDesc = "" +
 	"\bjwks_uri\x18\x05 \x01(\tR\ajwksUri\"#\n" +
 	"!ListOpenIDConnectProvidersRequest\"\x93\x01\n" +
 	"\"ListOpenIDConnectProvidersResponse\x12m\n" +
-	"\x1dopen_id_connect_provider_list\x18\x01 \x03(\v2+.kmsd.iam.v1.OpenIDConnectProviderListEntryR\x19openIdConnectProviderList\"d\n" +
+	"\x1dopen_id_connect_provider_list\x18\x01 \x03(\v2+.kmsd.iam.v1.OpenIDConnectProviderListEntryR\x19openIdConnectProviderList\"\x87\x01\n" +
 	"\"DeleteOpenIDConnectProviderRequest\x12>\n" +
-	"\x1copen_id_connect_provider_arn\x18\x01 \x01(\tR\x18openIdConnectProviderArn\"%\n" +
-	"#DeleteOpenIDConnectProviderResponse\"\x97\x01\n" +
+	"\x1copen_id_connect_provider_arn\x18\x01 \x01(\tR\x18openIdConnectProviderArn\x12!\n" +
+	"\fclient_token\x18\x02 \x01(\tR\vclientToken\"%\n" +
+	"#DeleteOpenIDConnectProviderResponse\"\xba\x01\n" +
 	"&UpdateOpenIDConnectProviderKeysRequest\x12>\n" +
 	"\x1copen_id_connect_provider_arn\x18\x01 \x01(\tR\x18openIdConnectProviderArn\x12\x12\n" +
 	"\x04jwks\x18\x02 \x01(\tR\x04jwks\x12\x19\n" +
-	"\bjwks_uri\x18\x03 \x01(\tR\ajwksUri\")\n" +
-	"'UpdateOpenIDConnectProviderKeysResponse\"\x88\x01\n" +
+	"\bjwks_uri\x18\x03 \x01(\tR\ajwksUri\x12!\n" +
+	"\fclient_token\x18\x04 \x01(\tR\vclientToken\")\n" +
+	"'UpdateOpenIDConnectProviderKeysResponse\"\xab\x01\n" +
 	")AddClientIDToOpenIDConnectProviderRequest\x12>\n" +
 	"\x1copen_id_connect_provider_arn\x18\x01 \x01(\tR\x18openIdConnectProviderArn\x12\x1b\n" +
-	"\tclient_id\x18\x02 \x01(\tR\bclientId\",\n" +
-	"*AddClientIDToOpenIDConnectProviderResponse\"\x8d\x01\n" +
+	"\tclient_id\x18\x02 \x01(\tR\bclientId\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\",\n" +
+	"*AddClientIDToOpenIDConnectProviderResponse\"\xb0\x01\n" +
 	".RemoveClientIDFromOpenIDConnectProviderRequest\x12>\n" +
 	"\x1copen_id_connect_provider_arn\x18\x01 \x01(\tR\x18openIdConnectProviderArn\x12\x1b\n" +
-	"\tclient_id\x18\x02 \x01(\tR\bclientId\"1\n" +
+	"\tclient_id\x18\x02 \x01(\tR\bclientId\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"1\n" +
 	"/RemoveClientIDFromOpenIDConnectProviderResponseB8Z,github.com/kmsd/kmsd/proto/kmsd/iam/v1;iamv1\x92\x03\a\xd2>\x02\x10\x03\b\x02b\beditionsp\xe8\a"
 
 var file_kmsd_iam_v1_oidc_proto_msgTypes = make([]protoimpl.MessageInfo, 15)

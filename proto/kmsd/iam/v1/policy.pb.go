@@ -734,6 +734,7 @@ type CreatePolicyRequest struct {
 	xxx_hidden_Path           string                 `protobuf:"bytes,2,opt,name=path"`
 	xxx_hidden_PolicyDocument string                 `protobuf:"bytes,3,opt,name=policy_document,json=policyDocument"`
 	xxx_hidden_Description    string                 `protobuf:"bytes,4,opt,name=description"`
+	xxx_hidden_ClientToken    string                 `protobuf:"bytes,5,opt,name=client_token,json=clientToken"`
 	unknownFields             protoimpl.UnknownFields
 	sizeCache                 protoimpl.SizeCache
 }
@@ -791,6 +792,13 @@ func (x *CreatePolicyRequest) GetDescription() string {
 	return ""
 }
 
+func (x *CreatePolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *CreatePolicyRequest) SetPolicyName(v string) {
 	x.xxx_hidden_PolicyName = v
 }
@@ -807,6 +815,10 @@ func (x *CreatePolicyRequest) SetDescription(v string) {
 	x.xxx_hidden_Description = v
 }
 
+func (x *CreatePolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type CreatePolicyRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -818,6 +830,8 @@ type CreatePolicyRequest_builder struct {
 	PolicyDocument string
 	// A description, 0 to 1000 characters; it cannot be changed.
 	Description string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 CreatePolicyRequest_builder) Build() *CreatePolicyRequest {
@@ -828,6 +842,7 @@ func (b0 CreatePolicyRequest_builder) Build() *CreatePolicyRequest {
 	x.xxx_hidden_Path = b.Path
 	x.xxx_hidden_PolicyDocument = b.PolicyDocument
 	x.xxx_hidden_Description = b.Description
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1259,10 +1274,11 @@ func (b0 ListPoliciesResponse_builder) Build() *ListPoliciesResponse {
 
 // DeletePolicyRequest names a managed policy.
 type DeletePolicyRequest struct {
-	state                protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_PolicyArn string                 `protobuf:"bytes,1,opt,name=policy_arn,json=policyArn"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_PolicyArn   string                 `protobuf:"bytes,1,opt,name=policy_arn,json=policyArn"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,2,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *DeletePolicyRequest) Reset() {
@@ -1297,8 +1313,19 @@ func (x *DeletePolicyRequest) GetPolicyArn() string {
 	return ""
 }
 
+func (x *DeletePolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DeletePolicyRequest) SetPolicyArn(v string) {
 	x.xxx_hidden_PolicyArn = v
+}
+
+func (x *DeletePolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DeletePolicyRequest_builder struct {
@@ -1306,6 +1333,8 @@ type DeletePolicyRequest_builder struct {
 
 	// The ARN of the managed policy.
 	PolicyArn string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DeletePolicyRequest_builder) Build() *DeletePolicyRequest {
@@ -1313,6 +1342,7 @@ func (b0 DeletePolicyRequest_builder) Build() *DeletePolicyRequest {
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_PolicyArn = b.PolicyArn
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1366,6 +1396,7 @@ type CreatePolicyVersionRequest struct {
 	xxx_hidden_PolicyArn      string                 `protobuf:"bytes,1,opt,name=policy_arn,json=policyArn"`
 	xxx_hidden_PolicyDocument string                 `protobuf:"bytes,2,opt,name=policy_document,json=policyDocument"`
 	xxx_hidden_SetAsDefault   bool                   `protobuf:"varint,3,opt,name=set_as_default,json=setAsDefault"`
+	xxx_hidden_ClientToken    string                 `protobuf:"bytes,4,opt,name=client_token,json=clientToken"`
 	unknownFields             protoimpl.UnknownFields
 	sizeCache                 protoimpl.SizeCache
 }
@@ -1416,6 +1447,13 @@ func (x *CreatePolicyVersionRequest) GetSetAsDefault() bool {
 	return false
 }
 
+func (x *CreatePolicyVersionRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *CreatePolicyVersionRequest) SetPolicyArn(v string) {
 	x.xxx_hidden_PolicyArn = v
 }
@@ -1428,6 +1466,10 @@ func (x *CreatePolicyVersionRequest) SetSetAsDefault(v bool) {
 	x.xxx_hidden_SetAsDefault = v
 }
 
+func (x *CreatePolicyVersionRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type CreatePolicyVersionRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -1437,6 +1479,8 @@ type CreatePolicyVersionRequest_builder struct {
 	PolicyDocument string
 	// Whether it shall be in force, at once and wherever the policy is used.
 	SetAsDefault bool
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 CreatePolicyVersionRequest_builder) Build() *CreatePolicyVersionRequest {
@@ -1446,6 +1490,7 @@ func (b0 CreatePolicyVersionRequest_builder) Build() *CreatePolicyVersionRequest
 	x.xxx_hidden_PolicyArn = b.PolicyArn
 	x.xxx_hidden_PolicyDocument = b.PolicyDocument
 	x.xxx_hidden_SetAsDefault = b.SetAsDefault
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1802,11 +1847,12 @@ func (b0 ListPolicyVersionsResponse_builder) Build() *ListPolicyVersionsResponse
 
 // DeletePolicyVersionRequest names a version of a managed policy, not the one in force.
 type DeletePolicyVersionRequest struct {
-	state                protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_PolicyArn string                 `protobuf:"bytes,1,opt,name=policy_arn,json=policyArn"`
-	xxx_hidden_VersionId string                 `protobuf:"bytes,2,opt,name=version_id,json=versionId"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_PolicyArn   string                 `protobuf:"bytes,1,opt,name=policy_arn,json=policyArn"`
+	xxx_hidden_VersionId   string                 `protobuf:"bytes,2,opt,name=version_id,json=versionId"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *DeletePolicyVersionRequest) Reset() {
@@ -1848,12 +1894,23 @@ func (x *DeletePolicyVersionRequest) GetVersionId() string {
 	return ""
 }
 
+func (x *DeletePolicyVersionRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DeletePolicyVersionRequest) SetPolicyArn(v string) {
 	x.xxx_hidden_PolicyArn = v
 }
 
 func (x *DeletePolicyVersionRequest) SetVersionId(v string) {
 	x.xxx_hidden_VersionId = v
+}
+
+func (x *DeletePolicyVersionRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DeletePolicyVersionRequest_builder struct {
@@ -1863,6 +1920,8 @@ type DeletePolicyVersionRequest_builder struct {
 	PolicyArn string
 	// The version's id.
 	VersionId string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DeletePolicyVersionRequest_builder) Build() *DeletePolicyVersionRequest {
@@ -1871,6 +1930,7 @@ func (b0 DeletePolicyVersionRequest_builder) Build() *DeletePolicyVersionRequest
 	_, _ = b, x
 	x.xxx_hidden_PolicyArn = b.PolicyArn
 	x.xxx_hidden_VersionId = b.VersionId
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1920,11 +1980,12 @@ func (b0 DeletePolicyVersionResponse_builder) Build() *DeletePolicyVersionRespon
 
 // SetDefaultPolicyVersionRequest names the version of a managed policy that shall be in force.
 type SetDefaultPolicyVersionRequest struct {
-	state                protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_PolicyArn string                 `protobuf:"bytes,1,opt,name=policy_arn,json=policyArn"`
-	xxx_hidden_VersionId string                 `protobuf:"bytes,2,opt,name=version_id,json=versionId"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_PolicyArn   string                 `protobuf:"bytes,1,opt,name=policy_arn,json=policyArn"`
+	xxx_hidden_VersionId   string                 `protobuf:"bytes,2,opt,name=version_id,json=versionId"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *SetDefaultPolicyVersionRequest) Reset() {
@@ -1966,12 +2027,23 @@ func (x *SetDefaultPolicyVersionRequest) GetVersionId() string {
 	return ""
 }
 
+func (x *SetDefaultPolicyVersionRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *SetDefaultPolicyVersionRequest) SetPolicyArn(v string) {
 	x.xxx_hidden_PolicyArn = v
 }
 
 func (x *SetDefaultPolicyVersionRequest) SetVersionId(v string) {
 	x.xxx_hidden_VersionId = v
+}
+
+func (x *SetDefaultPolicyVersionRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type SetDefaultPolicyVersionRequest_builder struct {
@@ -1981,6 +2053,8 @@ type SetDefaultPolicyVersionRequest_builder struct {
 	PolicyArn string
 	// The version's id.
 	VersionId string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 SetDefaultPolicyVersionRequest_builder) Build() *SetDefaultPolicyVersionRequest {
@@ -1989,6 +2063,7 @@ func (b0 SetDefaultPolicyVersionRequest_builder) Build() *SetDefaultPolicyVersio
 	_, _ = b, x
 	x.xxx_hidden_PolicyArn = b.PolicyArn
 	x.xxx_hidden_VersionId = b.VersionId
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -2334,13 +2409,14 @@ const file_kmsd_iam_v1_policy_proto_rawDesc = "" +
 	"\n" +
 	"PolicyRole\x12\x1b\n" +
 	"\trole_name\x18\x01 \x01(\tR\broleName\x12\x17\n" +
-	"\arole_id\x18\x02 \x01(\tR\x06roleId\"\x95\x01\n" +
+	"\arole_id\x18\x02 \x01(\tR\x06roleId\"\xb8\x01\n" +
 	"\x13CreatePolicyRequest\x12\x1f\n" +
 	"\vpolicy_name\x18\x01 \x01(\tR\n" +
 	"policyName\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12'\n" +
 	"\x0fpolicy_document\x18\x03 \x01(\tR\x0epolicyDocument\x12 \n" +
-	"\vdescription\x18\x04 \x01(\tR\vdescription\"u\n" +
+	"\vdescription\x18\x04 \x01(\tR\vdescription\x12!\n" +
+	"\fclient_token\x18\x05 \x01(\tR\vclientToken\"u\n" +
 	"\x14CreatePolicyResponse\x12+\n" +
 	"\x06policy\x18\x01 \x01(\v2\x13.kmsd.iam.v1.PolicyR\x06policy\x120\n" +
 	"\bfindings\x18\x02 \x03(\v2\x14.kmsd.iam.v1.FindingR\bfindings\"1\n" +
@@ -2359,16 +2435,18 @@ const file_kmsd_iam_v1_policy_proto_rawDesc = "" +
 	"\x14ListPoliciesResponse\x12/\n" +
 	"\bpolicies\x18\x01 \x03(\v2\x13.kmsd.iam.v1.PolicyR\bpolicies\x12!\n" +
 	"\fis_truncated\x18\x02 \x01(\bR\visTruncated\x12\x16\n" +
-	"\x06marker\x18\x03 \x01(\tR\x06marker\"4\n" +
+	"\x06marker\x18\x03 \x01(\tR\x06marker\"W\n" +
 	"\x13DeletePolicyRequest\x12\x1d\n" +
 	"\n" +
-	"policy_arn\x18\x01 \x01(\tR\tpolicyArn\"\x16\n" +
-	"\x14DeletePolicyResponse\"\x8a\x01\n" +
+	"policy_arn\x18\x01 \x01(\tR\tpolicyArn\x12!\n" +
+	"\fclient_token\x18\x02 \x01(\tR\vclientToken\"\x16\n" +
+	"\x14DeletePolicyResponse\"\xad\x01\n" +
 	"\x1aCreatePolicyVersionRequest\x12\x1d\n" +
 	"\n" +
 	"policy_arn\x18\x01 \x01(\tR\tpolicyArn\x12'\n" +
 	"\x0fpolicy_document\x18\x02 \x01(\tR\x0epolicyDocument\x12$\n" +
-	"\x0eset_as_default\x18\x03 \x01(\bR\fsetAsDefault\"\x92\x01\n" +
+	"\x0eset_as_default\x18\x03 \x01(\bR\fsetAsDefault\x12!\n" +
+	"\fclient_token\x18\x04 \x01(\tR\vclientToken\"\x92\x01\n" +
 	"\x1bCreatePolicyVersionResponse\x12A\n" +
 	"\x0epolicy_version\x18\x01 \x01(\v2\x1a.kmsd.iam.v1.PolicyVersionR\rpolicyVersion\x120\n" +
 	"\bfindings\x18\x02 \x03(\v2\x14.kmsd.iam.v1.FindingR\bfindings\"W\n" +
@@ -2383,18 +2461,20 @@ const file_kmsd_iam_v1_policy_proto_rawDesc = "" +
 	"\n" +
 	"policy_arn\x18\x01 \x01(\tR\tpolicyArn\"T\n" +
 	"\x1aListPolicyVersionsResponse\x126\n" +
-	"\bversions\x18\x01 \x03(\v2\x1a.kmsd.iam.v1.PolicyVersionR\bversions\"Z\n" +
+	"\bversions\x18\x01 \x03(\v2\x1a.kmsd.iam.v1.PolicyVersionR\bversions\"}\n" +
 	"\x1aDeletePolicyVersionRequest\x12\x1d\n" +
 	"\n" +
 	"policy_arn\x18\x01 \x01(\tR\tpolicyArn\x12\x1d\n" +
 	"\n" +
-	"version_id\x18\x02 \x01(\tR\tversionId\"\x1d\n" +
-	"\x1bDeletePolicyVersionResponse\"^\n" +
+	"version_id\x18\x02 \x01(\tR\tversionId\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x1d\n" +
+	"\x1bDeletePolicyVersionResponse\"\x81\x01\n" +
 	"\x1eSetDefaultPolicyVersionRequest\x12\x1d\n" +
 	"\n" +
 	"policy_arn\x18\x01 \x01(\tR\tpolicyArn\x12\x1d\n" +
 	"\n" +
-	"version_id\x18\x02 \x01(\tR\tversionId\"!\n" +
+	"version_id\x18\x02 \x01(\tR\tversionId\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"!\n" +
 	"\x1fSetDefaultPolicyVersionResponse\"\x9f\x02\n" +
 	"\x1cListEntitiesForPolicyRequest\x12\x1d\n" +
 	"\n" +

@@ -250,6 +250,7 @@ type CreateRoleRequest struct {
 	xxx_hidden_MaxSessionDuration       int32                  `protobuf:"varint,5,opt,name=max_session_duration,json=maxSessionDuration"`
 	xxx_hidden_PermissionsBoundary      string                 `protobuf:"bytes,6,opt,name=permissions_boundary,json=permissionsBoundary"`
 	xxx_hidden_Tags                     *[]*Tag                `protobuf:"bytes,7,rep,name=tags"`
+	xxx_hidden_ClientToken              string                 `protobuf:"bytes,8,opt,name=client_token,json=clientToken"`
 	unknownFields                       protoimpl.UnknownFields
 	sizeCache                           protoimpl.SizeCache
 }
@@ -330,6 +331,13 @@ func (x *CreateRoleRequest) GetTags() []*Tag {
 	return nil
 }
 
+func (x *CreateRoleRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *CreateRoleRequest) SetPath(v string) {
 	x.xxx_hidden_Path = v
 }
@@ -358,6 +366,10 @@ func (x *CreateRoleRequest) SetTags(v []*Tag) {
 	x.xxx_hidden_Tags = &v
 }
 
+func (x *CreateRoleRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type CreateRoleRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -376,6 +388,8 @@ type CreateRoleRequest_builder struct {
 	PermissionsBoundary string
 	// Its tags, at most 50.
 	Tags []*Tag
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 CreateRoleRequest_builder) Build() *CreateRoleRequest {
@@ -389,6 +403,7 @@ func (b0 CreateRoleRequest_builder) Build() *CreateRoleRequest {
 	x.xxx_hidden_MaxSessionDuration = b.MaxSessionDuration
 	x.xxx_hidden_PermissionsBoundary = b.PermissionsBoundary
 	x.xxx_hidden_Tags = &b.Tags
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -794,6 +809,7 @@ type UpdateRoleRequest struct {
 	xxx_hidden_RoleName           string                 `protobuf:"bytes,1,opt,name=role_name,json=roleName"`
 	xxx_hidden_Description        *string                `protobuf:"bytes,2,opt,name=description"`
 	xxx_hidden_MaxSessionDuration int32                  `protobuf:"varint,3,opt,name=max_session_duration,json=maxSessionDuration"`
+	xxx_hidden_ClientToken        string                 `protobuf:"bytes,4,opt,name=client_token,json=clientToken"`
 	XXX_raceDetectHookData        protoimpl.RaceDetectHookData
 	XXX_presence                  [1]uint32
 	unknownFields                 protoimpl.UnknownFields
@@ -849,17 +865,28 @@ func (x *UpdateRoleRequest) GetMaxSessionDuration() int32 {
 	return 0
 }
 
+func (x *UpdateRoleRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *UpdateRoleRequest) SetRoleName(v string) {
 	x.xxx_hidden_RoleName = v
 }
 
 func (x *UpdateRoleRequest) SetDescription(v string) {
 	x.xxx_hidden_Description = &v
-	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 1, 3)
+	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 1, 4)
 }
 
 func (x *UpdateRoleRequest) SetMaxSessionDuration(v int32) {
 	x.xxx_hidden_MaxSessionDuration = v
+}
+
+func (x *UpdateRoleRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 func (x *UpdateRoleRequest) HasDescription() bool {
@@ -883,6 +910,8 @@ type UpdateRoleRequest_builder struct {
 	Description *string
 	// How long a session can be, 3600 to 43200 seconds; as it is if 0. Sessions that there are keep their end.
 	MaxSessionDuration int32
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 UpdateRoleRequest_builder) Build() *UpdateRoleRequest {
@@ -891,10 +920,11 @@ func (b0 UpdateRoleRequest_builder) Build() *UpdateRoleRequest {
 	_, _ = b, x
 	x.xxx_hidden_RoleName = b.RoleName
 	if b.Description != nil {
-		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 1, 3)
+		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 1, 4)
 		x.xxx_hidden_Description = b.Description
 	}
 	x.xxx_hidden_MaxSessionDuration = b.MaxSessionDuration
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -944,10 +974,11 @@ func (b0 UpdateRoleResponse_builder) Build() *UpdateRoleResponse {
 
 // DeleteRoleRequest names a role.
 type DeleteRoleRequest struct {
-	state               protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_RoleName string                 `protobuf:"bytes,1,opt,name=role_name,json=roleName"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_RoleName    string                 `protobuf:"bytes,1,opt,name=role_name,json=roleName"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,2,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *DeleteRoleRequest) Reset() {
@@ -982,8 +1013,19 @@ func (x *DeleteRoleRequest) GetRoleName() string {
 	return ""
 }
 
+func (x *DeleteRoleRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DeleteRoleRequest) SetRoleName(v string) {
 	x.xxx_hidden_RoleName = v
+}
+
+func (x *DeleteRoleRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DeleteRoleRequest_builder struct {
@@ -991,6 +1033,8 @@ type DeleteRoleRequest_builder struct {
 
 	// The role's name.
 	RoleName string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DeleteRoleRequest_builder) Build() *DeleteRoleRequest {
@@ -998,6 +1042,7 @@ func (b0 DeleteRoleRequest_builder) Build() *DeleteRoleRequest {
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_RoleName = b.RoleName
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1050,6 +1095,7 @@ type UpdateAssumeRolePolicyRequest struct {
 	state                     protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_RoleName       string                 `protobuf:"bytes,1,opt,name=role_name,json=roleName"`
 	xxx_hidden_PolicyDocument string                 `protobuf:"bytes,2,opt,name=policy_document,json=policyDocument"`
+	xxx_hidden_ClientToken    string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
 	unknownFields             protoimpl.UnknownFields
 	sizeCache                 protoimpl.SizeCache
 }
@@ -1093,12 +1139,23 @@ func (x *UpdateAssumeRolePolicyRequest) GetPolicyDocument() string {
 	return ""
 }
 
+func (x *UpdateAssumeRolePolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *UpdateAssumeRolePolicyRequest) SetRoleName(v string) {
 	x.xxx_hidden_RoleName = v
 }
 
 func (x *UpdateAssumeRolePolicyRequest) SetPolicyDocument(v string) {
 	x.xxx_hidden_PolicyDocument = v
+}
+
+func (x *UpdateAssumeRolePolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type UpdateAssumeRolePolicyRequest_builder struct {
@@ -1108,6 +1165,8 @@ type UpdateAssumeRolePolicyRequest_builder struct {
 	RoleName string
 	// The trust policy, as in CreateRoleRequest.
 	PolicyDocument string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 UpdateAssumeRolePolicyRequest_builder) Build() *UpdateAssumeRolePolicyRequest {
@@ -1116,6 +1175,7 @@ func (b0 UpdateAssumeRolePolicyRequest_builder) Build() *UpdateAssumeRolePolicyR
 	_, _ = b, x
 	x.xxx_hidden_RoleName = b.RoleName
 	x.xxx_hidden_PolicyDocument = b.PolicyDocument
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1186,6 +1246,7 @@ type PutRolePolicyRequest struct {
 	xxx_hidden_RoleName       string                 `protobuf:"bytes,1,opt,name=role_name,json=roleName"`
 	xxx_hidden_PolicyName     string                 `protobuf:"bytes,2,opt,name=policy_name,json=policyName"`
 	xxx_hidden_PolicyDocument string                 `protobuf:"bytes,3,opt,name=policy_document,json=policyDocument"`
+	xxx_hidden_ClientToken    string                 `protobuf:"bytes,4,opt,name=client_token,json=clientToken"`
 	unknownFields             protoimpl.UnknownFields
 	sizeCache                 protoimpl.SizeCache
 }
@@ -1236,6 +1297,13 @@ func (x *PutRolePolicyRequest) GetPolicyDocument() string {
 	return ""
 }
 
+func (x *PutRolePolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *PutRolePolicyRequest) SetRoleName(v string) {
 	x.xxx_hidden_RoleName = v
 }
@@ -1248,6 +1316,10 @@ func (x *PutRolePolicyRequest) SetPolicyDocument(v string) {
 	x.xxx_hidden_PolicyDocument = v
 }
 
+func (x *PutRolePolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type PutRolePolicyRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -1258,6 +1330,8 @@ type PutRolePolicyRequest_builder struct {
 	// The policy, a JSON document. All inline policies of a role have at most 10240 characters, white space not
 	// counted.
 	PolicyDocument string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 PutRolePolicyRequest_builder) Build() *PutRolePolicyRequest {
@@ -1267,6 +1341,7 @@ func (b0 PutRolePolicyRequest_builder) Build() *PutRolePolicyRequest {
 	x.xxx_hidden_RoleName = b.RoleName
 	x.xxx_hidden_PolicyName = b.PolicyName
 	x.xxx_hidden_PolicyDocument = b.PolicyDocument
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1614,11 +1689,12 @@ func (b0 ListRolePoliciesResponse_builder) Build() *ListRolePoliciesResponse {
 
 // DeleteRolePolicyRequest names an inline policy.
 type DeleteRolePolicyRequest struct {
-	state                 protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_RoleName   string                 `protobuf:"bytes,1,opt,name=role_name,json=roleName"`
-	xxx_hidden_PolicyName string                 `protobuf:"bytes,2,opt,name=policy_name,json=policyName"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_RoleName    string                 `protobuf:"bytes,1,opt,name=role_name,json=roleName"`
+	xxx_hidden_PolicyName  string                 `protobuf:"bytes,2,opt,name=policy_name,json=policyName"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *DeleteRolePolicyRequest) Reset() {
@@ -1660,12 +1736,23 @@ func (x *DeleteRolePolicyRequest) GetPolicyName() string {
 	return ""
 }
 
+func (x *DeleteRolePolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DeleteRolePolicyRequest) SetRoleName(v string) {
 	x.xxx_hidden_RoleName = v
 }
 
 func (x *DeleteRolePolicyRequest) SetPolicyName(v string) {
 	x.xxx_hidden_PolicyName = v
+}
+
+func (x *DeleteRolePolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DeleteRolePolicyRequest_builder struct {
@@ -1675,6 +1762,8 @@ type DeleteRolePolicyRequest_builder struct {
 	RoleName string
 	// The policy's name.
 	PolicyName string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DeleteRolePolicyRequest_builder) Build() *DeleteRolePolicyRequest {
@@ -1683,6 +1772,7 @@ func (b0 DeleteRolePolicyRequest_builder) Build() *DeleteRolePolicyRequest {
 	_, _ = b, x
 	x.xxx_hidden_RoleName = b.RoleName
 	x.xxx_hidden_PolicyName = b.PolicyName
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1732,11 +1822,12 @@ func (b0 DeleteRolePolicyResponse_builder) Build() *DeleteRolePolicyResponse {
 
 // AttachRolePolicyRequest attaches a managed policy to a role.
 type AttachRolePolicyRequest struct {
-	state                protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_RoleName  string                 `protobuf:"bytes,1,opt,name=role_name,json=roleName"`
-	xxx_hidden_PolicyArn string                 `protobuf:"bytes,2,opt,name=policy_arn,json=policyArn"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_RoleName    string                 `protobuf:"bytes,1,opt,name=role_name,json=roleName"`
+	xxx_hidden_PolicyArn   string                 `protobuf:"bytes,2,opt,name=policy_arn,json=policyArn"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *AttachRolePolicyRequest) Reset() {
@@ -1778,12 +1869,23 @@ func (x *AttachRolePolicyRequest) GetPolicyArn() string {
 	return ""
 }
 
+func (x *AttachRolePolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *AttachRolePolicyRequest) SetRoleName(v string) {
 	x.xxx_hidden_RoleName = v
 }
 
 func (x *AttachRolePolicyRequest) SetPolicyArn(v string) {
 	x.xxx_hidden_PolicyArn = v
+}
+
+func (x *AttachRolePolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type AttachRolePolicyRequest_builder struct {
@@ -1793,6 +1895,8 @@ type AttachRolePolicyRequest_builder struct {
 	RoleName string
 	// The ARN of the managed policy.
 	PolicyArn string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 AttachRolePolicyRequest_builder) Build() *AttachRolePolicyRequest {
@@ -1801,6 +1905,7 @@ func (b0 AttachRolePolicyRequest_builder) Build() *AttachRolePolicyRequest {
 	_, _ = b, x
 	x.xxx_hidden_RoleName = b.RoleName
 	x.xxx_hidden_PolicyArn = b.PolicyArn
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1850,11 +1955,12 @@ func (b0 AttachRolePolicyResponse_builder) Build() *AttachRolePolicyResponse {
 
 // DetachRolePolicyRequest detaches a managed policy from a role.
 type DetachRolePolicyRequest struct {
-	state                protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_RoleName  string                 `protobuf:"bytes,1,opt,name=role_name,json=roleName"`
-	xxx_hidden_PolicyArn string                 `protobuf:"bytes,2,opt,name=policy_arn,json=policyArn"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_RoleName    string                 `protobuf:"bytes,1,opt,name=role_name,json=roleName"`
+	xxx_hidden_PolicyArn   string                 `protobuf:"bytes,2,opt,name=policy_arn,json=policyArn"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *DetachRolePolicyRequest) Reset() {
@@ -1896,12 +2002,23 @@ func (x *DetachRolePolicyRequest) GetPolicyArn() string {
 	return ""
 }
 
+func (x *DetachRolePolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DetachRolePolicyRequest) SetRoleName(v string) {
 	x.xxx_hidden_RoleName = v
 }
 
 func (x *DetachRolePolicyRequest) SetPolicyArn(v string) {
 	x.xxx_hidden_PolicyArn = v
+}
+
+func (x *DetachRolePolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DetachRolePolicyRequest_builder struct {
@@ -1911,6 +2028,8 @@ type DetachRolePolicyRequest_builder struct {
 	RoleName string
 	// The ARN of the managed policy.
 	PolicyArn string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DetachRolePolicyRequest_builder) Build() *DetachRolePolicyRequest {
@@ -1919,6 +2038,7 @@ func (b0 DetachRolePolicyRequest_builder) Build() *DetachRolePolicyRequest {
 	_, _ = b, x
 	x.xxx_hidden_RoleName = b.RoleName
 	x.xxx_hidden_PolicyArn = b.PolicyArn
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -2106,6 +2226,7 @@ type PutRolePermissionsBoundaryRequest struct {
 	state                          protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_RoleName            string                 `protobuf:"bytes,1,opt,name=role_name,json=roleName"`
 	xxx_hidden_PermissionsBoundary string                 `protobuf:"bytes,2,opt,name=permissions_boundary,json=permissionsBoundary"`
+	xxx_hidden_ClientToken         string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
 	unknownFields                  protoimpl.UnknownFields
 	sizeCache                      protoimpl.SizeCache
 }
@@ -2149,12 +2270,23 @@ func (x *PutRolePermissionsBoundaryRequest) GetPermissionsBoundary() string {
 	return ""
 }
 
+func (x *PutRolePermissionsBoundaryRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *PutRolePermissionsBoundaryRequest) SetRoleName(v string) {
 	x.xxx_hidden_RoleName = v
 }
 
 func (x *PutRolePermissionsBoundaryRequest) SetPermissionsBoundary(v string) {
 	x.xxx_hidden_PermissionsBoundary = v
+}
+
+func (x *PutRolePermissionsBoundaryRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type PutRolePermissionsBoundaryRequest_builder struct {
@@ -2164,6 +2296,8 @@ type PutRolePermissionsBoundaryRequest_builder struct {
 	RoleName string
 	// The ARN of the managed policy that bounds its permissions.
 	PermissionsBoundary string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 PutRolePermissionsBoundaryRequest_builder) Build() *PutRolePermissionsBoundaryRequest {
@@ -2172,6 +2306,7 @@ func (b0 PutRolePermissionsBoundaryRequest_builder) Build() *PutRolePermissionsB
 	_, _ = b, x
 	x.xxx_hidden_RoleName = b.RoleName
 	x.xxx_hidden_PermissionsBoundary = b.PermissionsBoundary
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -2221,10 +2356,11 @@ func (b0 PutRolePermissionsBoundaryResponse_builder) Build() *PutRolePermissions
 
 // DeleteRolePermissionsBoundaryRequest names a role.
 type DeleteRolePermissionsBoundaryRequest struct {
-	state               protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_RoleName string                 `protobuf:"bytes,1,opt,name=role_name,json=roleName"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_RoleName    string                 `protobuf:"bytes,1,opt,name=role_name,json=roleName"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,2,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *DeleteRolePermissionsBoundaryRequest) Reset() {
@@ -2259,8 +2395,19 @@ func (x *DeleteRolePermissionsBoundaryRequest) GetRoleName() string {
 	return ""
 }
 
+func (x *DeleteRolePermissionsBoundaryRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DeleteRolePermissionsBoundaryRequest) SetRoleName(v string) {
 	x.xxx_hidden_RoleName = v
+}
+
+func (x *DeleteRolePermissionsBoundaryRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DeleteRolePermissionsBoundaryRequest_builder struct {
@@ -2268,6 +2415,8 @@ type DeleteRolePermissionsBoundaryRequest_builder struct {
 
 	// The role's name.
 	RoleName string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DeleteRolePermissionsBoundaryRequest_builder) Build() *DeleteRolePermissionsBoundaryRequest {
@@ -2275,6 +2424,7 @@ func (b0 DeleteRolePermissionsBoundaryRequest_builder) Build() *DeleteRolePermis
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_RoleName = b.RoleName
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -2324,11 +2474,12 @@ func (b0 DeleteRolePermissionsBoundaryResponse_builder) Build() *DeleteRolePermi
 
 // TagRoleRequest adds tags to a role, or gives those that it has another value.
 type TagRoleRequest struct {
-	state               protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_RoleName string                 `protobuf:"bytes,1,opt,name=role_name,json=roleName"`
-	xxx_hidden_Tags     *[]*Tag                `protobuf:"bytes,2,rep,name=tags"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_RoleName    string                 `protobuf:"bytes,1,opt,name=role_name,json=roleName"`
+	xxx_hidden_Tags        *[]*Tag                `protobuf:"bytes,2,rep,name=tags"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *TagRoleRequest) Reset() {
@@ -2372,12 +2523,23 @@ func (x *TagRoleRequest) GetTags() []*Tag {
 	return nil
 }
 
+func (x *TagRoleRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *TagRoleRequest) SetRoleName(v string) {
 	x.xxx_hidden_RoleName = v
 }
 
 func (x *TagRoleRequest) SetTags(v []*Tag) {
 	x.xxx_hidden_Tags = &v
+}
+
+func (x *TagRoleRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type TagRoleRequest_builder struct {
@@ -2387,6 +2549,8 @@ type TagRoleRequest_builder struct {
 	RoleName string
 	// The tags, 1 to 50. A role has at most 50.
 	Tags []*Tag
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 TagRoleRequest_builder) Build() *TagRoleRequest {
@@ -2395,6 +2559,7 @@ func (b0 TagRoleRequest_builder) Build() *TagRoleRequest {
 	_, _ = b, x
 	x.xxx_hidden_RoleName = b.RoleName
 	x.xxx_hidden_Tags = &b.Tags
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -2444,11 +2609,12 @@ func (b0 TagRoleResponse_builder) Build() *TagRoleResponse {
 
 // UntagRoleRequest removes tags from a role. A tag that it does not have is no error.
 type UntagRoleRequest struct {
-	state               protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_RoleName string                 `protobuf:"bytes,1,opt,name=role_name,json=roleName"`
-	xxx_hidden_TagKeys  []string               `protobuf:"bytes,2,rep,name=tag_keys,json=tagKeys"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_RoleName    string                 `protobuf:"bytes,1,opt,name=role_name,json=roleName"`
+	xxx_hidden_TagKeys     []string               `protobuf:"bytes,2,rep,name=tag_keys,json=tagKeys"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *UntagRoleRequest) Reset() {
@@ -2490,12 +2656,23 @@ func (x *UntagRoleRequest) GetTagKeys() []string {
 	return nil
 }
 
+func (x *UntagRoleRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *UntagRoleRequest) SetRoleName(v string) {
 	x.xxx_hidden_RoleName = v
 }
 
 func (x *UntagRoleRequest) SetTagKeys(v []string) {
 	x.xxx_hidden_TagKeys = v
+}
+
+func (x *UntagRoleRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type UntagRoleRequest_builder struct {
@@ -2505,6 +2682,8 @@ type UntagRoleRequest_builder struct {
 	RoleName string
 	// The keys of the tags, 1 to 50.
 	TagKeys []string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 UntagRoleRequest_builder) Build() *UntagRoleRequest {
@@ -2513,6 +2692,7 @@ func (b0 UntagRoleRequest_builder) Build() *UntagRoleRequest {
 	_, _ = b, x
 	x.xxx_hidden_RoleName = b.RoleName
 	x.xxx_hidden_TagKeys = b.TagKeys
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -2697,7 +2877,7 @@ const file_kmsd_iam_v1_role_proto_rawDesc = "" +
 	"\x14max_session_duration\x18\b \x01(\x05R\x12maxSessionDuration\x12[\n" +
 	"\x14permissions_boundary\x18\t \x01(\v2(.kmsd.iam.v1.AttachedPermissionsBoundaryR\x13permissionsBoundary\x12$\n" +
 	"\x04tags\x18\n" +
-	" \x03(\v2\x10.kmsd.iam.v1.TagR\x04tags\"\xb0\x02\n" +
+	" \x03(\v2\x10.kmsd.iam.v1.TagR\x04tags\"\xd3\x02\n" +
 	"\x11CreateRoleRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1b\n" +
 	"\trole_name\x18\x02 \x01(\tR\broleName\x12=\n" +
@@ -2705,7 +2885,8 @@ const file_kmsd_iam_v1_role_proto_rawDesc = "" +
 	"\vdescription\x18\x04 \x01(\tR\vdescription\x120\n" +
 	"\x14max_session_duration\x18\x05 \x01(\x05R\x12maxSessionDuration\x121\n" +
 	"\x14permissions_boundary\x18\x06 \x01(\tR\x13permissionsBoundary\x12$\n" +
-	"\x04tags\x18\a \x03(\v2\x10.kmsd.iam.v1.TagR\x04tags\"m\n" +
+	"\x04tags\x18\a \x03(\v2\x10.kmsd.iam.v1.TagR\x04tags\x12!\n" +
+	"\fclient_token\x18\b \x01(\tR\vclientToken\"m\n" +
 	"\x12CreateRoleResponse\x12%\n" +
 	"\x04role\x18\x01 \x01(\v2\x11.kmsd.iam.v1.RoleR\x04role\x120\n" +
 	"\bfindings\x18\x02 \x03(\v2\x14.kmsd.iam.v1.FindingR\bfindings\"-\n" +
@@ -2721,25 +2902,29 @@ const file_kmsd_iam_v1_role_proto_rawDesc = "" +
 	"\x11ListRolesResponse\x12'\n" +
 	"\x05roles\x18\x01 \x03(\v2\x11.kmsd.iam.v1.RoleR\x05roles\x12!\n" +
 	"\fis_truncated\x18\x02 \x01(\bR\visTruncated\x12\x16\n" +
-	"\x06marker\x18\x03 \x01(\tR\x06marker\"\x8b\x01\n" +
+	"\x06marker\x18\x03 \x01(\tR\x06marker\"\xae\x01\n" +
 	"\x11UpdateRoleRequest\x12\x1b\n" +
 	"\trole_name\x18\x01 \x01(\tR\broleName\x12'\n" +
 	"\vdescription\x18\x02 \x01(\tB\x05\xaa\x01\x02\b\x01R\vdescription\x120\n" +
-	"\x14max_session_duration\x18\x03 \x01(\x05R\x12maxSessionDuration\"\x14\n" +
-	"\x12UpdateRoleResponse\"0\n" +
+	"\x14max_session_duration\x18\x03 \x01(\x05R\x12maxSessionDuration\x12!\n" +
+	"\fclient_token\x18\x04 \x01(\tR\vclientToken\"\x14\n" +
+	"\x12UpdateRoleResponse\"S\n" +
 	"\x11DeleteRoleRequest\x12\x1b\n" +
-	"\trole_name\x18\x01 \x01(\tR\broleName\"\x14\n" +
-	"\x12DeleteRoleResponse\"e\n" +
+	"\trole_name\x18\x01 \x01(\tR\broleName\x12!\n" +
+	"\fclient_token\x18\x02 \x01(\tR\vclientToken\"\x14\n" +
+	"\x12DeleteRoleResponse\"\x88\x01\n" +
 	"\x1dUpdateAssumeRolePolicyRequest\x12\x1b\n" +
 	"\trole_name\x18\x01 \x01(\tR\broleName\x12'\n" +
-	"\x0fpolicy_document\x18\x02 \x01(\tR\x0epolicyDocument\"R\n" +
+	"\x0fpolicy_document\x18\x02 \x01(\tR\x0epolicyDocument\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"R\n" +
 	"\x1eUpdateAssumeRolePolicyResponse\x120\n" +
-	"\bfindings\x18\x01 \x03(\v2\x14.kmsd.iam.v1.FindingR\bfindings\"}\n" +
+	"\bfindings\x18\x01 \x03(\v2\x14.kmsd.iam.v1.FindingR\bfindings\"\xa0\x01\n" +
 	"\x14PutRolePolicyRequest\x12\x1b\n" +
 	"\trole_name\x18\x01 \x01(\tR\broleName\x12\x1f\n" +
 	"\vpolicy_name\x18\x02 \x01(\tR\n" +
 	"policyName\x12'\n" +
-	"\x0fpolicy_document\x18\x03 \x01(\tR\x0epolicyDocument\"I\n" +
+	"\x0fpolicy_document\x18\x03 \x01(\tR\x0epolicyDocument\x12!\n" +
+	"\fclient_token\x18\x04 \x01(\tR\vclientToken\"I\n" +
 	"\x15PutRolePolicyResponse\x120\n" +
 	"\bfindings\x18\x01 \x03(\v2\x14.kmsd.iam.v1.FindingR\bfindings\"T\n" +
 	"\x14GetRolePolicyRequest\x12\x1b\n" +
@@ -2754,42 +2939,49 @@ const file_kmsd_iam_v1_role_proto_rawDesc = "" +
 	"\x17ListRolePoliciesRequest\x12\x1b\n" +
 	"\trole_name\x18\x01 \x01(\tR\broleName\"=\n" +
 	"\x18ListRolePoliciesResponse\x12!\n" +
-	"\fpolicy_names\x18\x01 \x03(\tR\vpolicyNames\"W\n" +
+	"\fpolicy_names\x18\x01 \x03(\tR\vpolicyNames\"z\n" +
 	"\x17DeleteRolePolicyRequest\x12\x1b\n" +
 	"\trole_name\x18\x01 \x01(\tR\broleName\x12\x1f\n" +
 	"\vpolicy_name\x18\x02 \x01(\tR\n" +
-	"policyName\"\x1a\n" +
-	"\x18DeleteRolePolicyResponse\"U\n" +
+	"policyName\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x1a\n" +
+	"\x18DeleteRolePolicyResponse\"x\n" +
 	"\x17AttachRolePolicyRequest\x12\x1b\n" +
 	"\trole_name\x18\x01 \x01(\tR\broleName\x12\x1d\n" +
 	"\n" +
-	"policy_arn\x18\x02 \x01(\tR\tpolicyArn\"\x1a\n" +
-	"\x18AttachRolePolicyResponse\"U\n" +
+	"policy_arn\x18\x02 \x01(\tR\tpolicyArn\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x1a\n" +
+	"\x18AttachRolePolicyResponse\"x\n" +
 	"\x17DetachRolePolicyRequest\x12\x1b\n" +
 	"\trole_name\x18\x01 \x01(\tR\broleName\x12\x1d\n" +
 	"\n" +
-	"policy_arn\x18\x02 \x01(\tR\tpolicyArn\"\x1a\n" +
+	"policy_arn\x18\x02 \x01(\tR\tpolicyArn\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x1a\n" +
 	"\x18DetachRolePolicyResponse\"_\n" +
 	"\x1fListAttachedRolePoliciesRequest\x12\x1b\n" +
 	"\trole_name\x18\x01 \x01(\tR\broleName\x12\x1f\n" +
 	"\vpath_prefix\x18\x02 \x01(\tR\n" +
 	"pathPrefix\"l\n" +
 	" ListAttachedRolePoliciesResponse\x12H\n" +
-	"\x11attached_policies\x18\x01 \x03(\v2\x1b.kmsd.iam.v1.AttachedPolicyR\x10attachedPolicies\"s\n" +
+	"\x11attached_policies\x18\x01 \x03(\v2\x1b.kmsd.iam.v1.AttachedPolicyR\x10attachedPolicies\"\x96\x01\n" +
 	"!PutRolePermissionsBoundaryRequest\x12\x1b\n" +
 	"\trole_name\x18\x01 \x01(\tR\broleName\x121\n" +
-	"\x14permissions_boundary\x18\x02 \x01(\tR\x13permissionsBoundary\"$\n" +
-	"\"PutRolePermissionsBoundaryResponse\"C\n" +
+	"\x14permissions_boundary\x18\x02 \x01(\tR\x13permissionsBoundary\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"$\n" +
+	"\"PutRolePermissionsBoundaryResponse\"f\n" +
 	"$DeleteRolePermissionsBoundaryRequest\x12\x1b\n" +
-	"\trole_name\x18\x01 \x01(\tR\broleName\"'\n" +
-	"%DeleteRolePermissionsBoundaryResponse\"S\n" +
+	"\trole_name\x18\x01 \x01(\tR\broleName\x12!\n" +
+	"\fclient_token\x18\x02 \x01(\tR\vclientToken\"'\n" +
+	"%DeleteRolePermissionsBoundaryResponse\"v\n" +
 	"\x0eTagRoleRequest\x12\x1b\n" +
 	"\trole_name\x18\x01 \x01(\tR\broleName\x12$\n" +
-	"\x04tags\x18\x02 \x03(\v2\x10.kmsd.iam.v1.TagR\x04tags\"\x11\n" +
-	"\x0fTagRoleResponse\"J\n" +
+	"\x04tags\x18\x02 \x03(\v2\x10.kmsd.iam.v1.TagR\x04tags\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x11\n" +
+	"\x0fTagRoleResponse\"m\n" +
 	"\x10UntagRoleRequest\x12\x1b\n" +
 	"\trole_name\x18\x01 \x01(\tR\broleName\x12\x19\n" +
-	"\btag_keys\x18\x02 \x03(\tR\atagKeys\"\x13\n" +
+	"\btag_keys\x18\x02 \x03(\tR\atagKeys\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x13\n" +
 	"\x11UntagRoleResponse\"2\n" +
 	"\x13ListRoleTagsRequest\x12\x1b\n" +
 	"\trole_name\x18\x01 \x01(\tR\broleName\"<\n" +

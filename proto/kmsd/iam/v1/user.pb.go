@@ -29,6 +29,7 @@ type UpdateUserRequest struct {
 	xxx_hidden_UserName    string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
 	xxx_hidden_NewPath     string                 `protobuf:"bytes,2,opt,name=new_path,json=newPath"`
 	xxx_hidden_NewUserName string                 `protobuf:"bytes,3,opt,name=new_user_name,json=newUserName"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,4,opt,name=client_token,json=clientToken"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -79,6 +80,13 @@ func (x *UpdateUserRequest) GetNewUserName() string {
 	return ""
 }
 
+func (x *UpdateUserRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *UpdateUserRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
 }
@@ -91,6 +99,10 @@ func (x *UpdateUserRequest) SetNewUserName(v string) {
 	x.xxx_hidden_NewUserName = v
 }
 
+func (x *UpdateUserRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type UpdateUserRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -100,6 +112,8 @@ type UpdateUserRequest_builder struct {
 	NewPath string
 	// The name, as in CreateUserRequest; as it is if empty.
 	NewUserName string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 UpdateUserRequest_builder) Build() *UpdateUserRequest {
@@ -109,6 +123,7 @@ func (b0 UpdateUserRequest_builder) Build() *UpdateUserRequest {
 	x.xxx_hidden_UserName = b.UserName
 	x.xxx_hidden_NewPath = b.NewPath
 	x.xxx_hidden_NewUserName = b.NewUserName
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -158,11 +173,12 @@ func (b0 UpdateUserResponse_builder) Build() *UpdateUserResponse {
 
 // TagUserRequest adds tags to a user, or gives those that it has another value.
 type TagUserRequest struct {
-	state               protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_UserName string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
-	xxx_hidden_Tags     *[]*Tag                `protobuf:"bytes,2,rep,name=tags"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_UserName    string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
+	xxx_hidden_Tags        *[]*Tag                `protobuf:"bytes,2,rep,name=tags"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *TagUserRequest) Reset() {
@@ -206,12 +222,23 @@ func (x *TagUserRequest) GetTags() []*Tag {
 	return nil
 }
 
+func (x *TagUserRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *TagUserRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
 }
 
 func (x *TagUserRequest) SetTags(v []*Tag) {
 	x.xxx_hidden_Tags = &v
+}
+
+func (x *TagUserRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type TagUserRequest_builder struct {
@@ -221,6 +248,8 @@ type TagUserRequest_builder struct {
 	UserName string
 	// The tags, 1 to 50. A user has at most 50.
 	Tags []*Tag
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 TagUserRequest_builder) Build() *TagUserRequest {
@@ -229,6 +258,7 @@ func (b0 TagUserRequest_builder) Build() *TagUserRequest {
 	_, _ = b, x
 	x.xxx_hidden_UserName = b.UserName
 	x.xxx_hidden_Tags = &b.Tags
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -278,11 +308,12 @@ func (b0 TagUserResponse_builder) Build() *TagUserResponse {
 
 // UntagUserRequest removes tags from a user. A tag that it does not have is no error.
 type UntagUserRequest struct {
-	state               protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_UserName string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
-	xxx_hidden_TagKeys  []string               `protobuf:"bytes,2,rep,name=tag_keys,json=tagKeys"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_UserName    string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
+	xxx_hidden_TagKeys     []string               `protobuf:"bytes,2,rep,name=tag_keys,json=tagKeys"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *UntagUserRequest) Reset() {
@@ -324,12 +355,23 @@ func (x *UntagUserRequest) GetTagKeys() []string {
 	return nil
 }
 
+func (x *UntagUserRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *UntagUserRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
 }
 
 func (x *UntagUserRequest) SetTagKeys(v []string) {
 	x.xxx_hidden_TagKeys = v
+}
+
+func (x *UntagUserRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type UntagUserRequest_builder struct {
@@ -339,6 +381,8 @@ type UntagUserRequest_builder struct {
 	UserName string
 	// The keys of the tags, 1 to 50.
 	TagKeys []string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 UntagUserRequest_builder) Build() *UntagUserRequest {
@@ -347,6 +391,7 @@ func (b0 UntagUserRequest_builder) Build() *UntagUserRequest {
 	_, _ = b, x
 	x.xxx_hidden_UserName = b.UserName
 	x.xxx_hidden_TagKeys = b.TagKeys
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -519,6 +564,7 @@ type PutUserPermissionsBoundaryRequest struct {
 	state                          protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_UserName            string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
 	xxx_hidden_PermissionsBoundary string                 `protobuf:"bytes,2,opt,name=permissions_boundary,json=permissionsBoundary"`
+	xxx_hidden_ClientToken         string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
 	unknownFields                  protoimpl.UnknownFields
 	sizeCache                      protoimpl.SizeCache
 }
@@ -562,12 +608,23 @@ func (x *PutUserPermissionsBoundaryRequest) GetPermissionsBoundary() string {
 	return ""
 }
 
+func (x *PutUserPermissionsBoundaryRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *PutUserPermissionsBoundaryRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
 }
 
 func (x *PutUserPermissionsBoundaryRequest) SetPermissionsBoundary(v string) {
 	x.xxx_hidden_PermissionsBoundary = v
+}
+
+func (x *PutUserPermissionsBoundaryRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type PutUserPermissionsBoundaryRequest_builder struct {
@@ -577,6 +634,8 @@ type PutUserPermissionsBoundaryRequest_builder struct {
 	UserName string
 	// The ARN of the managed policy that bounds its permissions.
 	PermissionsBoundary string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 PutUserPermissionsBoundaryRequest_builder) Build() *PutUserPermissionsBoundaryRequest {
@@ -585,6 +644,7 @@ func (b0 PutUserPermissionsBoundaryRequest_builder) Build() *PutUserPermissionsB
 	_, _ = b, x
 	x.xxx_hidden_UserName = b.UserName
 	x.xxx_hidden_PermissionsBoundary = b.PermissionsBoundary
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -634,10 +694,11 @@ func (b0 PutUserPermissionsBoundaryResponse_builder) Build() *PutUserPermissions
 
 // DeleteUserPermissionsBoundaryRequest names a user.
 type DeleteUserPermissionsBoundaryRequest struct {
-	state               protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_UserName string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_UserName    string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,2,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *DeleteUserPermissionsBoundaryRequest) Reset() {
@@ -672,8 +733,19 @@ func (x *DeleteUserPermissionsBoundaryRequest) GetUserName() string {
 	return ""
 }
 
+func (x *DeleteUserPermissionsBoundaryRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DeleteUserPermissionsBoundaryRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
+}
+
+func (x *DeleteUserPermissionsBoundaryRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DeleteUserPermissionsBoundaryRequest_builder struct {
@@ -681,6 +753,8 @@ type DeleteUserPermissionsBoundaryRequest_builder struct {
 
 	// The user's name.
 	UserName string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DeleteUserPermissionsBoundaryRequest_builder) Build() *DeleteUserPermissionsBoundaryRequest {
@@ -688,6 +762,7 @@ func (b0 DeleteUserPermissionsBoundaryRequest_builder) Build() *DeleteUserPermis
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_UserName = b.UserName
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -737,11 +812,12 @@ func (b0 DeleteUserPermissionsBoundaryResponse_builder) Build() *DeleteUserPermi
 
 // AttachUserPolicyRequest attaches a managed policy to a user.
 type AttachUserPolicyRequest struct {
-	state                protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_UserName  string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
-	xxx_hidden_PolicyArn string                 `protobuf:"bytes,2,opt,name=policy_arn,json=policyArn"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_UserName    string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
+	xxx_hidden_PolicyArn   string                 `protobuf:"bytes,2,opt,name=policy_arn,json=policyArn"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *AttachUserPolicyRequest) Reset() {
@@ -783,12 +859,23 @@ func (x *AttachUserPolicyRequest) GetPolicyArn() string {
 	return ""
 }
 
+func (x *AttachUserPolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *AttachUserPolicyRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
 }
 
 func (x *AttachUserPolicyRequest) SetPolicyArn(v string) {
 	x.xxx_hidden_PolicyArn = v
+}
+
+func (x *AttachUserPolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type AttachUserPolicyRequest_builder struct {
@@ -798,6 +885,8 @@ type AttachUserPolicyRequest_builder struct {
 	UserName string
 	// The ARN of the managed policy.
 	PolicyArn string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 AttachUserPolicyRequest_builder) Build() *AttachUserPolicyRequest {
@@ -806,6 +895,7 @@ func (b0 AttachUserPolicyRequest_builder) Build() *AttachUserPolicyRequest {
 	_, _ = b, x
 	x.xxx_hidden_UserName = b.UserName
 	x.xxx_hidden_PolicyArn = b.PolicyArn
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -855,11 +945,12 @@ func (b0 AttachUserPolicyResponse_builder) Build() *AttachUserPolicyResponse {
 
 // DetachUserPolicyRequest detaches a managed policy from a user.
 type DetachUserPolicyRequest struct {
-	state                protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_UserName  string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
-	xxx_hidden_PolicyArn string                 `protobuf:"bytes,2,opt,name=policy_arn,json=policyArn"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_UserName    string                 `protobuf:"bytes,1,opt,name=user_name,json=userName"`
+	xxx_hidden_PolicyArn   string                 `protobuf:"bytes,2,opt,name=policy_arn,json=policyArn"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *DetachUserPolicyRequest) Reset() {
@@ -901,12 +992,23 @@ func (x *DetachUserPolicyRequest) GetPolicyArn() string {
 	return ""
 }
 
+func (x *DetachUserPolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DetachUserPolicyRequest) SetUserName(v string) {
 	x.xxx_hidden_UserName = v
 }
 
 func (x *DetachUserPolicyRequest) SetPolicyArn(v string) {
 	x.xxx_hidden_PolicyArn = v
+}
+
+func (x *DetachUserPolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DetachUserPolicyRequest_builder struct {
@@ -916,6 +1018,8 @@ type DetachUserPolicyRequest_builder struct {
 	UserName string
 	// The ARN of the managed policy.
 	PolicyArn string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DetachUserPolicyRequest_builder) Build() *DetachUserPolicyRequest {
@@ -924,6 +1028,7 @@ func (b0 DetachUserPolicyRequest_builder) Build() *DetachUserPolicyRequest {
 	_, _ = b, x
 	x.xxx_hidden_UserName = b.UserName
 	x.xxx_hidden_PolicyArn = b.PolicyArn
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1354,40 +1459,47 @@ var File_kmsd_iam_v1_user_proto protoreflect.FileDescriptor
 
 const file_kmsd_iam_v1_user_proto_rawDesc = "" +
 	"\n" +
-	"\x16kmsd/iam/v1/user.proto\x12\vkmsd.iam.v1\x1a!google/protobuf/go_features.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ckmsd/iam/v1/attachment.proto\x1a\x15kmsd/iam/v1/tag.proto\"o\n" +
+	"\x16kmsd/iam/v1/user.proto\x12\vkmsd.iam.v1\x1a!google/protobuf/go_features.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ckmsd/iam/v1/attachment.proto\x1a\x15kmsd/iam/v1/tag.proto\"\x92\x01\n" +
 	"\x11UpdateUserRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x12\x19\n" +
 	"\bnew_path\x18\x02 \x01(\tR\anewPath\x12\"\n" +
-	"\rnew_user_name\x18\x03 \x01(\tR\vnewUserName\"\x14\n" +
-	"\x12UpdateUserResponse\"S\n" +
+	"\rnew_user_name\x18\x03 \x01(\tR\vnewUserName\x12!\n" +
+	"\fclient_token\x18\x04 \x01(\tR\vclientToken\"\x14\n" +
+	"\x12UpdateUserResponse\"v\n" +
 	"\x0eTagUserRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x12$\n" +
-	"\x04tags\x18\x02 \x03(\v2\x10.kmsd.iam.v1.TagR\x04tags\"\x11\n" +
-	"\x0fTagUserResponse\"J\n" +
+	"\x04tags\x18\x02 \x03(\v2\x10.kmsd.iam.v1.TagR\x04tags\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x11\n" +
+	"\x0fTagUserResponse\"m\n" +
 	"\x10UntagUserRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x12\x19\n" +
-	"\btag_keys\x18\x02 \x03(\tR\atagKeys\"\x13\n" +
+	"\btag_keys\x18\x02 \x03(\tR\atagKeys\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x13\n" +
 	"\x11UntagUserResponse\"2\n" +
 	"\x13ListUserTagsRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\"<\n" +
 	"\x14ListUserTagsResponse\x12$\n" +
-	"\x04tags\x18\x01 \x03(\v2\x10.kmsd.iam.v1.TagR\x04tags\"s\n" +
+	"\x04tags\x18\x01 \x03(\v2\x10.kmsd.iam.v1.TagR\x04tags\"\x96\x01\n" +
 	"!PutUserPermissionsBoundaryRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x121\n" +
-	"\x14permissions_boundary\x18\x02 \x01(\tR\x13permissionsBoundary\"$\n" +
-	"\"PutUserPermissionsBoundaryResponse\"C\n" +
+	"\x14permissions_boundary\x18\x02 \x01(\tR\x13permissionsBoundary\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"$\n" +
+	"\"PutUserPermissionsBoundaryResponse\"f\n" +
 	"$DeleteUserPermissionsBoundaryRequest\x12\x1b\n" +
-	"\tuser_name\x18\x01 \x01(\tR\buserName\"'\n" +
-	"%DeleteUserPermissionsBoundaryResponse\"U\n" +
+	"\tuser_name\x18\x01 \x01(\tR\buserName\x12!\n" +
+	"\fclient_token\x18\x02 \x01(\tR\vclientToken\"'\n" +
+	"%DeleteUserPermissionsBoundaryResponse\"x\n" +
 	"\x17AttachUserPolicyRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x12\x1d\n" +
 	"\n" +
-	"policy_arn\x18\x02 \x01(\tR\tpolicyArn\"\x1a\n" +
-	"\x18AttachUserPolicyResponse\"U\n" +
+	"policy_arn\x18\x02 \x01(\tR\tpolicyArn\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x1a\n" +
+	"\x18AttachUserPolicyResponse\"x\n" +
 	"\x17DetachUserPolicyRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x12\x1d\n" +
 	"\n" +
-	"policy_arn\x18\x02 \x01(\tR\tpolicyArn\"\x1a\n" +
+	"policy_arn\x18\x02 \x01(\tR\tpolicyArn\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x1a\n" +
 	"\x18DetachUserPolicyResponse\"_\n" +
 	"\x1fListAttachedUserPoliciesRequest\x12\x1b\n" +
 	"\tuser_name\x18\x01 \x01(\tR\buserName\x12\x1f\n" +

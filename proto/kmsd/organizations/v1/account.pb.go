@@ -690,6 +690,7 @@ type CreateAccountRequest struct {
 	xxx_hidden_RoleName            string                 `protobuf:"bytes,3,opt,name=role_name,json=roleName"`
 	xxx_hidden_Tags                *[]*v1.Tag             `protobuf:"bytes,4,rep,name=tags"`
 	xxx_hidden_CreateRootAccessKey bool                   `protobuf:"varint,5,opt,name=create_root_access_key,json=createRootAccessKey"`
+	xxx_hidden_ClientToken         string                 `protobuf:"bytes,6,opt,name=client_token,json=clientToken"`
 	unknownFields                  protoimpl.UnknownFields
 	sizeCache                      protoimpl.SizeCache
 }
@@ -756,6 +757,13 @@ func (x *CreateAccountRequest) GetCreateRootAccessKey() bool {
 	return false
 }
 
+func (x *CreateAccountRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *CreateAccountRequest) SetAccountName(v string) {
 	x.xxx_hidden_AccountName = v
 }
@@ -776,6 +784,10 @@ func (x *CreateAccountRequest) SetCreateRootAccessKey(v bool) {
 	x.xxx_hidden_CreateRootAccessKey = v
 }
 
+func (x *CreateAccountRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type CreateAccountRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -790,6 +802,9 @@ type CreateAccountRequest_builder struct {
 	Tags []*v1.Tag
 	// Whether to make an access key of its root user. Without one, the way into the account is the role.
 	CreateRootAccessKey bool
+	// As in kmsd.kms.v1.CreateKeyRequest, but for the secret of a root access key, which is in one answer only: a repetition
+	// makes no second account, and is refused with the ids of the account and access key that there are (FAILED_PRECONDITION).
+	ClientToken string
 }
 
 func (b0 CreateAccountRequest_builder) Build() *CreateAccountRequest {
@@ -801,6 +816,7 @@ func (b0 CreateAccountRequest_builder) Build() *CreateAccountRequest {
 	x.xxx_hidden_RoleName = b.RoleName
 	x.xxx_hidden_Tags = &b.Tags
 	x.xxx_hidden_CreateRootAccessKey = b.CreateRootAccessKey
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1207,10 +1223,11 @@ func (b0 ListAccountsResponse_builder) Build() *ListAccountsResponse {
 
 // CloseAccountRequest names an account.
 type CloseAccountRequest struct {
-	state                protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_AccountId string                 `protobuf:"bytes,1,opt,name=account_id,json=accountId"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_AccountId   string                 `protobuf:"bytes,1,opt,name=account_id,json=accountId"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,2,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *CloseAccountRequest) Reset() {
@@ -1245,8 +1262,19 @@ func (x *CloseAccountRequest) GetAccountId() string {
 	return ""
 }
 
+func (x *CloseAccountRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *CloseAccountRequest) SetAccountId(v string) {
 	x.xxx_hidden_AccountId = v
+}
+
+func (x *CloseAccountRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type CloseAccountRequest_builder struct {
@@ -1254,6 +1282,8 @@ type CloseAccountRequest_builder struct {
 
 	// The account's id.
 	AccountId string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 CloseAccountRequest_builder) Build() *CloseAccountRequest {
@@ -1261,6 +1291,7 @@ func (b0 CloseAccountRequest_builder) Build() *CloseAccountRequest {
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_AccountId = b.AccountId
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1314,6 +1345,7 @@ type MoveAccountRequest struct {
 	xxx_hidden_AccountId           string                 `protobuf:"bytes,1,opt,name=account_id,json=accountId"`
 	xxx_hidden_SourceParentId      string                 `protobuf:"bytes,2,opt,name=source_parent_id,json=sourceParentId"`
 	xxx_hidden_DestinationParentId string                 `protobuf:"bytes,3,opt,name=destination_parent_id,json=destinationParentId"`
+	xxx_hidden_ClientToken         string                 `protobuf:"bytes,4,opt,name=client_token,json=clientToken"`
 	unknownFields                  protoimpl.UnknownFields
 	sizeCache                      protoimpl.SizeCache
 }
@@ -1364,6 +1396,13 @@ func (x *MoveAccountRequest) GetDestinationParentId() string {
 	return ""
 }
 
+func (x *MoveAccountRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *MoveAccountRequest) SetAccountId(v string) {
 	x.xxx_hidden_AccountId = v
 }
@@ -1376,6 +1415,10 @@ func (x *MoveAccountRequest) SetDestinationParentId(v string) {
 	x.xxx_hidden_DestinationParentId = v
 }
 
+func (x *MoveAccountRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type MoveAccountRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -1385,6 +1428,8 @@ type MoveAccountRequest_builder struct {
 	SourceParentId string
 	// The id of the root or organizational unit that it shall be directly under.
 	DestinationParentId string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 MoveAccountRequest_builder) Build() *MoveAccountRequest {
@@ -1394,6 +1439,7 @@ func (b0 MoveAccountRequest_builder) Build() *MoveAccountRequest {
 	x.xxx_hidden_AccountId = b.AccountId
 	x.xxx_hidden_SourceParentId = b.SourceParentId
 	x.xxx_hidden_DestinationParentId = b.DestinationParentId
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1471,13 +1517,14 @@ const file_kmsd_organizations_v1_account_proto_rawDesc = "" +
 	"createDate\"\x1d\n" +
 	"\x1bDescribeOrganizationRequest\"g\n" +
 	"\x1cDescribeOrganizationResponse\x12G\n" +
-	"\forganization\x18\x01 \x01(\v2#.kmsd.organizations.v1.OrganizationR\forganization\"\xc7\x01\n" +
+	"\forganization\x18\x01 \x01(\v2#.kmsd.organizations.v1.OrganizationR\forganization\"\xea\x01\n" +
 	"\x14CreateAccountRequest\x12!\n" +
 	"\faccount_name\x18\x01 \x01(\tR\vaccountName\x12\x14\n" +
 	"\x05email\x18\x02 \x01(\tR\x05email\x12\x1b\n" +
 	"\trole_name\x18\x03 \x01(\tR\broleName\x12$\n" +
 	"\x04tags\x18\x04 \x03(\v2\x10.kmsd.iam.v1.TagR\x04tags\x123\n" +
-	"\x16create_root_access_key\x18\x05 \x01(\bR\x13createRootAccessKey\"\xff\x01\n" +
+	"\x16create_root_access_key\x18\x05 \x01(\bR\x13createRootAccessKey\x12!\n" +
+	"\fclient_token\x18\x06 \x01(\tR\vclientToken\"\xff\x01\n" +
 	"\x15CreateAccountResponse\x12^\n" +
 	"\x15create_account_status\x18\x01 \x01(\v2*.kmsd.organizations.v1.CreateAccountStatusR\x13createAccountStatus\x128\n" +
 	"\aaccount\x18\x02 \x01(\v2\x1e.kmsd.organizations.v1.AccountR\aaccount\x12L\n" +
@@ -1495,16 +1542,18 @@ const file_kmsd_organizations_v1_account_proto_rawDesc = "" +
 	"\x14ListAccountsResponse\x12:\n" +
 	"\baccounts\x18\x01 \x03(\v2\x1e.kmsd.organizations.v1.AccountR\baccounts\x12\x1d\n" +
 	"\n" +
-	"next_token\x18\x02 \x01(\tR\tnextToken\"4\n" +
+	"next_token\x18\x02 \x01(\tR\tnextToken\"W\n" +
 	"\x13CloseAccountRequest\x12\x1d\n" +
 	"\n" +
-	"account_id\x18\x01 \x01(\tR\taccountId\"\x16\n" +
-	"\x14CloseAccountResponse\"\x91\x01\n" +
+	"account_id\x18\x01 \x01(\tR\taccountId\x12!\n" +
+	"\fclient_token\x18\x02 \x01(\tR\vclientToken\"\x16\n" +
+	"\x14CloseAccountResponse\"\xb4\x01\n" +
 	"\x12MoveAccountRequest\x12\x1d\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tR\taccountId\x12(\n" +
 	"\x10source_parent_id\x18\x02 \x01(\tR\x0esourceParentId\x122\n" +
-	"\x15destination_parent_id\x18\x03 \x01(\tR\x13destinationParentId\"\x15\n" +
+	"\x15destination_parent_id\x18\x03 \x01(\tR\x13destinationParentId\x12!\n" +
+	"\fclient_token\x18\x04 \x01(\tR\vclientToken\"\x15\n" +
 	"\x13MoveAccountResponse*a\n" +
 	"\fAccountState\x12\x1d\n" +
 	"\x19ACCOUNT_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +

@@ -453,6 +453,7 @@ type CreatePolicyRequest struct {
 	xxx_hidden_Description string                 `protobuf:"bytes,2,opt,name=description"`
 	xxx_hidden_Content     string                 `protobuf:"bytes,3,opt,name=content"`
 	xxx_hidden_Type        PolicyType             `protobuf:"varint,4,opt,name=type,enum=kmsd.organizations.v1.PolicyType"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,5,opt,name=client_token,json=clientToken"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -510,6 +511,13 @@ func (x *CreatePolicyRequest) GetType() PolicyType {
 	return PolicyType_POLICY_TYPE_UNSPECIFIED
 }
 
+func (x *CreatePolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *CreatePolicyRequest) SetName(v string) {
 	x.xxx_hidden_Name = v
 }
@@ -526,6 +534,10 @@ func (x *CreatePolicyRequest) SetType(v PolicyType) {
 	x.xxx_hidden_Type = v
 }
 
+func (x *CreatePolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
+}
+
 type CreatePolicyRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -537,6 +549,8 @@ type CreatePolicyRequest_builder struct {
 	Content string
 	// The kind. It cannot be changed.
 	Type PolicyType
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 CreatePolicyRequest_builder) Build() *CreatePolicyRequest {
@@ -547,6 +561,7 @@ func (b0 CreatePolicyRequest_builder) Build() *CreatePolicyRequest {
 	x.xxx_hidden_Description = b.Description
 	x.xxx_hidden_Content = b.Content
 	x.xxx_hidden_Type = b.Type
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -644,6 +659,7 @@ type UpdatePolicyRequest struct {
 	xxx_hidden_Name        string                 `protobuf:"bytes,2,opt,name=name"`
 	xxx_hidden_Description *string                `protobuf:"bytes,3,opt,name=description"`
 	xxx_hidden_Content     string                 `protobuf:"bytes,4,opt,name=content"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,5,opt,name=client_token,json=clientToken"`
 	XXX_raceDetectHookData protoimpl.RaceDetectHookData
 	XXX_presence           [1]uint32
 	unknownFields          protoimpl.UnknownFields
@@ -706,6 +722,13 @@ func (x *UpdatePolicyRequest) GetContent() string {
 	return ""
 }
 
+func (x *UpdatePolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *UpdatePolicyRequest) SetPolicyId(v string) {
 	x.xxx_hidden_PolicyId = v
 }
@@ -716,11 +739,15 @@ func (x *UpdatePolicyRequest) SetName(v string) {
 
 func (x *UpdatePolicyRequest) SetDescription(v string) {
 	x.xxx_hidden_Description = &v
-	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 2, 4)
+	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 2, 5)
 }
 
 func (x *UpdatePolicyRequest) SetContent(v string) {
 	x.xxx_hidden_Content = v
+}
+
+func (x *UpdatePolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 func (x *UpdatePolicyRequest) HasDescription() bool {
@@ -746,6 +773,8 @@ type UpdatePolicyRequest_builder struct {
 	Description *string
 	// The document, as in CreatePolicyRequest; as it is if empty.
 	Content string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 UpdatePolicyRequest_builder) Build() *UpdatePolicyRequest {
@@ -755,10 +784,11 @@ func (b0 UpdatePolicyRequest_builder) Build() *UpdatePolicyRequest {
 	x.xxx_hidden_PolicyId = b.PolicyId
 	x.xxx_hidden_Name = b.Name
 	if b.Description != nil {
-		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 2, 4)
+		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 2, 5)
 		x.xxx_hidden_Description = b.Description
 	}
 	x.xxx_hidden_Content = b.Content
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -851,10 +881,11 @@ func (b0 UpdatePolicyResponse_builder) Build() *UpdatePolicyResponse {
 
 // DeletePolicyRequest names a policy.
 type DeletePolicyRequest struct {
-	state               protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_PolicyId string                 `protobuf:"bytes,1,opt,name=policy_id,json=policyId"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_PolicyId    string                 `protobuf:"bytes,1,opt,name=policy_id,json=policyId"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,2,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *DeletePolicyRequest) Reset() {
@@ -889,8 +920,19 @@ func (x *DeletePolicyRequest) GetPolicyId() string {
 	return ""
 }
 
+func (x *DeletePolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DeletePolicyRequest) SetPolicyId(v string) {
 	x.xxx_hidden_PolicyId = v
+}
+
+func (x *DeletePolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DeletePolicyRequest_builder struct {
@@ -898,6 +940,8 @@ type DeletePolicyRequest_builder struct {
 
 	// The policy's id.
 	PolicyId string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DeletePolicyRequest_builder) Build() *DeletePolicyRequest {
@@ -905,6 +949,7 @@ func (b0 DeletePolicyRequest_builder) Build() *DeletePolicyRequest {
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_PolicyId = b.PolicyId
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1248,11 +1293,12 @@ func (b0 ListPoliciesResponse_builder) Build() *ListPoliciesResponse {
 
 // AttachPolicyRequest names a policy and what to attach it to.
 type AttachPolicyRequest struct {
-	state               protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_PolicyId string                 `protobuf:"bytes,1,opt,name=policy_id,json=policyId"`
-	xxx_hidden_TargetId string                 `protobuf:"bytes,2,opt,name=target_id,json=targetId"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_PolicyId    string                 `protobuf:"bytes,1,opt,name=policy_id,json=policyId"`
+	xxx_hidden_TargetId    string                 `protobuf:"bytes,2,opt,name=target_id,json=targetId"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *AttachPolicyRequest) Reset() {
@@ -1294,12 +1340,23 @@ func (x *AttachPolicyRequest) GetTargetId() string {
 	return ""
 }
 
+func (x *AttachPolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *AttachPolicyRequest) SetPolicyId(v string) {
 	x.xxx_hidden_PolicyId = v
 }
 
 func (x *AttachPolicyRequest) SetTargetId(v string) {
 	x.xxx_hidden_TargetId = v
+}
+
+func (x *AttachPolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type AttachPolicyRequest_builder struct {
@@ -1309,6 +1366,8 @@ type AttachPolicyRequest_builder struct {
 	PolicyId string
 	// The id of the root, organizational unit or account.
 	TargetId string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 AttachPolicyRequest_builder) Build() *AttachPolicyRequest {
@@ -1317,6 +1376,7 @@ func (b0 AttachPolicyRequest_builder) Build() *AttachPolicyRequest {
 	_, _ = b, x
 	x.xxx_hidden_PolicyId = b.PolicyId
 	x.xxx_hidden_TargetId = b.TargetId
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1366,11 +1426,12 @@ func (b0 AttachPolicyResponse_builder) Build() *AttachPolicyResponse {
 
 // DetachPolicyRequest names a policy and what to detach it from.
 type DetachPolicyRequest struct {
-	state               protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_PolicyId string                 `protobuf:"bytes,1,opt,name=policy_id,json=policyId"`
-	xxx_hidden_TargetId string                 `protobuf:"bytes,2,opt,name=target_id,json=targetId"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_PolicyId    string                 `protobuf:"bytes,1,opt,name=policy_id,json=policyId"`
+	xxx_hidden_TargetId    string                 `protobuf:"bytes,2,opt,name=target_id,json=targetId"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *DetachPolicyRequest) Reset() {
@@ -1412,12 +1473,23 @@ func (x *DetachPolicyRequest) GetTargetId() string {
 	return ""
 }
 
+func (x *DetachPolicyRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DetachPolicyRequest) SetPolicyId(v string) {
 	x.xxx_hidden_PolicyId = v
 }
 
 func (x *DetachPolicyRequest) SetTargetId(v string) {
 	x.xxx_hidden_TargetId = v
+}
+
+func (x *DetachPolicyRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DetachPolicyRequest_builder struct {
@@ -1427,6 +1499,8 @@ type DetachPolicyRequest_builder struct {
 	PolicyId string
 	// The id of the root, organizational unit or account.
 	TargetId string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DetachPolicyRequest_builder) Build() *DetachPolicyRequest {
@@ -1435,6 +1509,7 @@ func (b0 DetachPolicyRequest_builder) Build() *DetachPolicyRequest {
 	_, _ = b, x
 	x.xxx_hidden_PolicyId = b.PolicyId
 	x.xxx_hidden_TargetId = b.TargetId
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1847,25 +1922,28 @@ const file_kmsd_organizations_v1_policy_proto_rawDesc = "" +
 	"\ttarget_id\x18\x01 \x01(\tR\btargetId\x12\x10\n" +
 	"\x03arn\x18\x02 \x01(\tR\x03arn\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x125\n" +
-	"\x04type\x18\x04 \x01(\x0e2!.kmsd.organizations.v1.TargetTypeR\x04type\"\x9c\x01\n" +
+	"\x04type\x18\x04 \x01(\x0e2!.kmsd.organizations.v1.TargetTypeR\x04type\"\xbf\x01\n" +
 	"\x13CreatePolicyRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x18\n" +
 	"\acontent\x18\x03 \x01(\tR\acontent\x125\n" +
-	"\x04type\x18\x04 \x01(\x0e2!.kmsd.organizations.v1.PolicyTypeR\x04type\"\x7f\n" +
+	"\x04type\x18\x04 \x01(\x0e2!.kmsd.organizations.v1.PolicyTypeR\x04type\x12!\n" +
+	"\fclient_token\x18\x05 \x01(\tR\vclientToken\"\x7f\n" +
 	"\x14CreatePolicyResponse\x125\n" +
 	"\x06policy\x18\x01 \x01(\v2\x1d.kmsd.organizations.v1.PolicyR\x06policy\x120\n" +
-	"\bfindings\x18\x02 \x03(\v2\x14.kmsd.iam.v1.FindingR\bfindings\"\x89\x01\n" +
+	"\bfindings\x18\x02 \x03(\v2\x14.kmsd.iam.v1.FindingR\bfindings\"\xac\x01\n" +
 	"\x13UpdatePolicyRequest\x12\x1b\n" +
 	"\tpolicy_id\x18\x01 \x01(\tR\bpolicyId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12'\n" +
 	"\vdescription\x18\x03 \x01(\tB\x05\xaa\x01\x02\b\x01R\vdescription\x12\x18\n" +
-	"\acontent\x18\x04 \x01(\tR\acontent\"\x7f\n" +
+	"\acontent\x18\x04 \x01(\tR\acontent\x12!\n" +
+	"\fclient_token\x18\x05 \x01(\tR\vclientToken\"\x7f\n" +
 	"\x14UpdatePolicyResponse\x125\n" +
 	"\x06policy\x18\x01 \x01(\v2\x1d.kmsd.organizations.v1.PolicyR\x06policy\x120\n" +
-	"\bfindings\x18\x02 \x03(\v2\x14.kmsd.iam.v1.FindingR\bfindings\"2\n" +
+	"\bfindings\x18\x02 \x03(\v2\x14.kmsd.iam.v1.FindingR\bfindings\"U\n" +
 	"\x13DeletePolicyRequest\x12\x1b\n" +
-	"\tpolicy_id\x18\x01 \x01(\tR\bpolicyId\"\x16\n" +
+	"\tpolicy_id\x18\x01 \x01(\tR\bpolicyId\x12!\n" +
+	"\fclient_token\x18\x02 \x01(\tR\vclientToken\"\x16\n" +
 	"\x14DeletePolicyResponse\"4\n" +
 	"\x15DescribePolicyRequest\x12\x1b\n" +
 	"\tpolicy_id\x18\x01 \x01(\tR\bpolicyId\"O\n" +
@@ -1880,14 +1958,16 @@ const file_kmsd_organizations_v1_policy_proto_rawDesc = "" +
 	"\x14ListPoliciesResponse\x12@\n" +
 	"\bpolicies\x18\x01 \x03(\v2$.kmsd.organizations.v1.PolicySummaryR\bpolicies\x12\x1d\n" +
 	"\n" +
-	"next_token\x18\x02 \x01(\tR\tnextToken\"O\n" +
+	"next_token\x18\x02 \x01(\tR\tnextToken\"r\n" +
 	"\x13AttachPolicyRequest\x12\x1b\n" +
 	"\tpolicy_id\x18\x01 \x01(\tR\bpolicyId\x12\x1b\n" +
-	"\ttarget_id\x18\x02 \x01(\tR\btargetId\"\x16\n" +
-	"\x14AttachPolicyResponse\"O\n" +
+	"\ttarget_id\x18\x02 \x01(\tR\btargetId\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x16\n" +
+	"\x14AttachPolicyResponse\"r\n" +
 	"\x13DetachPolicyRequest\x12\x1b\n" +
 	"\tpolicy_id\x18\x01 \x01(\tR\bpolicyId\x12\x1b\n" +
-	"\ttarget_id\x18\x02 \x01(\tR\btargetId\"\x16\n" +
+	"\ttarget_id\x18\x02 \x01(\tR\btargetId\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"\x16\n" +
 	"\x14DetachPolicyResponse\"\xb6\x01\n" +
 	"\x1cListPoliciesForTargetRequest\x12\x1b\n" +
 	"\ttarget_id\x18\x01 \x01(\tR\btargetId\x129\n" +

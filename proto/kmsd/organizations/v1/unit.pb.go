@@ -595,11 +595,12 @@ func (b0 ListRootsResponse_builder) Build() *ListRootsResponse {
 
 // CreateOrganizationalUnitRequest describes the organizational unit to make.
 type CreateOrganizationalUnitRequest struct {
-	state               protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_ParentId string                 `protobuf:"bytes,1,opt,name=parent_id,json=parentId"`
-	xxx_hidden_Name     string                 `protobuf:"bytes,2,opt,name=name"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_ParentId    string                 `protobuf:"bytes,1,opt,name=parent_id,json=parentId"`
+	xxx_hidden_Name        string                 `protobuf:"bytes,2,opt,name=name"`
+	xxx_hidden_ClientToken string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *CreateOrganizationalUnitRequest) Reset() {
@@ -641,12 +642,23 @@ func (x *CreateOrganizationalUnitRequest) GetName() string {
 	return ""
 }
 
+func (x *CreateOrganizationalUnitRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *CreateOrganizationalUnitRequest) SetParentId(v string) {
 	x.xxx_hidden_ParentId = v
 }
 
 func (x *CreateOrganizationalUnitRequest) SetName(v string) {
 	x.xxx_hidden_Name = v
+}
+
+func (x *CreateOrganizationalUnitRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type CreateOrganizationalUnitRequest_builder struct {
@@ -656,6 +668,8 @@ type CreateOrganizationalUnitRequest_builder struct {
 	ParentId string
 	// The name, 1 to 128 characters, unique under its parent.
 	Name string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 CreateOrganizationalUnitRequest_builder) Build() *CreateOrganizationalUnitRequest {
@@ -664,6 +678,7 @@ func (b0 CreateOrganizationalUnitRequest_builder) Build() *CreateOrganizationalU
 	_, _ = b, x
 	x.xxx_hidden_ParentId = b.ParentId
 	x.xxx_hidden_Name = b.Name
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -871,6 +886,7 @@ type UpdateOrganizationalUnitRequest struct {
 	state                           protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_OrganizationalUnitId string                 `protobuf:"bytes,1,opt,name=organizational_unit_id,json=organizationalUnitId"`
 	xxx_hidden_Name                 string                 `protobuf:"bytes,2,opt,name=name"`
+	xxx_hidden_ClientToken          string                 `protobuf:"bytes,3,opt,name=client_token,json=clientToken"`
 	unknownFields                   protoimpl.UnknownFields
 	sizeCache                       protoimpl.SizeCache
 }
@@ -914,12 +930,23 @@ func (x *UpdateOrganizationalUnitRequest) GetName() string {
 	return ""
 }
 
+func (x *UpdateOrganizationalUnitRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *UpdateOrganizationalUnitRequest) SetOrganizationalUnitId(v string) {
 	x.xxx_hidden_OrganizationalUnitId = v
 }
 
 func (x *UpdateOrganizationalUnitRequest) SetName(v string) {
 	x.xxx_hidden_Name = v
+}
+
+func (x *UpdateOrganizationalUnitRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type UpdateOrganizationalUnitRequest_builder struct {
@@ -929,6 +956,8 @@ type UpdateOrganizationalUnitRequest_builder struct {
 	OrganizationalUnitId string
 	// The name; as it is if empty.
 	Name string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 UpdateOrganizationalUnitRequest_builder) Build() *UpdateOrganizationalUnitRequest {
@@ -937,6 +966,7 @@ func (b0 UpdateOrganizationalUnitRequest_builder) Build() *UpdateOrganizationalU
 	_, _ = b, x
 	x.xxx_hidden_OrganizationalUnitId = b.OrganizationalUnitId
 	x.xxx_hidden_Name = b.Name
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1014,6 +1044,7 @@ func (b0 UpdateOrganizationalUnitResponse_builder) Build() *UpdateOrganizational
 type DeleteOrganizationalUnitRequest struct {
 	state                           protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_OrganizationalUnitId string                 `protobuf:"bytes,1,opt,name=organizational_unit_id,json=organizationalUnitId"`
+	xxx_hidden_ClientToken          string                 `protobuf:"bytes,2,opt,name=client_token,json=clientToken"`
 	unknownFields                   protoimpl.UnknownFields
 	sizeCache                       protoimpl.SizeCache
 }
@@ -1050,8 +1081,19 @@ func (x *DeleteOrganizationalUnitRequest) GetOrganizationalUnitId() string {
 	return ""
 }
 
+func (x *DeleteOrganizationalUnitRequest) GetClientToken() string {
+	if x != nil {
+		return x.xxx_hidden_ClientToken
+	}
+	return ""
+}
+
 func (x *DeleteOrganizationalUnitRequest) SetOrganizationalUnitId(v string) {
 	x.xxx_hidden_OrganizationalUnitId = v
+}
+
+func (x *DeleteOrganizationalUnitRequest) SetClientToken(v string) {
+	x.xxx_hidden_ClientToken = v
 }
 
 type DeleteOrganizationalUnitRequest_builder struct {
@@ -1059,6 +1101,8 @@ type DeleteOrganizationalUnitRequest_builder struct {
 
 	// The organizational unit's id.
 	OrganizationalUnitId string
+	// As in kmsd.kms.v1.CreateKeyRequest: a repetition changes nothing and returns the same.
+	ClientToken string
 }
 
 func (b0 DeleteOrganizationalUnitRequest_builder) Build() *DeleteOrganizationalUnitRequest {
@@ -1066,6 +1110,7 @@ func (b0 DeleteOrganizationalUnitRequest_builder) Build() *DeleteOrganizationalU
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_OrganizationalUnitId = b.OrganizationalUnitId
+	x.xxx_hidden_ClientToken = b.ClientToken
 	return m0
 }
 
@@ -1815,23 +1860,26 @@ const file_kmsd_organizations_v1_unit_proto_rawDesc = "" +
 	"\x11ListRootsResponse\x121\n" +
 	"\x05roots\x18\x01 \x03(\v2\x1b.kmsd.organizations.v1.RootR\x05roots\x12\x1d\n" +
 	"\n" +
-	"next_token\x18\x02 \x01(\tR\tnextToken\"R\n" +
+	"next_token\x18\x02 \x01(\tR\tnextToken\"u\n" +
 	"\x1fCreateOrganizationalUnitRequest\x12\x1b\n" +
 	"\tparent_id\x18\x01 \x01(\tR\bparentId\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"~\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"~\n" +
 	" CreateOrganizationalUnitResponse\x12Z\n" +
 	"\x13organizational_unit\x18\x01 \x01(\v2).kmsd.organizations.v1.OrganizationalUnitR\x12organizationalUnit\"Y\n" +
 	"!DescribeOrganizationalUnitRequest\x124\n" +
 	"\x16organizational_unit_id\x18\x01 \x01(\tR\x14organizationalUnitId\"\x80\x01\n" +
 	"\"DescribeOrganizationalUnitResponse\x12Z\n" +
-	"\x13organizational_unit\x18\x01 \x01(\v2).kmsd.organizations.v1.OrganizationalUnitR\x12organizationalUnit\"k\n" +
+	"\x13organizational_unit\x18\x01 \x01(\v2).kmsd.organizations.v1.OrganizationalUnitR\x12organizationalUnit\"\x8e\x01\n" +
 	"\x1fUpdateOrganizationalUnitRequest\x124\n" +
 	"\x16organizational_unit_id\x18\x01 \x01(\tR\x14organizationalUnitId\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"~\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
+	"\fclient_token\x18\x03 \x01(\tR\vclientToken\"~\n" +
 	" UpdateOrganizationalUnitResponse\x12Z\n" +
-	"\x13organizational_unit\x18\x01 \x01(\v2).kmsd.organizations.v1.OrganizationalUnitR\x12organizationalUnit\"W\n" +
+	"\x13organizational_unit\x18\x01 \x01(\v2).kmsd.organizations.v1.OrganizationalUnitR\x12organizationalUnit\"z\n" +
 	"\x1fDeleteOrganizationalUnitRequest\x124\n" +
-	"\x16organizational_unit_id\x18\x01 \x01(\tR\x14organizationalUnitId\"\"\n" +
+	"\x16organizational_unit_id\x18\x01 \x01(\tR\x14organizationalUnitId\x12!\n" +
+	"\fclient_token\x18\x02 \x01(\tR\vclientToken\"\"\n" +
 	" DeleteOrganizationalUnitResponse\"\x86\x01\n" +
 	"'ListOrganizationalUnitsForParentRequest\x12\x1b\n" +
 	"\tparent_id\x18\x01 \x01(\tR\bparentId\x12\x1d\n" +
