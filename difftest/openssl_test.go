@@ -55,7 +55,7 @@ func classic() []row {
 
 func TestAgainstOpenSSL(t *testing.T) {
 	wrapping := func(a keywrap.Algorithm, spec keywrap.KeySpec) row {
-		return row{string(a), func(t *testing.T) step { return wraps(t, a, spec, "kmsd/import/v1") }}
+		return row{"import " + string(a) + " " + string(spec), func(t *testing.T) step { return wraps(t, a, spec, "kmsd/import/v1") }}
 	}
 	run(t, newOpenSSL, append(classic(),
 		signing(crypto.SignECDSASHA256, crypto.SpecP256K1),
@@ -66,6 +66,8 @@ func TestAgainstOpenSSL(t *testing.T) {
 		row{"ML_KEM_1024", func(t *testing.T) step { return encapsulations(t, crypto.SpecMLKEM1024) }},
 		row{"AES_256_GCM", seals},
 		row{"AES_KWP", func(t *testing.T) step { return paddedWraps(t, 1) }},
+		wrapping(keywrap.OAEPSHA1, keywrap.RSA3072),
+		wrapping(keywrap.OAEPSHA256, keywrap.RSA4096),
 		wrapping(keywrap.RSAAESSHA1, keywrap.RSA2048),
 		wrapping(keywrap.RSAAESSHA256, keywrap.RSA2048),
 		wrapping(keywrap.HPKEMLKEM768X25519, keywrap.MLKEM768X25519),

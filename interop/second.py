@@ -137,6 +137,8 @@ def wrap(k, algorithm, info, material, kek):
         return [keywrap.aes_key_wrap_with_padding(k.private, material)]
     if algorithm.startswith("HPKE"):
         return [X_WING.encrypt(material, k.public, info)]
+    if algorithm.startswith("RSAES"):
+        return encrypt(k, algorithm, material)
     return [k.public.encrypt(kek, oaep(algorithm)) + keywrap.aes_key_wrap_with_padding(kek, material)]
 
 
@@ -146,6 +148,8 @@ def unwrap(k, algorithm, info, wrapped):
             return [keywrap.aes_key_unwrap_with_padding(k.private, wrapped)]
         if algorithm.startswith("HPKE"):
             return [X_WING.decrypt(wrapped, k.private, info)]
+        if algorithm.startswith("RSAES"):
+            return decrypt(k, algorithm, wrapped)
         n = k.private.key_size // 8
         return [keywrap.aes_key_unwrap_with_padding(k.private.decrypt(wrapped[:n], oaep(algorithm)), wrapped[n:])]
     except (ValueError, keywrap.InvalidUnwrap, InvalidTag):
