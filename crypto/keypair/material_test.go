@@ -56,7 +56,8 @@ func TestGenerate(t *testing.T) {
 		if err := keypair.Check(spec, one); err != nil {
 			t.Errorf("Check(Generate(%s)) = %v", spec, err)
 		}
-		if canonical.Wipe(); one.IsZero() {
+		before := bytes.Clone(one.Expose())
+		if canonical.Wipe(); !bytes.Equal(one.Expose(), before) {
 			t.Errorf("%s: Canonical returns the bytes that it was given", spec)
 		}
 	}
@@ -444,6 +445,15 @@ func TestMaterialThatIsASeed(t *testing.T) {
 			copy(expanded[c.expanded-64-len(public):], public)
 			copy(expanded[c.expanded-32:], seed[32:])
 		}
+		alter := func(at int) []byte { // from the end if it is negative
+			altered := bytes.Clone(expanded)
+			altered[(at+c.expanded)%c.expanded] ^= 1
+			return altered
+		}
+		first, second := 0, 127 // of rho and tr
+		if c.spec == crypto.SpecMLKEM768 {
+			first, second = -1, -65 // of z and ek
+		}
 		alone := append([]byte{0x80, byte(c.seed)}, seed...)
 		other := crypto.RandomSecret(c.seed).Expose()
 		octets := func(b []byte) []byte {
@@ -458,6 +468,8 @@ func TestMaterialThatIsASeed(t *testing.T) {
 			{"PKCS#8 of both", c.spec, pkcs8(0, c.id, choice(seed, expanded), nil), seed, ""},
 			{"PKCS#8 of the seed, with another public key", c.spec, pkcs8(1, c.id, alone, other), nil, "that of another"},
 			{"PKCS#8 of both, of two keys", c.spec, pkcs8(0, c.id, choice(other, expanded), nil), nil, "not that of the seed"},
+			{"PKCS#8 of both, one part altered", c.spec, pkcs8(0, c.id, choice(seed, alter(first)), nil), nil, "not that of the seed"},
+			{"PKCS#8 of both, another part altered", c.spec, pkcs8(0, c.id, choice(seed, alter(second)), nil), nil, "not that of the seed"},
 			{"PKCS#8 of both, the expanded key cut", c.spec, pkcs8(0, c.id, choice(seed, expanded[:100]), nil), nil, "not that of the seed"},
 			{"PKCS#8 of the expanded key", c.spec, pkcs8(0, c.id, octets(expanded), nil), nil, "the seed is needed"},
 			{"PKCS#8 of a short seed", c.spec, pkcs8(0, c.id, append([]byte{0x80, 31}, seed[:31]...), nil), nil, "31 bytes"},

@@ -2,9 +2,14 @@ package keypair_test
 
 import (
 	"bytes"
+	stdcrypto "crypto"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/fips140"
+	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/x509"
 	"errors"
 	"math/big"
@@ -294,6 +299,64 @@ func TestEncapsulate(t *testing.T) {
 			if got, err := p.Decapsulate(make([]byte, n)); got != nil || err != crypto.ErrCiphertext {
 				t.Errorf("%s: Decapsulate of %d bytes = %x, %v, want ErrCiphertext itself", spec, n, got, err)
 			}
+		}
+	}
+}
+
+// Of the salts that PSS could have, only one as long as the hash verifies.
+func TestSaltsOfPSS(t *testing.T) {
+	key := rsaKey(t, material(t, crypto.SpecRSA2048).Expose())
+	public := private(t, crypto.SpecRSA2048).Public()
+	digest := sha256.Sum256([]byte("message"))
+	for _, salt := range []int{1, 20, 31, 32} {
+		signature, err := rsa.SignPSS(rand.Reader, key, stdcrypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: salt})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = public.Verify(crypto.SignPSSSHA256, crypto.MessageRaw, []byte("message"), signature)
+		if salt == 32 && err != nil || salt != 32 && err != keypair.ErrSignature {
+			t.Errorf("Verify of a signature with a salt of %d bytes = %v", salt, err)
+		}
+	}
+}
+
+// ED25519_PH_SHA_512 is Ed25519ph with the digest as its message: as AWS documents it, the message is hashed twice.
+func TestEd25519phOfTheDigest(t *testing.T) {
+	p := private(t, crypto.SpecEd25519)
+	parsed, err := x509.ParsePKIXPublicKey(p.Public().DER())
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha512.Sum512([]byte("message"))
+	signature, err := p.Sign(crypto.SignEd25519ph, crypto.MessageDigest, digest[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	twice := sha512.Sum512(digest[:])
+	for hashed, want := range map[[64]byte]bool{twice: true, digest: false} {
+		err := ed25519.VerifyWithOptions(parsed.(ed25519.PublicKey), hashed[:], signature, &ed25519.Options{Hash: stdcrypto.SHA512})
+		if (err == nil) != want {
+			t.Errorf("the standard library says %v of the signature, want ok %v", err, want)
+		}
+	}
+}
+
+func TestParsePublicOfP256K1(t *testing.T) {
+	if fips140.Enforced() {
+		t.Skip("secp256k1 is not available")
+	}
+	der := private(t, crypto.SpecP256K1).Public().DER()
+	id, point := string(algorithmOf(t, der)), der[len(der)-65:]
+	compressed := append([]byte{2 + point[64]&1}, point[1:33]...)
+	if p, err := keypair.ParsePublic(crypto.SpecP256K1, spkiOf(id, compressed)); err != nil || !bytes.Equal(p.DER(), der) {
+		t.Errorf("ParsePublic of a compressed point = %v, %v", p, err)
+	}
+	hybrid, off := bytes.Clone(point), bytes.Clone(point)
+	hybrid[0] = 6 + point[64]&1
+	off[64] ^= 1
+	for _, wrong := range [][]byte{hybrid, off, point[1:], {0}, make([]byte, 65), make([]byte, 33)} {
+		if p, err := keypair.ParsePublic(crypto.SpecP256K1, spkiOf(id, wrong)); !errors.Is(err, keypair.ErrPublicKey) {
+			t.Errorf("ParsePublic of the point %x = %v, %v, want ErrPublicKey", wrong, p, err)
 		}
 	}
 }
