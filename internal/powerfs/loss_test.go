@@ -138,12 +138,14 @@ type trial struct {
 	// steps is how many changes and syncs there are between an opening and a cut: as many on average as acknowledge well over 10 calls.
 	steps  int
 	ignore bool // the disk ignores syncs
+	kill   bool // before each cut a process is killed, which leaves what it did not sync to the next, and the cut comes early in that
 }
 
 const (
 	newMachine  = 20          // cuts after which a trial begins anew on an empty disk
 	openingCut  = 4           // one cut in so many comes while the subject opens, or soon after
 	openingStep = 40          // at most so many steps after its start
+	firstCommit = 8           // steps in which a process that opened makes its first change
 	patience    = time.Minute // with a process
 )
 
@@ -169,8 +171,17 @@ func (tr trial) run(t *testing.T, rounds int, rng *rand.Rand) (sum tally, err er
 			p.kill()
 			disk.Sync()
 		}
-		acked, err := tr.round(t, disk, s, rng, round%openingCut == openingCut-1)
+		within := 0
+		if round%openingCut == openingCut-1 {
+			within = openingStep
+		}
+		acked, err := tr.round(t, disk, s, rng, within)
 		sum.acked += acked
+		if err == nil && tr.kill {
+			disk.PowerOn()
+			acked, err = tr.round(t, disk, s, rng, firstCommit)
+			sum.acked += acked
+		}
 		if err != nil {
 			return sum, fmt.Errorf("round %d: %w", round, err)
 		}
@@ -192,12 +203,13 @@ func (tr trial) run(t *testing.T, rounds int, rng *rand.Rand) (sum tally, err er
 	return sum, nil
 }
 
-// round opens what is there, looks at it, and works on it until the power is off, which is early if it may come before that.
-func (tr trial) round(t *testing.T, disk *powerfs.FS, s subject, rng *rand.Rand, early bool) (int, error) {
+// round opens what is there, looks at it, and works on it until the power is off. If within is not 0 that is within so many steps from the
+// start, and may come before it is open.
+func (tr trial) round(t *testing.T, disk *powerfs.FS, s subject, rng *rand.Rand, within int) (int, error) {
 	t.Helper()
 	off := make(<-chan struct{})
-	if early {
-		off = disk.PowerOffAfter(rng.IntN(openingStep))
+	if within > 0 {
+		off = disk.PowerOffAfter(rng.IntN(within))
 	}
 	p := start(t, tr.role, disk.Dir())
 	defer p.kill()
@@ -212,7 +224,7 @@ func (tr trial) round(t *testing.T, disk *powerfs.FS, s subject, rng *rand.Rand,
 	if err := s.check(disk.Dir(), said); err != nil && !isOff(off) {
 		return 0, err
 	}
-	if !early {
+	if within == 0 {
 		off = disk.PowerOffAfter(tr.steps/4 + rng.IntN(3*tr.steps/2))
 	}
 	ended := make(chan struct{})

@@ -152,3 +152,10 @@ var storeTrial = trial{role: "store", new: func() subject { return new(counters)
 func TestPowerLossStore(t *testing.T) { storeTrial.keeps(t) }
 
 func TestPowerLossStoreTeeth(t *testing.T) { storeTrial.bites(t) }
+
+// A killed process leaves in the page cache what it did not sync, and the next one goes on from there when the power goes.
+func TestPowerLossStoreAfterAKill(t *testing.T) {
+	tr := storeTrial
+	tr.steps, tr.kill = 500, true
+	tr.keeps(t)
+}
