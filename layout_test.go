@@ -53,7 +53,7 @@ var imports = map[string][]string{
 	"internal/daemon":             {"client", "proto/*", "server", "iam", "iam/sigv4", "keystore", "authz", "audit", "crypto", "storage", "seal", "internal/durable"},
 	"internal/kmstest":            {"proto/*", "iam/totp", "internal/daemon", "client", "client/envelope", "audit", "storage", "crypto", "seal", "server"},
 	"cmd/kmsd":                    {"internal/daemon", "server", "crypto", "seal", "storage", "audit"},
-	"cmd/kmsctl":                  {"authz", "authz/lint", "authz/diff", "client", "client/envelope", "proto/*", "audit", "crypto", "internal/durable"},
+	"cmd/kmsctl":                  {"authz", "authz/lint", "authz/diff", "client", "client/envelope", "proto/*", "audit", "crypto", "crypto/keypair", "crypto/keywrap", "internal/durable"},
 	"bench/echo":                  {"proto/*", "client", "bench/load"},
 	"bench/load":                  {"proto/*", "client", "crypto"},
 }

@@ -54,19 +54,19 @@ func (a *app) aliasCommand() *cobra.Command {
 
 func (a *app) aliasCreateCommand() *cobra.Command {
 	var key string
-	var dry dryRun
+	var f changeFlags
 	cmd := &cobra.Command{
 		Use: "create NAME --key KEY", Short: "give a key a name", Args: takes("NAME"),
 		Long:    "create makes an alias of a key. A key can have 50.",
 		Example: "  kmsctl alias create alias/app --key 1234abcd-12ab-34cd-56ef-1234567890ab",
 	}
 	cmd.Flags().StringVar(&key, "key", "", "id or ARN of the `KEY` to name")
-	dry.add(cmd)
+	f.add(cmd)
 	required(cmd, "key")
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, args []string) error {
 		name := aliasName(args[0])
-		out, err := c.Keys().CreateAlias(ctx, kmsv1.CreateAliasRequest_builder{AliasName: name, TargetKeyId: key, DryRun: dry.on}.Build())
-		if err != nil || dry.on {
+		out, err := c.Keys().CreateAlias(ctx, kmsv1.CreateAliasRequest_builder{AliasName: name, TargetKeyId: key, DryRun: f.on, ClientToken: f.token}.Build())
+		if err != nil || f.on {
 			return a.rehearsed(err, out.GetDryRun())
 		}
 		return a.done(aliasView{AliasName: name, AliasARN: out.GetAliasArn(), TargetKeyID: out.GetKeyId()}, "created %s for %s", name, out.GetKeyId())
@@ -76,19 +76,19 @@ func (a *app) aliasCreateCommand() *cobra.Command {
 
 func (a *app) aliasUpdateCommand() *cobra.Command {
 	var key string
-	var dry dryRun
+	var f changeFlags
 	cmd := &cobra.Command{
 		Use: "update NAME --key KEY", Short: "point an alias to another key", Args: takes("NAME"),
 		Long:    "update points an alias to another key. What was encrypted under the old key is still decrypted under it.",
 		Example: "  kmsctl alias update alias/app --key 1234abcd-12ab-34cd-56ef-1234567890ab",
 	}
 	cmd.Flags().StringVar(&key, "key", "", "id or ARN of the `KEY` to point to")
-	dry.add(cmd)
+	f.add(cmd)
 	required(cmd, "key")
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, args []string) error {
 		name := aliasName(args[0])
-		out, err := c.Keys().UpdateAlias(ctx, kmsv1.UpdateAliasRequest_builder{AliasName: name, TargetKeyId: key, DryRun: dry.on}.Build())
-		if err != nil || dry.on {
+		out, err := c.Keys().UpdateAlias(ctx, kmsv1.UpdateAliasRequest_builder{AliasName: name, TargetKeyId: key, DryRun: f.on, ClientToken: f.token}.Build())
+		if err != nil || f.on {
 			return a.rehearsed(err, out.GetDryRun())
 		}
 		return a.done(aliasView{AliasName: name, AliasARN: out.GetAliasArn(), TargetKeyID: out.GetKeyId()}, "%s points to %s", name, out.GetKeyId())
@@ -97,22 +97,22 @@ func (a *app) aliasUpdateCommand() *cobra.Command {
 }
 
 func (a *app) aliasDeleteCommand() *cobra.Command {
-	var dry dryRun
+	var f changeFlags
 	cmd := &cobra.Command{
 		Use: "delete NAME", Short: "remove an alias; its key stays", Args: takes("NAME"),
 		Long:    "delete removes an alias. Its key, and what was encrypted under it, stay as they are.",
 		Example: "  kmsctl alias delete alias/app",
 	}
-	dry.add(cmd)
+	f.add(cmd)
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, args []string) error {
 		name := aliasName(args[0])
-		if !dry.on {
+		if !f.on {
 			if err := a.confirm("Delete %s?", name); err != nil {
 				return err
 			}
 		}
-		out, err := c.Keys().DeleteAlias(ctx, kmsv1.DeleteAliasRequest_builder{AliasName: name, DryRun: dry.on}.Build())
-		if err != nil || dry.on {
+		out, err := c.Keys().DeleteAlias(ctx, kmsv1.DeleteAliasRequest_builder{AliasName: name, DryRun: f.on, ClientToken: f.token}.Build())
+		if err != nil || f.on {
 			return a.rehearsed(err, out.GetDryRun())
 		}
 		return a.done(aliasView{AliasName: name, AliasARN: out.GetAliasArn()}, "deleted %s", name)

@@ -13,6 +13,17 @@ func (d *dryRun) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&d.on, "dry-run", false, "only check if kmsd would do it: nothing is made, changed or returned")
 }
 
+// changeFlags are --dry-run and --client-token, of what changes something.
+type changeFlags struct {
+	dryRun
+	token string
+}
+
+func (f *changeFlags) add(cmd *cobra.Command) {
+	f.dryRun.add(cmd)
+	cmd.Flags().StringVar(&f.token, "client-token", "", "`TOKEN` of this request: with the same one it is done once only (for 24 hours)")
+}
+
 // rehearsal is what a dry run is answered with.
 type rehearsal struct {
 	DryRun bool `json:"dry_run"`

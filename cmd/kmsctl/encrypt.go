@@ -30,7 +30,7 @@ type cryptoView struct {
 }
 
 // deliver hands over the bytes b of an answer: to the file of --out, or within the view v, where to puts them, or else as they are to standard output.
-func (a *app) deliver(out outFlags, b []byte, v *cryptoView, to *[]byte, message string) error {
+func (a *app) deliver(out outFlags, b []byte, v any, to *[]byte, message string) error {
 	if out.toFile() {
 		if err := out.write(b); err != nil {
 			return err
@@ -50,10 +50,13 @@ func (a *app) toTerminal(out outFlags) bool {
 	return !out.toFile() && a.output == formatTable && isTerminal(a.stdout)
 }
 
+const algorithmUsage = "`ALGORITHM`: SYMMETRIC_DEFAULT (the default), or of an RSA key RSAES_OAEP_SHA_256 or RSAES_OAEP_SHA_1"
+
 const instead = "--out FILE, or -o json for base64"
 
 func (a *app) encryptCommand() *cobra.Command {
 	var key, in string
+	var algorithm enumFlag
 	var ec contextFlag
 	var out outFlags
 	var tokens []string
@@ -61,9 +64,13 @@ func (a *app) encryptCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "encrypt --key KEY", Short: "encrypt up to 64 KiB under a key", Args: takes(),
 		Long: `encrypt sends up to 64 KiB to kmsd and returns them encrypted, as bytes, or as base64 with -o json. To decrypt, the same encryption context must
-be given. Use kmsctl file encrypt for anything larger, or that shall not leave this machine.`,
-		Example: "  printf secret | kmsctl encrypt --key alias/app --context tenant=42 --out secret.bin\n  kmsctl encrypt --key alias/app --in password.txt -o json",
+be given. Use kmsctl file encrypt for anything larger, or that shall not leave this machine. An RSA key takes an --algorithm, no context, and only what fits into
+its modulus, some hundred bytes.`,
+		Example: `  printf secret | kmsctl encrypt --key alias/app --context tenant=42 --out secret.bin
+  kmsctl encrypt --key alias/app --in password.txt -o json
+  kmsctl encrypt --key alias/rsa --algorithm RSAES_OAEP_SHA_256 --in password.txt --out password.bin`,
 	}
+	algorithm.add(cmd, encryptionAlgorithms, "algorithm", algorithmUsage)
 	cmd.Flags().StringVar(&key, "key", "", "the `KEY`: id, ARN, alias or alias ARN")
 	cmd.Flags().StringVar(&in, "in", standard, "`FILE` to encrypt, - for standard input")
 	ec.add(cmd, "context", contextUsage)
@@ -73,6 +80,10 @@ be given. Use kmsctl file encrypt for anything larger, or that shall not leave t
 	required(cmd, "key")
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, _ []string) error {
 		pairs, err := ec.pairs()
+		if err != nil {
+			return err
+		}
+		n, err := algorithm.parse()
 		if err != nil {
 			return err
 		}
@@ -87,7 +98,9 @@ be given. Use kmsctl file encrypt for anything larger, or that shall not leave t
 			return hintAt(err, "kmsctl file encrypt takes files of any size")
 		}
 		defer clear(b)
-		r, err := c.Crypto().Encrypt(ctx, kmsv1.EncryptRequest_builder{KeyId: key, Plaintext: b, EncryptionContext: pairs, GrantTokens: tokens, DryRun: dry.on}.Build())
+		r, err := c.Crypto().Encrypt(ctx, kmsv1.EncryptRequest_builder{
+			KeyId: key, Plaintext: b, EncryptionContext: pairs, EncryptionAlgorithm: kmsv1.EncryptionAlgorithm(n), GrantTokens: tokens, DryRun: dry.on,
+		}.Build())
 		if err != nil || dry.on {
 			return a.rehearsed(err, r.GetDryRun())
 		}
@@ -99,6 +112,7 @@ be given. Use kmsctl file encrypt for anything larger, or that shall not leave t
 
 func (a *app) decryptCommand() *cobra.Command {
 	var key, in string
+	var algorithm enumFlag
 	var ec contextFlag
 	var out outFlags
 	var tokens []string
@@ -106,9 +120,12 @@ func (a *app) decryptCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "decrypt --ciphertext-file FILE", Short: "decrypt what encrypt, re-encrypt or data-key returned", Args: takes(),
 		Long: `decrypt sends a ciphertext to kmsd and returns what was encrypted, as bytes, or as base64 with -o json. The encryption context must be the one that
-was given to encrypt. The ciphertext names its key; --key makes sure that it is this one.`,
-		Example: "  kmsctl decrypt --ciphertext-file secret.bin --context tenant=42\n  kmsctl decrypt --ciphertext-file - --out secret.txt < secret.bin",
+was given to encrypt. The ciphertext names its key; --key makes sure that it is this one. That of an RSA key does not: it takes --key and --algorithm.`,
+		Example: `  kmsctl decrypt --ciphertext-file secret.bin --context tenant=42
+  kmsctl decrypt --ciphertext-file - --out secret.txt < secret.bin
+  kmsctl decrypt --ciphertext-file password.bin --key alias/rsa --algorithm RSAES_OAEP_SHA_256`,
 	}
+	algorithm.add(cmd, encryptionAlgorithms, "algorithm", algorithmUsage)
 	cmd.Flags().StringVar(&in, "ciphertext-file", "", "`FILE` to decrypt, - for standard input")
 	cmd.Flags().StringVar(&key, "key", "", "the `KEY` that it must be under: id, ARN, alias or alias ARN")
 	ec.add(cmd, "context", contextUsage)
@@ -121,6 +138,10 @@ was given to encrypt. The ciphertext names its key; --key makes sure that it is 
 		if err != nil {
 			return err
 		}
+		n, err := algorithm.parse()
+		if err != nil {
+			return err
+		}
 		if err := out.check(); err != nil {
 			return err
 		}
@@ -128,7 +149,9 @@ was given to encrypt. The ciphertext names its key; --key makes sure that it is 
 		if err != nil {
 			return hintAt(err, "kmsctl file decrypt takes what kmsctl file encrypt made")
 		}
-		r, err := c.Crypto().Decrypt(ctx, kmsv1.DecryptRequest_builder{CiphertextBlob: b, KeyId: key, EncryptionContext: pairs, GrantTokens: tokens, DryRun: dry.on}.Build())
+		r, err := c.Crypto().Decrypt(ctx, kmsv1.DecryptRequest_builder{
+			CiphertextBlob: b, KeyId: key, EncryptionContext: pairs, EncryptionAlgorithm: kmsv1.EncryptionAlgorithm(n), GrantTokens: tokens, DryRun: dry.on,
+		}.Build())
 		if err != nil || dry.on {
 			return a.rehearsed(err, r.GetDryRun())
 		}
@@ -156,6 +179,7 @@ func isText(b []byte) bool {
 
 func (a *app) reEncryptCommand() *cobra.Command {
 	var key, sourceKey, in string
+	var algorithm, sourceAlgorithm enumFlag
 	var ec, sourceContext contextFlag
 	var out outFlags
 	var tokens []string
@@ -169,6 +193,8 @@ same key, or in another encryption context.`,
 	cmd.Flags().StringVar(&in, "ciphertext-file", "", "`FILE` to encrypt again, - for standard input")
 	cmd.Flags().StringVar(&key, "key", "", "the `KEY` to encrypt under: id, ARN, alias or alias ARN")
 	cmd.Flags().StringVar(&sourceKey, "source-key", "", "the `KEY` that the ciphertext must be under")
+	algorithm.add(cmd, encryptionAlgorithms, "algorithm", algorithmUsage)
+	sourceAlgorithm.add(cmd, encryptionAlgorithms, "source-algorithm", "`ALGORITHM` of the ciphertext, likewise")
 	ec.add(cmd, "context", "`KEY=VALUE` of the new encryption context (repeatable)")
 	sourceContext.add(cmd, "source-context", "`KEY=VALUE` of the ciphertext's encryption context (repeatable)")
 	out.add(cmd, "`FILE` for the new ciphertext, - for standard output")
@@ -184,6 +210,14 @@ same key, or in another encryption context.`,
 		if err != nil {
 			return err
 		}
+		n, err := algorithm.parse()
+		if err != nil {
+			return err
+		}
+		from, err := sourceAlgorithm.parse()
+		if err != nil {
+			return err
+		}
 		if !dry.on && a.toTerminal(out) {
 			return errTerminal(instead)
 		}
@@ -196,6 +230,7 @@ same key, or in another encryption context.`,
 		}
 		r, err := c.Crypto().ReEncrypt(ctx, kmsv1.ReEncryptRequest_builder{
 			CiphertextBlob: b, SourceKeyId: sourceKey, SourceEncryptionContext: sourcePairs, DestinationKeyId: key, DestinationEncryptionContext: pairs,
+			DestinationEncryptionAlgorithm: kmsv1.EncryptionAlgorithm(n), SourceEncryptionAlgorithm: kmsv1.EncryptionAlgorithm(from),
 			GrantTokens: tokens, DryRun: dry.on,
 		}.Build())
 		if err != nil || dry.on {

@@ -146,6 +146,14 @@ var hints = map[string]string{
 	"NotFoundException":                    "kmsctl key list and kmsctl alias list show what there is",
 	"NoSuchEntityException":                "list shows what there is: kmsctl user list, group list, role list, policy list; policies and attached-policies what one of them has",
 	"DisabledException":                    "kmsctl key enable KEY",
+	"KMSInvalidStateException":             "kmsctl key describe KEY shows its state: cancel-deletion, enable or import changes it",
+	"InvalidKeyUsageException":             "kmsctl key describe KEY shows what the key is for, and its algorithms",
+	"KMSInvalidSignatureException":         "it must be the very same message, key, --algorithm and --message-type as for signing",
+	"KMSInvalidMacException":               "it must be the very same message, key and --algorithm",
+	"InvalidImportTokenException":          "a token is good for one import of its key: kmsctl key import-parameters makes another",
+	"ExpiredImportTokenException":          "kmsctl key import-parameters makes another",
+	"IncorrectKeyMaterialException":        "after its expiry or deletion only the same material can be imported; --new brings further material for a symmetric key",
+	"ConflictException":                    "something else changes this at the moment: try again later",
 	"InvalidCiphertextException":           "give the same --context pairs as for encrypting, and the whole ciphertext",
 	"IncorrectKeyException":                "leave out --key: the ciphertext names its key",
 	"AlreadyExistsException":               "choose another name, or kmsctl alias update",
@@ -194,9 +202,9 @@ func ofKMS(e *client.Error) (int, string) {
 		}
 	}
 	switch e.Reason {
-	case "InvalidCiphertextException":
+	case "InvalidCiphertextException", "KMSInvalidSignatureException", "KMSInvalidMacException":
 		code = exitVerify
-	case "IncorrectKeyException", "IdempotentParameterMismatchException":
+	case "IncorrectKeyException", "IdempotentParameterMismatchException", "IncorrectKeyMaterialException", "InvalidImportTokenException":
 		code = exitConflict
 	}
 	text := hints[e.Reason]

@@ -112,7 +112,7 @@ func (a *app) grantCreateCommand() *cobra.Command {
 	var operations []string
 	var equals, subset contextFlag
 	var expires string
-	var dry dryRun
+	var change changeFlags
 	cmd := &cobra.Command{
 		Use: "create --key KEY --grantee ARN --operation NAME", Short: "make a grant", Args: takes(),
 		Long: `create allows a principal operations with a key. With --context-subset the requests must have these pairs in their encryption context, with
@@ -131,7 +131,7 @@ func (a *app) grantCreateCommand() *cobra.Command {
 	f.StringVar(&r.Name, "name", "", "`NAME` of the grant: a repetition with the same end makes no second one")
 	f.StringVar(&expires, "expires", "", "how long the grant counts, `DURATION` such as 8h or 30d, or until when, in RFC 3339 (default: until it is retired or revoked)")
 	addGrantTokens(cmd, &r.GrantTokens)
-	dry.add(cmd)
+	change.add(cmd)
 	required(cmd, "key", "grantee", "operation")
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, _ []string) error {
 		request := r
@@ -145,12 +145,12 @@ func (a *app) grantCreateCommand() *cobra.Command {
 		if request.ExpiresAt, err = expiry(expires); err != nil {
 			return err
 		}
-		request.DryRun = dry.on
+		request.DryRun, request.ClientToken = change.on, change.token
 		if err := a.checkGrantName(ctx, c, request.Build()); err != nil {
 			return err
 		}
 		out, err := c.Keys().CreateGrant(ctx, request.Build())
-		if err != nil || dry.on {
+		if err != nil || change.on {
 			return a.rehearsed(err, out.GetDryRun())
 		}
 		v := newGrantView{out.GetGrantId(), out.GetGrantToken()}
@@ -299,7 +299,7 @@ type endedGrant struct {
 
 func (a *app) grantRetireCommand() *cobra.Command {
 	var r kmsv1.RetireGrantRequest_builder
-	var dry dryRun
+	var change changeFlags
 	cmd := &cobra.Command{
 		Use: "retire --grant-token TOKEN | --key ARN --grant-id ID", Short: "end a grant, as the one it is for", Args: takes(),
 		Long:    "retire ends a grant, at once. The grantee may, if the grant says so, the retiring principal, and whoever a policy allows. The grant is named by a token, or by the key's ARN and its id.",
@@ -308,14 +308,14 @@ func (a *app) grantRetireCommand() *cobra.Command {
 	cmd.Flags().StringVar(&r.GrantToken, "grant-token", "", "a `TOKEN` of the grant; it is no secret")
 	cmd.Flags().StringVar(&r.KeyId, "key", "", "`ARN` of the key")
 	cmd.Flags().StringVar(&r.GrantId, "grant-id", "", "`ID` of the grant")
-	dry.add(cmd)
+	change.add(cmd)
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, _ []string) error {
 		if (r.GrantToken == "") == (r.KeyId == "" && r.GrantId == "") || (r.KeyId == "") != (r.GrantId == "") {
 			return usage("give --grant-token, or both --key and --grant-id")
 		}
-		r.DryRun = dry.on
+		r.DryRun, r.ClientToken = change.on, change.token
 		out, err := c.Keys().RetireGrant(ctx, r.Build())
-		if err != nil || dry.on {
+		if err != nil || change.on {
 			return a.rehearsed(err, out.GetDryRun())
 		}
 		return a.done(endedGrant{out.GetKeyId(), r.GrantId}, "retired a grant of %s", out.GetKeyId())
@@ -325,23 +325,23 @@ func (a *app) grantRetireCommand() *cobra.Command {
 
 func (a *app) grantRevokeCommand() *cobra.Command {
 	var key string
-	var dry dryRun
+	var change changeFlags
 	cmd := &cobra.Command{
 		Use: "revoke GRANT-ID --key KEY", Short: "end a grant, as one who manages the key", Args: takes("GRANT-ID"),
 		Long:    "revoke ends a grant, at once: its principal is denied what only the grant allowed.",
 		Example: "  kmsctl grant revoke GRANT-ID --key KEY",
 	}
 	cmd.Flags().StringVar(&key, "key", "", "the `KEY`: id or ARN")
-	dry.add(cmd)
+	change.add(cmd)
 	required(cmd, "key")
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, args []string) error {
-		if !dry.on {
+		if !change.on {
 			if err := a.confirm("Revoke the grant %s?", args[0]); err != nil {
 				return err
 			}
 		}
-		out, err := c.Keys().RevokeGrant(ctx, kmsv1.RevokeGrantRequest_builder{KeyId: key, GrantId: args[0], DryRun: dry.on}.Build())
-		if err != nil || dry.on {
+		out, err := c.Keys().RevokeGrant(ctx, kmsv1.RevokeGrantRequest_builder{KeyId: key, GrantId: args[0], DryRun: change.on, ClientToken: change.token}.Build())
+		if err != nil || change.on {
 			return a.rehearsed(err, out.GetDryRun())
 		}
 		return a.done(endedGrant{out.GetKeyId(), args[0]}, "%s", fmt.Sprintf("revoked the grant %s of %s", args[0], out.GetKeyId()))

@@ -57,26 +57,26 @@ func (a *app) printDocument(document string) error {
 
 func (a *app) keyPolicyPutCommand() *cobra.Command {
 	var bypass bool
-	var dry dryRun
+	var f changeFlags
 	cmd := &cobra.Command{
 		Use: "put KEY [FILE]", Short: "replace a key's policy", Args: takes("KEY", "[FILE]"),
 		Long: `put replaces a key's policy by the JSON document in FILE, or on standard input. A policy under which the caller could not change it again is
 refused, unless --bypass-policy-lockout-safety-check is given.`,
 		Example: "  kmsctl key policy put 1234abcd-12ab-34cd-56ef-1234567890ab policy.json",
 	}
-	dry.add(cmd)
+	f.add(cmd)
 	cmd.Flags().BoolVar(&bypass, "bypass-policy-lockout-safety-check", false, "accept a policy that locks you out")
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, args []string) error {
 		policy, err := a.policyInput(ctx, args, 1)
 		if err != nil {
 			return err
 		}
-		out, err := c.Keys().PutKeyPolicy(ctx, kmsv1.PutKeyPolicyRequest_builder{KeyId: args[0], Policy: policy, BypassPolicyLockoutSafetyCheck: bypass, DryRun: dry.on}.Build())
+		out, err := c.Keys().PutKeyPolicy(ctx, kmsv1.PutKeyPolicyRequest_builder{KeyId: args[0], Policy: policy, BypassPolicyLockoutSafetyCheck: bypass, DryRun: f.on, ClientToken: f.token}.Build())
 		if err != nil {
 			return policyFault(err, policy)
 		}
-		a.findings(out.GetFindings(), !dry.on)
-		if dry.on {
+		a.findings(out.GetFindings(), !f.on)
+		if f.on {
 			return a.rehearsed(nil, out.GetDryRun())
 		}
 		return a.done(changed{KeyID: out.GetKeyId()}, "replaced the policy of %s", out.GetKeyId())

@@ -19,20 +19,20 @@ func keyTags(given []string) ([]*kmsv1.Tag, error) {
 }
 
 func (a *app) keyTagCommand() *cobra.Command {
-	var dry dryRun
+	var f changeFlags
 	cmd := &cobra.Command{
 		Use: "tag KEY TAG=VALUE…", Short: "add tags to a key, or change them", Args: takes("KEY", "TAG=VALUE…"),
 		Long:    "tag gives a key tags, for conditions on aws:ResourceTag: they can change who may use it, at once. One that it has gets the new value. 50 at most. KEY is a key's id or ARN.",
 		Example: "  kmsctl key tag 1234abcd-12ab-34cd-56ef-1234567890ab team=ops stage=production",
 	}
-	dry.add(cmd)
+	f.add(cmd)
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, args []string) error {
 		tags, err := keyTags(args[1:])
 		if err != nil {
 			return err
 		}
-		out, err := c.Keys().TagResource(ctx, kmsv1.TagResourceRequest_builder{KeyId: args[0], Tags: tags, DryRun: dry.on}.Build())
-		if err != nil || dry.on {
+		out, err := c.Keys().TagResource(ctx, kmsv1.TagResourceRequest_builder{KeyId: args[0], Tags: tags, DryRun: f.on, ClientToken: f.token}.Build())
+		if err != nil || f.on {
 			return a.rehearsed(err, out.GetDryRun())
 		}
 		return a.done(changed{KeyID: out.GetKeyId()}, "tagged %s", out.GetKeyId())
@@ -41,16 +41,16 @@ func (a *app) keyTagCommand() *cobra.Command {
 }
 
 func (a *app) keyUntagCommand() *cobra.Command {
-	var dry dryRun
+	var f changeFlags
 	cmd := &cobra.Command{
 		Use: "untag KEY TAG…", Short: "remove tags of a key", Args: takes("KEY", "TAG…"),
 		Long:    "untag removes tags of a key: that can change who may use it, at once. One that it does not have is no error. KEY is a key's id or ARN.",
 		Example: "  kmsctl key untag 1234abcd-12ab-34cd-56ef-1234567890ab stage",
 	}
-	dry.add(cmd)
+	f.add(cmd)
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, args []string) error {
-		out, err := c.Keys().UntagResource(ctx, kmsv1.UntagResourceRequest_builder{KeyId: args[0], TagKeys: args[1:], DryRun: dry.on}.Build())
-		if err != nil || dry.on {
+		out, err := c.Keys().UntagResource(ctx, kmsv1.UntagResourceRequest_builder{KeyId: args[0], TagKeys: args[1:], DryRun: f.on, ClientToken: f.token}.Build())
+		if err != nil || f.on {
 			return a.rehearsed(err, out.GetDryRun())
 		}
 		return a.done(changed{KeyID: out.GetKeyId()}, "removed tags of %s", out.GetKeyId())
@@ -64,18 +64,26 @@ func (a *app) keyTagsCommand() *cobra.Command {
 		Long:    "tags lists the tags of a key; as JSON they are an object. KEY is a key's id or ARN.",
 		Example: "  kmsctl key tags 1234abcd-12ab-34cd-56ef-1234567890ab",
 		RunE: a.calls(func(ctx context.Context, c *client.Client, args []string) error {
-			list, err := allPages(func(marker string) ([]*kmsv1.Tag, string, error) {
-				out, err := c.Keys().ListResourceTags(ctx, kmsv1.ListResourceTagsRequest_builder{KeyId: args[0], Limit: 50, Marker: marker}.Build())
-				return out.GetTags(), out.GetNextMarker(), err
-			})
+			tags, err := tagsOfKey(ctx, c, args[0])
 			if err != nil {
 				return err
-			}
-			tags := tagsView{}
-			for _, t := range list {
-				tags[t.GetTagKey()] = t.GetTagValue()
 			}
 			return a.showTags(tags, args[0])
 		}),
 	}
+}
+
+func tagsOfKey(ctx context.Context, c *client.Client, key string) (tagsView, error) {
+	list, err := allPages(func(marker string) ([]*kmsv1.Tag, string, error) {
+		out, err := c.Keys().ListResourceTags(ctx, kmsv1.ListResourceTagsRequest_builder{KeyId: key, Limit: 50, Marker: marker}.Build())
+		return out.GetTags(), out.GetNextMarker(), err
+	})
+	if err != nil {
+		return nil, err
+	}
+	tags := tagsView{}
+	for _, t := range list {
+		tags[t.GetTagKey()] = t.GetTagValue()
+	}
+	return tags, nil
 }

@@ -52,6 +52,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil && !a.started {
 		err = usageError{err}
 	}
+	err = inFlags(command, err)
 	return a.exit(ctx, err)
 }
 
@@ -118,7 +119,9 @@ func (a *app) root() *cobra.Command {
 		}
 	}
 	add(groupKeys, a.keyCommand(), a.aliasCommand(), a.grantCommand())
-	add(groupData, a.encryptCommand(), a.decryptCommand(), a.reEncryptCommand(), a.dataKeyCommand(), a.randomCommand(), a.fileCommand())
+	add(groupData, a.encryptCommand(), a.decryptCommand(), a.reEncryptCommand(), a.dataKeyCommand(), a.dataKeyPairCommand(),
+		a.randomCommand(), a.fileCommand(), a.signCommand(), a.verifyCommand(), a.macCommand(), a.verifyMacCommand(),
+		a.deriveSharedSecretCommand(), a.encapsulateCommand(), a.decapsulateCommand(), a.batchCommand())
 	add(groupPeople, a.userCommand(), a.groupCommand(), a.roleCommand(), a.policyCommand(), a.identityProviderCommand(), a.stsCommand(), a.whoamiCommand())
 	add(groupOrg, a.accountCommand(), a.ouCommand(), a.scpCommand())
 	add(groupAudit, a.auditCommand(), a.iamCommand())

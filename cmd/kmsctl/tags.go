@@ -73,6 +73,15 @@ func tagList(given []string) ([]*iamv1.Tag, error) {
 	return tags, err
 }
 
+// words is tags in one cell of a table.
+func (t tagsView) words() string {
+	var all []string
+	for _, k := range slices.Sorted(maps.Keys(t)) {
+		all = append(all, k+"="+t[k])
+	}
+	return strings.Join(all, ", ")
+}
+
 // showTags prints tags: a row each, or an object.
 func (a *app) showTags(tags tagsView, of string) error {
 	if tags == nil {

@@ -108,7 +108,7 @@ func TestOnATerminal(t *testing.T) {
 		{"data-key shows the key if it shall", []string{"data-key", "--key", "alias/a", "--show-plaintext"}, exitOK, "plaintext", "", ""},
 		{"data-key shows the ciphertext alone", []string{"data-key", "--key", "alias/a", "--without-plaintext"}, exitOK, "ciphertext", "plaintext", ""},
 		{"a list has colours, and no others", []string{"key", "list"}, exitOK, green + "Enabled" + reset, "\x1b]0", ""},
-		{"what would steer the terminal is escaped", []string{"key", "list"}, exitOK, `\x1b]0;title\aévil`, "\x07", ""},
+		{"what would steer the terminal is escaped", []string{"key", "describe", "alias/a"}, exitOK, `\x1b]0;title\aévil`, "\x07", ""},
 		{"no is no", []string{"alias", "delete", "a"}, exitError, "Delete alias/a? [y/N] ", "deleted", "n\n"},
 		{"nothing is no", []string{"alias", "delete", "a"}, exitError, "error: not confirmed: nothing was changed", "deleted", "\n"},
 		{"a long answer is no", []string{"alias", "delete", "a"}, exitError, "error: not confirmed", "deleted alias", strings.Repeat("y", 40) + "\n"},
