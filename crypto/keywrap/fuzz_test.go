@@ -44,20 +44,3 @@ func FuzzUnwrap(f *testing.F) {
 		}
 	})
 }
-
-// No public key panics.
-func FuzzWrap(f *testing.F) {
-	keys := wrappingKeys(f)
-	for _, key := range keys {
-		for i := range algorithms {
-			f.Add(byte(i), key.public)
-		}
-	}
-	f.Fuzz(func(t *testing.T, n byte, public []byte) {
-		a := algorithms[int(n)%len(algorithms)]
-		wrapped, err := keywrap.Wrap(a, public, nil, []byte("material"))
-		if err != nil && (wrapped != nil || !errors.Is(err, keywrap.ErrAlgorithm) && !errors.Is(err, keywrap.ErrPublicKey) && !errors.Is(err, crypto.ErrFIPS)) {
-			t.Errorf("Wrap(%s, %x) = %x, %v", a, public, wrapped, err)
-		}
-	})
-}
