@@ -46,8 +46,11 @@ func (f *fixture) config() Config {
 	return c
 }
 
-func newFixture(t testing.TB) *fixture {
-	f := &fixture{t: t, cfg: storage.Config{Path: filepath.Join(t.TempDir(), "store.db"), Domain: crypto.RandomSecret(32)}}
+func newFixture(t testing.TB) *fixture { return newFixtureWith(t, nil) }
+
+// newFixtureWith is a fixture with a clock, which is the machine's if it is nil.
+func newFixtureWith(t testing.TB, clock *stepClock) *fixture {
+	f := &fixture{t: t, clock: clock, cfg: storage.Config{Path: filepath.Join(t.TempDir(), "store.db"), Domain: crypto.RandomSecret(32)}}
 	f.root = &authz.Caller{Kind: authz.Root, Account: testAccount, ID: testAccount, ARN: "arn:aws:iam::" + testAccount + ":root"}
 	var err error
 	if err = storage.Create(f.cfg); err != nil {

@@ -2,9 +2,11 @@ package keystore
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/kmsd/kmsd/authz"
 	"github.com/kmsd/kmsd/crypto"
@@ -15,52 +17,50 @@ import (
 // loader reads all records of a store into a snapshot.
 type loader struct {
 	*core
-	keys     map[crypto.KeyID]*Key
-	aliases  map[aliasName]*Alias
-	policies map[string]*Policy // :: as Policy.encode has it → policy; most keys have the same few
-	names    map[string]string  // :: account → account, so that all keys of one share it
+	list    []*Key                      // in the order of accounts and ids
+	keys    cow.Map[crypto.KeyID, *Key] // of list, once it is whole
+	aliases map[aliasName]*Alias
+	shared  shared
 
 	grants      map[crypto.KeyID][]*authz.KeyGrant
 	grantTokens *grantTokens
 }
 
+// shared is what many keys have in common, and then share. Its methods may be called concurrently.
+type shared struct {
+	mu       sync.RWMutex
+	policies map[string]*Policy // :: as Policy.encode has it → policy
+	accounts map[string]string  // :: account → account
+}
+
 func newLoader(c *core) *loader {
 	return &loader{
-		core: c, keys: map[crypto.KeyID]*Key{}, aliases: map[aliasName]*Alias{}, policies: map[string]*Policy{}, names: map[string]string{},
-		grants: map[crypto.KeyID][]*authz.KeyGrant{},
+		core: c, aliases: map[aliasName]*Alias{}, grants: map[crypto.KeyID][]*authz.KeyGrant{},
+		shared: shared{policies: map[string]*Policy{}, accounts: map[string]string{}},
 	}
 }
 
 // load reads the store into the core.
 func (l *loader) load() error {
 	err := l.store.View(func(tx *storage.Tx) error {
-		for _, step := range []struct {
-			kind storage.Kind
-			read func(path string, value []byte) error
-		}{
-			{kindKey, l.key},
-			{kindMaterial, l.material},
-			{kindUsage, l.usage},
-			{kindAlias, l.alias},
-			{kindToken, l.token},
-			{kindParams, l.parameters},
-			{kindGrantTokenKey, l.grantTokenKey},
-			{kindGrant, l.grant},
-			{kindCommitmentKey, l.commitmentKey},
-			{kindClock, l.clockRecord},
-			{kindErase, l.erase},
-		} {
-			err := tx.Walk(step.kind, "", func(path string, value []byte) error {
-				if err := step.read(path, value); err != nil {
-					return fmt.Errorf("reading %s %s: %w", step.kind, path, err)
-				}
-				return nil
-			})
-			if err != nil {
-				return err
-			}
+		err := storage.WalkParallel(tx, kindKey, "", named(kindKey, l.key), func(_ string, k *Key) error {
+			l.list = append(l.list, k)
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		return nil
+		l.keys = cow.Collect(func(yield func(crypto.KeyID, *Key) bool) {
+			for _, k := range l.list {
+				if !yield(k.ID, k) {
+					return
+				}
+			}
+		})
+		if err := storage.WalkParallel(tx, kindMaterial, "", named(kindMaterial, l.material), l.addMaterial); err != nil {
+			return err
+		}
+		return l.loadRest(tx)
 	})
 	if err != nil {
 		return err
@@ -74,14 +74,53 @@ func (l *loader) load() error {
 	return nil
 }
 
+// named returns read with errors that name the record.
+func named[T any](kind storage.Kind, read func(path string, value []byte) (T, error)) func(path string, value []byte) (T, error) {
+	return func(path string, value []byte) (T, error) {
+		v, err := read(path, value)
+		if err != nil {
+			err = fmt.Errorf("reading %s %s: %w", kind, path, err)
+		}
+		return v, err
+	}
+}
+
+// loadRest reads what there is less of than keys.
+func (l *loader) loadRest(tx *storage.Tx) error {
+	for _, step := range []struct {
+		kind storage.Kind
+		read func(path string, value []byte) error
+	}{
+		{kindUsage, l.usage},
+		{kindAlias, l.alias},
+		{kindToken, l.token},
+		{kindParams, l.parameters},
+		{kindGrantTokenKey, l.grantTokenKey},
+		{kindGrant, l.grant},
+		{kindCommitmentKey, l.commitmentKey},
+		{kindClock, l.clockRecord},
+		{kindErase, l.erase},
+	} {
+		err := tx.Walk(step.kind, "", func(path string, value []byte) error {
+			if err := step.read(path, value); err != nil {
+				return fmt.Errorf("reading %s %s: %w", step.kind, path, err)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // collect returns what has been read, once it is all there.
 func (l *loader) collect() (*Snapshot, error) {
-	s := &Snapshot{keys: cow.Collect(maps.All(l.keys)), aliases: cow.Collect(maps.All(l.aliases)), grantTokens: l.grantTokens}
-	keys, aliases, unusable := map[string]map[string]crypto.KeyID{}, map[string]map[string]*Alias{}, map[string]struct{}{}
-	deleting, due := map[string]struct{}{}, map[string]crypto.KeyID{}
-	for id, k := range l.keys {
+	s := &Snapshot{keys: l.keys, aliases: cow.Collect(maps.All(l.aliases)), grantTokens: l.grantTokens}
+	unusable, deleting, due := map[string]struct{}{}, map[string]struct{}{}, map[string]crypto.KeyID{}
+	for _, k := range l.list {
 		if k.current.Number == 0 && (k.Origin != OriginExternal || k.history != nil) {
-			return nil, fmt.Errorf("reading key %s: %w: it has no material", id, ErrCorrupt)
+			return nil, fmt.Errorf("reading key %s: %w: it has no material", k.Name, ErrCorrupt)
 		}
 		if k.Policy.unusable != nil {
 			unusable[k.Name] = struct{}{}
@@ -90,26 +129,57 @@ func (l *loader) collect() (*Snapshot, error) {
 			deleting[k.Name] = struct{}{}
 		}
 		if order := k.dueOrder(); order != "" {
-			due[order] = id
+			due[order] = k.ID
 		}
-		put(keys, k.Account(), k.Name, id)
 	}
+	aliases := map[string]map[string]*Alias{} // :: account → name → alias
 	for n, a := range l.aliases {
-		put(aliases, n.account, n.name, a)
+		if aliases[n.account] == nil {
+			aliases[n.account] = map[string]*Alias{}
+		}
+		aliases[n.account][n.name] = a
 	}
-	for id, list := range keys {
-		s.accounts = s.accounts.With(id, account{keys: cow.CollectSorted(maps.All(list)), aliases: cow.CollectSorted(maps.All(aliases[id]))})
+	for own := range l.byAccount() {
+		id := own[0].Account()
+		s.accounts = s.accounts.With(id, account{keys: cow.CollectSorted(names(own)), aliases: cow.CollectSorted(maps.All(aliases[id]))})
 	}
 	s.unusable, s.deleting, s.due = cow.CollectSorted(maps.All(unusable)), cow.CollectSorted(maps.All(deleting)), cow.CollectSorted(maps.All(due))
 	l.addGrants(s)
 	return s, nil
 }
 
+// byAccount ranges over the keys of each account.
+func (l *loader) byAccount() iter.Seq[[]*Key] {
+	return func(yield func([]*Key) bool) {
+		for rest := l.list; len(rest) > 0; {
+			n := 1
+			for n < len(rest) && rest[n].Account() == rest[0].Account() {
+				n++
+			}
+			if !yield(rest[:n]) {
+				return
+			}
+			rest = rest[n:]
+		}
+	}
+}
+
+// names ranges over the names of keys and their ids.
+func names(keys []*Key) iter.Seq2[string, crypto.KeyID] {
+	return func(yield func(string, crypto.KeyID) bool) {
+		for _, k := range keys {
+			if !yield(k.Name, k.ID) {
+				return
+			}
+		}
+	}
+}
+
 // addGrants gives the keys their grants, and s the orders of all grants.
 func (l *loader) addGrants(s *Snapshot) {
 	retirable, expiring := map[string]KeyedGrant{}, map[string]KeyedGrant{}
 	for id, list := range l.grants {
-		k := l.keys[id]
+		k, _ := l.keys.Load(id)
 		k.setGrants(list)
 		for _, g := range list {
 			keyed := KeyedGrant{id, g}
@@ -124,13 +194,6 @@ func (l *loader) addGrants(s *Snapshot) {
 	s.retirable, s.expiring = cow.CollectSorted(maps.All(retirable)), cow.CollectSorted(maps.All(expiring))
 }
 
-func put[V any](lists map[string]map[string]V, list, key string, v V) {
-	if lists[list] == nil {
-		lists[list] = map[string]V{}
-	}
-	lists[list][key] = v
-}
-
 func (l *loader) token(path string, value []byte) error {
 	r, err := decodeToken(value)
 	if err != nil {
@@ -140,20 +203,51 @@ func (l *loader) token(path string, value []byte) error {
 	return nil
 }
 
-// account returns the account of a name, shared.
-func (l *loader) account(name string) string {
-	if shared, ok := l.names[name]; ok {
-		return shared
+// account returns the account of a name.
+func (s *shared) account(name string) string {
+	s.mu.RLock()
+	same, ok := s.accounts[name]
+	s.mu.RUnlock()
+	if ok {
+		return same
 	}
-	l.names[strings.Clone(name)] = strings.Clone(name)
-	return l.names[name]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.accounts[name]; !ok {
+		name = strings.Clone(name)
+		s.accounts[name] = name
+	}
+	return s.accounts[name]
 }
 
-func (l *loader) key(path string, value []byte) error {
+// policy returns the policy of an encoded one.
+func (s *shared) policy(encoded []byte) *Policy {
+	s.mu.RLock()
+	same, ok := s.policies[string(encoded)]
+	s.mu.RUnlock()
+	if ok {
+		return same
+	}
+	document, bindings := decodePolicy(encoded)
+	p, err := recompilePolicy(document, bindings)
+	if err != nil {
+		p = unusablePolicy(document, bindings, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if same, ok := s.policies[string(encoded)]; ok {
+		return same
+	}
+	s.policies[string(encoded)] = p
+	return p
+}
+
+// key reads a key. It may be called concurrently.
+func (l *loader) key(path string, value []byte) (*Key, error) {
 	account, text, ok := strings.Cut(path, "/")
 	id, err := crypto.ParseKeyID(text)
 	if !ok || err != nil || !isAccount(account) {
-		return fmt.Errorf("%w: path", ErrCorrupt)
+		return nil, fmt.Errorf("%w: path", ErrCorrupt)
 	}
 	decode := decodeKey
 	if len(value) > 0 && value[0] == '{' {
@@ -161,31 +255,17 @@ func (l *loader) key(path string, value []byte) error {
 	}
 	d, err := decode(value)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	account = l.account(account)
+	account = l.shared.account(account)
 	k := l.place.newKey(account, id, d.created, d.spec, d.usage, d.origin)
 	k.State, k.Description, k.DeletionProtection, k.life = d.state, d.description, d.protected, d.life
-	k.setPolicy(l.policy(d.policy), d.policyUpdated)
+	k.setPolicy(l.shared.policy(d.policy), d.policyUpdated)
 	if len(d.tags) > 0 {
 		k.setTags(d.tags)
 	}
 	k.use = l.uses.of(account, id)
-	l.keys[id] = k
-	return nil
-}
-
-func (l *loader) policy(encoded []byte) *Policy {
-	if p, ok := l.policies[string(encoded)]; ok {
-		return p
-	}
-	document, bindings := decodePolicy(encoded)
-	p, err := recompilePolicy(document, bindings)
-	if err != nil {
-		p = unusablePolicy(document, bindings, err)
-	}
-	l.policies[string(encoded)] = p
-	return p
+	return k, nil
 }
 
 // of returns the key that a record at <account>/<key id>/… or <account>/<key id> belongs to, and what follows in the path.
@@ -196,29 +276,41 @@ func (l *loader) of(path string) (k *Key, rest string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("%w: path", ErrCorrupt)
 	}
-	k, ok := l.keys[id]
+	k, ok := l.keys.Load(id)
 	if !ok || k.Account() != account {
 		return nil, "", fmt.Errorf("%w: record of a key that does not exist", ErrCorrupt)
 	}
 	return k, rest, nil
 }
 
-// material reads a version. The store walks in the order of paths, so versions come in the order of their numbers.
-func (l *loader) material(path string, value []byte) error {
+// versionOf is a version and the key that it is of.
+type versionOf struct {
+	key     *Key
+	version *Version
+}
+
+// material reads a version. It may be called concurrently.
+func (l *loader) material(path string, value []byte) (versionOf, error) {
 	k, rest, err := l.of(path)
 	if err != nil {
-		return err
+		return versionOf{}, err
 	}
 	number, err := strconv.Atoi(rest)
-	if err != nil || number != k.VersionCount()+1 || len(rest) != numberSize {
-		return fmt.Errorf("%w: version %s does not follow version %d", ErrCorrupt, rest, k.VersionCount())
+	if err != nil || len(rest) != numberSize {
+		return versionOf{}, fmt.Errorf("%w: path", ErrCorrupt)
 	}
 	v, err := decodeMaterial(value, k.ID, k.Spec, number)
-	if err != nil {
-		return err
+	return versionOf{k, v}, err
+}
+
+// addMaterial gives keys their versions, which come in the order of paths, and so of their numbers.
+func (l *loader) addMaterial(path string, of versionOf) error {
+	k, v := of.key, of.version
+	if n := k.VersionCount(); v.Number != n+1 {
+		return fmt.Errorf("reading %s %s: %w: it does not follow version %d", kindMaterial, path, ErrCorrupt, n)
 	}
-	if (v.Imported == nil) != (k.Origin == OriginKMS) || v.pending() && number == 1 || k.history != nil && k.history.pending != nil {
-		return fmt.Errorf("%w: version %d is not one for a key of origin %s", ErrCorrupt, number, k.Origin)
+	if (v.Imported == nil) != (k.Origin == OriginKMS) || v.pending() && v.Number == 1 || k.history != nil && k.history.pending != nil {
+		return fmt.Errorf("reading %s %s: %w: it is not one for a key of origin %s", kindMaterial, path, ErrCorrupt, k.Origin)
 	}
 	k.setVersion(v)
 	return nil
@@ -234,7 +326,7 @@ func (l *loader) alias(path string, value []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: alias of no key", ErrCorrupt)
 	}
-	k, ok := l.keys[id]
+	k, ok := l.keys.Load(id)
 	if !ok || k.Account() != account || checkAliasSyntax(name) != nil {
 		return fmt.Errorf("%w: alias of a key that does not exist", ErrCorrupt)
 	}
