@@ -26,8 +26,8 @@ var (
 
 // With returns an IAM of the same principals whose changes are idempotent by t: a repetition of one within 24 hours changes nothing and returns what
 // the change returned then, whatever has become of it. What is remembered is durable with the change, and the caller has asked authz as for the change: a
-// repetition does not look at the grant. Besides the errors of the change, one matches ErrTokenReused if t was used with other parameters, ErrToldOnce if the
-// change returned a secret, or ErrLimitExceeded if the account has too many tokens. The zero Token makes no promise. Only what writes entities is a change:
+// repetition does not look at the grant. Besides the errors of the change, one matches ErrTokenReused if t was used with other parameters, or ErrToldOnce if the
+// change returned a secret. Of an account with more than 100,000 tokens the oldest are forgotten early. The zero Token makes no promise. Only what writes entities is a change:
 // what opens sessions or verifies codes is not.
 func (i *IAM) With(t Token) *IAM { return &IAM{core: i.core, token: t} }
 
@@ -68,9 +68,5 @@ func (i *IAM) keep(tx *storage.Tx, result any, now time.Time) (idempotency.Kept,
 	if result != nil && i.token.Value != "" {
 		was = encodeJSON(result)
 	}
-	kept, err := i.tokens.Keep(tx, i.token, was, now)
-	if errors.Is(err, idempotency.ErrTooMany) {
-		err = fmt.Errorf("%w: %w", ErrLimitExceeded, err)
-	}
-	return kept, err
+	return i.tokens.Keep(tx, i.token, was, now)
 }

@@ -22,15 +22,13 @@ const (
 	// Life is how long a token is remembered.
 	Life = 24 * time.Hour
 
-	// MaxTokens is how many tokens an account may have remembered.
+	// MaxTokens is how many tokens of an account are remembered. Of one that has more, the oldest are forgotten early: who gives many tokens must not
+	// keep others of the account from making changes.
 	MaxTokens = 100_000
 )
 
-// Errors that callers branch on.
-var (
-	ErrReused  = errors.New("client token was used with other parameters")
-	ErrTooMany = fmt.Errorf("the account has %d client tokens of the last 24 hours: try again without one", MaxTokens)
-)
+// ErrReused is matched by errors of a token that was used with other parameters.
+var ErrReused = errors.New("client token was used with other parameters")
 
 // Token makes a change idempotent: the same token of the same principal and operation within [Life] stands for the same change. A Token without a Value
 // makes no promise.
@@ -61,14 +59,12 @@ func path(account string, token id) string { return account + "/" + hex.EncodeTo
 
 // Log is the tokens of one kind of records. Make it with Load. It is not safe for concurrent use: one change at a time is what it is for.
 type Log struct {
-	kind    storage.Kind
-	queue   []entry        // in the order in which they expire
-	account map[string]int // :: account → entries of it
+	kind     storage.Kind
+	accounts map[string][]entry // :: account → its tokens, in the order in which they expire
 }
 
-// entry is where a record is. A token that was given again after it had expired has two.
+// entry is a token that is remembered. One that was given again after it had expired has two.
 type entry struct {
-	account string
 	token   id
 	expires int64 // milliseconds since 1970
 }
@@ -104,68 +100,88 @@ func (l *Log) read(tx *storage.Tx, path string) (record, bool, error) {
 	return r, true, nil
 }
 
-// Work that old tokens add to a change: some, so that there are fewer with each, and more where the account may not have another.
+// Work that old tokens add to a change: some, so that there are fewer with each.
 const (
-	usualSweep = 8
-	fullSweep  = 1024
+	mostSwept  = 8
+	mostVisits = 8 // of accounts
 )
 
 // Kept is what a transaction has written, which [Log.Committed] takes note of.
 type Kept struct {
-	swept int
-	added []entry
+	account string
+	added   []entry
+	dropped map[string]int // :: account → how many of its first entries
 }
 
-// Keep writes what t stands for into tx, unless t has no Value, and removes some tokens that have expired. The error matches ErrTooMany if the account has
-// MaxTokens that have not.
+// Keep writes what t stands for into tx, unless t has no Value, and removes some tokens that have expired, or of which the account has too many.
 func (l *Log) Keep(tx *storage.Tx, t Token, result []byte, now time.Time) (Kept, error) {
-	most := usualSweep
-	if l.account[t.Account] >= MaxTokens {
-		most = fullSweep
+	k := Kept{account: t.Account, dropped: map[string]int{}}
+	left, visits := mostSwept, 0
+	if err := l.sweep(tx, t.Account, now, &left, &k); err != nil {
+		return Kept{}, err
 	}
-	k, left := Kept{}, l.account[t.Account]
-	for k.swept < min(most, len(l.queue)) && l.queue[k.swept].expires <= now.UnixMilli() {
-		e := l.queue[k.swept]
-		if err := l.forget(tx, e, now); err != nil {
+	for account := range l.accounts { // which begins somewhere else each time
+		if visits++; visits > mostVisits || left == 0 {
+			break
+		}
+		if err := l.sweep(tx, account, now, &left, &k); err != nil {
 			return Kept{}, err
 		}
-		if e.account == t.Account {
-			left--
-		}
-		k.swept++
 	}
 	if t.Value == "" {
 		return k, nil
 	}
-	if left >= MaxTokens {
-		return Kept{}, ErrTooMany
+	if own := l.accounts[t.Account]; len(own)-k.dropped[t.Account] >= MaxTokens {
+		if err := l.forget(tx, t.Account, own[k.dropped[t.Account]]); err != nil {
+			return Kept{}, err
+		}
+		k.dropped[t.Account]++
 	}
-	e := entry{t.Account, t.id(), now.Add(Life).UnixMilli()}
+	e := entry{t.id(), now.Add(Life).UnixMilli()}
 	k.added = append(k.added, e)
 	return k, tx.Put(l.kind, t.path(), record{e.expires, t.Request, result}.encode())
 }
 
+// sweep removes tokens of an account that have expired, as many as are left to remove.
+func (l *Log) sweep(tx *storage.Tx, account string, now time.Time, left *int, k *Kept) error {
+	for _, e := range l.accounts[account][k.dropped[account]:] {
+		if *left == 0 || e.expires > now.UnixMilli() {
+			return nil
+		}
+		if err := l.forget(tx, account, e); err != nil {
+			return err
+		}
+		k.dropped[account]++
+		*left--
+	}
+	return nil
+}
+
 // forget deletes the record of an entry, unless the token was given again and stands for another change.
-func (l *Log) forget(tx *storage.Tx, e entry, now time.Time) error {
-	r, found, err := l.read(tx, path(e.account, e.token))
-	if err != nil || !found || r.expires > now.UnixMilli() {
+func (l *Log) forget(tx *storage.Tx, account string, e entry) error {
+	r, found, err := l.read(tx, path(account, e.token))
+	if err != nil || !found || r.expires > e.expires {
 		return err
 	}
-	return tx.Delete(l.kind, path(e.account, e.token))
+	return tx.Delete(l.kind, path(account, e.token))
 }
 
 // Committed takes note of what Keep wrote, once it is durable.
 func (l *Log) Committed(k Kept) {
-	for _, e := range l.queue[:k.swept] {
-		if l.account[e.account]--; l.account[e.account] == 0 {
-			delete(l.account, e.account)
+	for account, n := range k.dropped {
+		if l.accounts[account] = l.accounts[account][n:]; len(l.accounts[account]) == 0 {
+			delete(l.accounts, account)
 		}
 	}
-	l.queue = append(l.queue[k.swept:], k.added...)
-	for _, e := range k.added {
-		l.account[e.account]++
+	if len(k.added) > 0 {
+		l.accounts[k.account] = append(l.accounts[k.account], k.added...)
 	}
 }
 
 // Len is how many tokens are remembered, expired ones that have not been removed among them.
-func (l *Log) Len() int { return len(l.queue) }
+func (l *Log) Len() (n int) {
+	for _, list := range l.accounts {
+		n += len(list)
+	}
+	return n
+}

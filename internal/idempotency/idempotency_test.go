@@ -161,14 +161,14 @@ func TestExpiredTokensGo(t *testing.T) {
 	if got := f.find(token(15), later); got != `"again"` {
 		t.Errorf("a token that is given again stands for %s", got)
 	}
-	for _, want := range []int{5, 1, 1} { // eight of 20 went with the one that was given again, and seven others and then four go with the next
+	for _, want := range []int{5, 1, 1} { // of 20 that have expired eight went with the one that was given again, and eight and four go with the next
 		f.must(f.keep(Token{}, "", later))
 		if n := f.records(); n != want {
 			t.Errorf("%d records, want %d", n, want)
 		}
 	}
-	if got := f.find(token(15), later); got != `"again"` || f.Len() != 1 || len(f.account) != 1 {
-		t.Errorf("in the end the token stands for %s, and %d of %d accounts are remembered", got, f.Len(), len(f.account))
+	if got := f.find(token(15), later); got != `"again"` || f.Len() != 1 || len(f.accounts) != 1 {
+		t.Errorf("in the end the token stands for %s, and %d of %d accounts are remembered", got, f.Len(), len(f.accounts))
 	}
 }
 
@@ -188,21 +188,25 @@ func TestNothingIsKeptOfAChangeThatFails(t *testing.T) {
 	}
 }
 
+// Of an account that has too many tokens, the oldest are forgotten; those of others stay.
 func TestAnAccountHasSoManyTokens(t *testing.T) {
 	f := newFixture(t)
-	for n := range MaxTokens { // as if it had been loaded
-		f.queue = append(f.queue, entry{"1", id{byte(n), byte(n >> 8), byte(n >> 16)}, noon.Add(time.Hour).UnixMilli()})
+	first, other := Token{Account: "1", Value: "first"}, Token{Account: "2", Value: "t"}
+	f.must(f.keep(first, "made", noon))
+	f.must(f.keep(other, "made", noon))
+	for n := range MaxTokens - 1 { // as if they had been given meanwhile
+		f.accounts["1"] = append(f.accounts["1"], entry{id{byte(n), byte(n >> 8), byte(n >> 16)}, noon.Add(Life).UnixMilli()})
 	}
-	f.account["1"] = MaxTokens
-	token := Token{Account: "1", Value: "t"}
-	if err := f.keep(token, "", noon); !errors.Is(err, ErrTooMany) {
-		t.Errorf("one token more = %v, want ErrTooMany", err)
+	if got := f.find(first, noon); got != `"made"` {
+		t.Errorf("the first of %d tokens stands for %s", MaxTokens, got)
 	}
 	f.must(f.keep(Token{Account: "1"}, "", noon))
-	f.must(f.keep(Token{Account: "2", Value: "t"}, "", noon))
-	f.must(f.keep(token, "", noon.Add(time.Hour)))
-	if want := MaxTokens + 2 - fullSweep; f.Len() != want {
-		t.Errorf("%d tokens when some have expired, want %d", f.Len(), want)
+	f.must(f.keep(Token{Account: "1", Value: "last"}, "", noon))
+	if got := f.find(first, noon); got != "nothing" || len(f.accounts["1"]) != MaxTokens {
+		t.Errorf("the first of %d tokens stands for %s, and %d are remembered", MaxTokens+1, got, len(f.accounts["1"]))
+	}
+	if got := f.find(other, noon); got != `"made"` {
+		t.Errorf("the token of another account stands for %s", got)
 	}
 }
 

@@ -53,40 +53,34 @@ func decode(b []byte) (record, error) {
 
 // Load reads the tokens of a kind of records, which nobody else writes. A record that cannot be read is an error that names it.
 func Load(tx *storage.Tx, kind storage.Kind) (*Log, error) {
-	l := &Log{kind: kind, account: map[string]int{}}
-	accounts := map[string]string{} // :: account → itself, once for all of its entries
+	l := &Log{kind: kind, accounts: map[string][]entry{}}
 	err := tx.Walk(kind, "", func(path string, value []byte) error {
-		e, err := locate(path)
-		if err == nil {
-			var r record
-			r, err = decode(value)
-			e.expires = r.expires
-		}
+		account, token, err := locate(path)
 		if err != nil {
 			return fmt.Errorf("record %s %q: %w", kind, path, err)
 		}
-		if _, ok := accounts[e.account]; !ok {
-			accounts[e.account] = strings.Clone(e.account)
+		r, err := decode(value)
+		if err != nil {
+			return fmt.Errorf("record %s %q: %w", kind, path, err)
 		}
-		e.account = accounts[e.account]
-		l.account[e.account]++
-		l.queue = append(l.queue, e)
+		l.accounts[account] = append(l.accounts[account], entry{token, r.expires})
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(l.queue, func(a, b entry) int { return cmp.Compare(a.expires, b.expires) })
+	for _, list := range l.accounts {
+		slices.SortFunc(list, func(a, b entry) int { return cmp.Compare(a.expires, b.expires) })
+	}
 	return l, nil
 }
 
 // locate takes the path of a record apart.
-func locate(path string) (entry, error) {
-	account, token, _ := strings.Cut(path, "/")
-	var e entry
-	if n, err := hex.Decode(e.token[:], []byte(token[:min(len(token), 2*len(e.token))])); err != nil || n != len(e.token) || path != account+"/"+hex.EncodeToString(e.token[:]) || account == "" {
-		return entry{}, errors.New("the path is not that of a client token")
+func locate(of string) (account string, token id, err error) {
+	account, text, _ := strings.Cut(of, "/")
+	n, err := hex.Decode(token[:], []byte(text[:min(len(text), 2*len(token))]))
+	if err != nil || n != len(token) || account == "" || of != path(account, token) {
+		return "", id{}, errors.New("the path is not that of a client token")
 	}
-	e.account = account
-	return e, nil
+	return account, token, nil
 }
