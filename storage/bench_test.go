@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -129,4 +130,25 @@ func benchWalk(b *testing.B, walk func(tx *Tx, kind Kind, visited func()) error)
 		b.Errorf("%d records walked, want %d", walked, n*b.N)
 	}
 	perRecord(b, n, began)
+}
+
+// A change of one record costs the same however many there are.
+func BenchmarkPut(b *testing.B) {
+	c, n := benchStore(b)
+	s := open(b, c)
+	value, began := make([]byte, 450), cpu(b)
+	var times []time.Duration
+	for i := 0; b.Loop(); i++ {
+		at := i * 7919 % n
+		path := fmt.Sprintf("123456789012/%08x-0000-4000-8000-%012x", at/2, at/2)
+		start := time.Now()
+		if err := s.Update(func(tx *Tx) error { return tx.Put("key", path, value) }); err != nil {
+			b.Fatal(err)
+		}
+		times = append(times, time.Since(start))
+	}
+	b.ReportMetric(float64((cpu(b)-began).Microseconds())/float64(b.N), "cpu-µs/op")
+	slices.Sort(times)
+	b.ReportMetric(float64(times[len(times)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(times[len(times)*99/100].Microseconds()), "p99-µs")
 }
