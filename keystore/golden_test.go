@@ -2,14 +2,22 @@ package keystore
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
+	"flag"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kmsd/kmsd/authz"
+	"github.com/kmsd/kmsd/crypto"
 	"github.com/kmsd/kmsd/storage"
 )
+
+var update = flag.Bool("update", false, "write the golden files")
 
 // recordV1 is a key as version 1 of its record has it.
 func recordV1(k *Key) keyRecordV1 {
@@ -201,4 +209,103 @@ func TestPolicyThatNamesASession(t *testing.T) {
 	must[*Key](t)(f.UpdateDescription(f.onKey(authz.KMSUpdateKeyDescription, k), k.ID, "described"))
 	f.reopen()
 	check("and written again", role, false)
+}
+
+// goldenKeys and goldenVersions are what the golden files of version 2 hold.
+func goldenKeys(f *fixture) map[string]*Key {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	id := crypto.KeyID{0x5a, 0x4d}
+	plain := place.newKey(testAccount, id, at, crypto.SpecSymmetricDefault, crypto.UsageEncryptDecrypt, OriginKMS)
+	plain.setPolicy(f.policy(DefaultPolicy("aws", testAccount)), at)
+	full := place.newKey(testAccount, id, at, crypto.SpecMLKEM1024, crypto.UsageEncapsulateDecapsulate, OriginExternal)
+	full.State, full.Description, full.DeletionProtection = PendingDeletion, "with everything", true
+	full.setPolicy(f.policy(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:user/alice"},"Action":"kms:*","Resource":"*"}]}`), at.Add(time.Hour))
+	full.setTags([]Tag{{"a", "b"}, {"c", ""}})
+	full.life = &life{365, true, at.Add(365 * day), 7, at.Add(7 * day), 42 * time.Hour, at.Add(time.Minute)}
+	return map[string]*Key{"key-v2.hex": plain, "key-v2-full.hex": full}
+}
+
+func goldenVersions() map[string]*Version {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	v := &Version{
+		Number: 1, Material: crypto.MaterialID{0xab}, Created: at, Rotation: Automatic, spec: crypto.SpecSymmetricDefault,
+		held: &held{secret: crypto.NewSecret(bytesOf(7))},
+	}
+	return map[string]*Version{
+		"material-v2.hex": v,
+		"material-v2-imported.hex": v.with(func(v *Version) {
+			v.Rotation, v.Imported = OnDemand, &Imported{Description: "from the vault", ValidTo: at.Add(time.Hour), Present: true, pending: true, commitment: [32]byte{9}}
+		}),
+		"material-v2-deleted.hex": v.with(func(v *Version) {
+			v.Disabled, v.held, v.Imported = true, &held{}, &Imported{commitment: [32]byte{9}}
+		}),
+	}
+}
+
+// Records are written as docs/formats/key-records.md says, and what is in the golden files is read.
+func TestGoldenRecords(t *testing.T) {
+	f := newFixture(t)
+	golden := func(name string, got []byte) []byte {
+		t.Helper()
+		path := filepath.Join("testdata", name)
+		if *update {
+			if err := os.WriteFile(path, []byte(hex.Dump(got)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if hex.Dump(got) != string(want) {
+			t.Errorf("%s is\n%swant\n%s", name, hex.Dump(got), want)
+		}
+		return got
+	}
+	for name, k := range goldenKeys(f) {
+		d, err := decodeKey(golden(name, k.encode()))
+		if err != nil || d.state != k.State || d.spec != k.Spec || d.usage != k.Usage || d.origin != k.Origin || d.description != k.Description ||
+			d.protected != k.DeletionProtection || !slices.Equal(d.tags, k.tags) || string(d.policy) != string(k.Policy.encode()) || (d.life == nil) != (k.life == nil) || d.life != nil && *d.life != *k.life {
+			t.Errorf("%s is read as %+v, %v", name, d, err)
+		}
+	}
+	for name, v := range goldenVersions() {
+		got, err := decodeMaterial(golden(name, v.encode()), v.id, v.spec, 1)
+		if err != nil || got.Material != v.Material || got.Disabled != v.Disabled || got.Rotation != v.Rotation || !got.Created.Equal(v.Created) || got.held.secret.Len() != v.held.secret.Len() ||
+			(got.Imported == nil) != (v.Imported == nil) || got.Imported != nil && *got.Imported != *v.Imported {
+			t.Errorf("%s is read as %+v, %v", name, got, err)
+		}
+	}
+}
+
+func FuzzDecodeKey(f *testing.F) {
+	for _, k := range goldenKeys(newFixture(f)) {
+		f.Add(k.encode())
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d, err := decodeKey(b)
+		if err != nil {
+			if !errors.Is(err, ErrCorrupt) || d.spec != "" {
+				t.Errorf("decodeKey(%x) = %+v, %v, want ErrCorrupt alone", b, d, err)
+			}
+			return
+		}
+		document, bindings := decodePolicy(d.policy)
+		k := place.newKey(testAccount, crypto.KeyID{1}, d.created, d.spec, d.usage, d.origin)
+		k.State, k.Description, k.DeletionProtection, k.life, k.tags = d.state, d.description, d.protected, d.life, d.tags
+		k.setPolicy(unusablePolicy(document, bindings, nil), d.policyUpdated)
+		if string(k.encode()) != string(b) {
+			t.Errorf("decodeKey(%x) is encoded as %x", b, k.encode())
+		}
+	})
+}
+
+func FuzzDecodeParameters(f *testing.F) {
+	f.Add((&parameters{"RSAES_OAEP_SHA_256", time.Unix(1, 0), crypto.NewSecret([]byte{1})}).encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := decodeParameters(slices.Clone(b))
+		if err == nil && string(p.encode()) != string(b) {
+			t.Errorf("decodeParameters(%x) is encoded as %x", b, p.encode())
+		}
+	})
 }

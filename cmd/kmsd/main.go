@@ -189,6 +189,7 @@ func checkConfigCommand() *cobra.Command {
 
 func serveCommand(stdin *os.File, stderr io.Writer) *cobra.Command {
 	var flags configFlags
+	trustClock := false
 	cmd := &cobra.Command{
 		Use: "serve", Short: "serve a data folder", Args: noArgs,
 		Long: `serve opens a data folder that init made and answers calls until it gets SIGTERM or SIGINT; then it finishes the calls under way
@@ -199,10 +200,11 @@ and stops. A second signal stops it at once. Its log is JSON on standard error.`
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), cfg, stdin, stderr)
+			return serve(cmd.Context(), cfg, trustClock, stdin, stderr)
 		},
 	}
 	flags.add(cmd)
+	cmd.Flags().BoolVar(&trustClock, "trust-clock", false, "let the time since kmsd was last stopped count towards the waiting periods of key deletions, as the clock of the machine has it; only time in which kmsd ran does otherwise")
 	return cmd
 }
 
@@ -223,7 +225,7 @@ func wait(ctx context.Context, d *daemon.Daemon, hangup <-chan os.Signal) error 
 // drain is how long calls under way may take when kmsd stops.
 const drain = 15 * time.Second
 
-func serve(ctx context.Context, cfg daemon.Config, stdin *os.File, stderr io.Writer) error {
+func serve(ctx context.Context, cfg daemon.Config, trustClock bool, stdin *os.File, stderr io.Writer) error {
 	if err := daemon.Harden(); err != nil {
 		return err
 	}
@@ -231,7 +233,7 @@ func serve(ctx context.Context, cfg daemon.Config, stdin *os.File, stderr io.Wri
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	d, err := daemon.Start(cfg, daemon.Options{
-		Version: release + " " + commit, LogTo: stderr,
+		Version: release + " " + commit, LogTo: stderr, TrustClock: trustClock,
 		Passphrase: func() (crypto.Secret, error) { return daemon.AskPassphrase(stdin, stderr, false) },
 	})
 	if err != nil {
