@@ -201,3 +201,43 @@ func TestSimulationsAtATime(t *testing.T) {
 		t.Errorf("simulations that have ended are counted: %v", running.running)
 	}
 }
+
+const (
+	simulatedAllow = iamv1.PolicyEvaluationDecisionType_POLICY_EVALUATION_DECISION_TYPE_ALLOWED
+	simulatedDeny  = iamv1.PolicyEvaluationDecisionType_POLICY_EVALUATION_DECISION_TYPE_IMPLICIT_DENY
+)
+
+// What requests of the key operations say, a simulation may choose, in the type that the condition key has.
+func TestSimulationOfKeyOperations(t *testing.T) {
+	h := newHouse(t)
+	for _, tt := range []struct {
+		action, condition, key, value string
+		want                          iamv1.PolicyEvaluationDecisionType
+	}{
+		{"kms:ScheduleKeyDeletion", `"NumericGreaterThanEquals":{"kms:ScheduleKeyDeletionPendingWindowInDays":"30"}`, "kms:ScheduleKeyDeletionPendingWindowInDays", "30", simulatedAllow},
+		{"kms:ScheduleKeyDeletion", `"NumericGreaterThanEquals":{"kms:ScheduleKeyDeletionPendingWindowInDays":"30"}`, "kms:ScheduleKeyDeletionPendingWindowInDays", "29", simulatedDeny},
+		{"kms:EnableKeyRotation", `"NumericLessThanEquals":{"kms:RotationPeriodInDays":"365"}`, "kms:rotationperiodindays", "365", simulatedAllow},
+		{"kms:EnableKeyRotation", `"NumericLessThanEquals":{"kms:RotationPeriodInDays":"365"}`, "kms:RotationPeriodInDays", "366", simulatedDeny},
+		{"kms:ImportKeyMaterial", `"DateLessThan":{"kms:ValidTo":"2027-01-01"}`, "kms:ValidTo", "2026-12-31T23:59:59Z", simulatedAllow},
+		{"kms:ImportKeyMaterial", `"DateLessThan":{"kms:ValidTo":"2027-01-01"}`, "kms:ValidTo", "2027-01-01T00:00:00Z", simulatedDeny},
+		{"kms:Sign", `"StringLike":{"kms:SigningAlgorithm":"ECDSA_*"}`, "kms:SigningAlgorithm", "ECDSA_SHA_256", simulatedAllow},
+		{"kms:Sign", `"StringLike":{"kms:SigningAlgorithm":"ECDSA_*"}`, "kms:SigningAlgorithm", "RSASSA_PSS_SHA_256", simulatedDeny},
+		{"kms:GenerateMac", `"StringEquals":{"kms:MacAlgorithm":"HMAC_SHA_256"}`, "kms:MacAlgorithm", "HMAC_SHA_256", simulatedAllow},
+		{"kms:GetParametersForImport", `"StringEquals":{"kms:WrappingKeySpec":"RSA_4096"}`, "kms:WrappingKeySpec", "RSA_2048", simulatedDeny},
+	} {
+		policy := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"` + tt.action + `","Resource":"*","Condition":{` + tt.condition + `}}}`
+		out, err := h.ask(iamv1.IAMService_SimulateCustomPolicy_FullMethodName, iamv1.SimulateCustomPolicyRequest_builder{
+			PolicyInputList: []string{policy}, ActionNames: []string{tt.action}, ResourceArns: []string{"arn:aws:kms:local:" + homeAccount + ":key/00000000-1111-4222-8333-444444444444"},
+			ResourcePolicy: `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"` + homeAccount + `"},"Action":"kms:*","Resource":"*"}}`,
+			CallerArn:      homeAlice,
+			ContextEntries: []*iamv1.ContextEntry{iamv1.ContextEntry_builder{ContextKeyName: tt.key, ContextKeyValues: []string{tt.value}}.Build()},
+		}.Build())
+		if err != nil {
+			t.Errorf("%s with %s = %s: %v", tt.action, tt.key, tt.value, err)
+			continue
+		}
+		if r := out.(*iamv1.SimulateCustomPolicyResponse).GetEvaluationResults(); len(r) != 1 || r[0].GetEvalDecision() != tt.want {
+			t.Errorf("%s with %s = %s: %v, want %v", tt.action, tt.key, tt.value, r, tt.want)
+		}
+	}
+}
