@@ -78,6 +78,8 @@ var (
 )
 
 var keyStates = map[keystore.State]kmsv1.KeyState{
-	keystore.Enabled:  kmsv1.KeyState_KEY_STATE_ENABLED,
-	keystore.Disabled: kmsv1.KeyState_KEY_STATE_DISABLED,
+	keystore.Enabled:         kmsv1.KeyState_KEY_STATE_ENABLED,
+	keystore.Disabled:        kmsv1.KeyState_KEY_STATE_DISABLED,
+	keystore.PendingDeletion: kmsv1.KeyState_KEY_STATE_PENDING_DELETION,
+	keystore.PendingImport:   kmsv1.KeyState_KEY_STATE_PENDING_IMPORT,
 }

@@ -307,6 +307,9 @@ func changes(method string) bool {
 	if service == "kmsd.sts.v1.STSService" {
 		return false // sessions are not stored
 	}
+	if name == "GetParametersForImport" {
+		return true // they are stored
+	}
 	for _, prefix := range []string{"Get", "List", "Describe", "Simulate", "Explain"} {
 		if strings.HasPrefix(name, prefix) {
 			return false

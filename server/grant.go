@@ -378,6 +378,11 @@ func retireGrant(c *call, r *kmsv1.RetireGrantRequest) (*kmsv1.RetireGrantRespon
 		}
 	}
 	c.param(audit.String("grantId", id))
+	if c.facts.KeyGrant.ID == "" && t.key != nil {
+		if again, err := c.repeats(t.key.Account()); again || err != nil { // who retired it is told so again, and nobody else
+			return kmsv1.RetireGrantResponse_builder{KeyId: t.key.ARN}.Build(), err
+		}
+	}
 	g, err := c.authorize(authz.KMSRetireGrant, t)
 	if err != nil {
 		return nil, err

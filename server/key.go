@@ -1,8 +1,6 @@
 package server
 
 import (
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"github.com/kmsd/kmsd/audit"
 	"github.com/kmsd/kmsd/authz"
 	"github.com/kmsd/kmsd/crypto"
@@ -16,30 +14,54 @@ const (
 	usualAliasPage, largestAliasPage = 50, 100
 )
 
-func metadataOf(k *keystore.Key) *kmsv1.KeyMetadata {
-	return kmsv1.KeyMetadata_builder{
-		AwsAccountId: k.Account(), KeyId: k.Name, Arn: k.ARN, CreationDate: timestamppb.New(k.Created),
-		Enabled: k.State == keystore.Enabled, Description: k.Description, KeyUsage: kmsv1.KeyUsage_KEY_USAGE_ENCRYPT_DECRYPT,
-		KeyState: keyStates[k.State], Origin: kmsv1.KeyMaterialOrigin_KEY_MATERIAL_ORIGIN_AWS_KMS, KeySpec: kmsv1.KeySpec_KEY_SPEC_SYMMETRIC_DEFAULT,
-		EncryptionAlgorithms: []kmsv1.EncryptionAlgorithm{theAlgorithm}, CurrentKeyMaterialId: k.Current().Name,
-	}.Build()
-}
-
 func checkCreateKey(v *violations, r *kmsv1.CreateKeyRequest) {
 	v.text("description", r.GetDescription(), 0, maxDescription)
-	v.enum("key_usage", int32(r.GetKeyUsage()), int32(kmsv1.KeyUsage_KEY_USAGE_ENCRYPT_DECRYPT))
-	v.enum("key_spec", int32(r.GetKeySpec()), int32(kmsv1.KeySpec_KEY_SPEC_SYMMETRIC_DEFAULT))
+	keyUsages.check(v, "key_usage", r.GetKeyUsage(), false)
+	keySpecs.check(v, "key_spec", r.GetKeySpec(), false)
+	origins.check(v, "origin", r.GetOrigin(), false)
+	v.keyUsage(r)
 	v.text("policy", r.GetPolicy(), 0, maxPolicy)
-	v.clientToken("client_token", r.GetClientToken())
 	v.keyTags(r.GetTags())
 }
 
-// newKeyFacts tells conditions about the key that is to be made.
+// wantedKind is what kind of key a request asks for, with what AWS takes where it does not say. What does not exist is empty.
+func wantedKind(r *kmsv1.CreateKeyRequest) (crypto.Spec, crypto.Usage, keystore.Origin) {
+	spec, usage, origin := crypto.Spec(keySpecs.name(r.GetKeySpec())), crypto.Usage(keyUsages.name(r.GetKeyUsage())), keystore.Origin(origins.name(r.GetOrigin()))
+	if r.GetKeySpec() == 0 {
+		spec = crypto.SpecSymmetricDefault
+	}
+	if r.GetKeyUsage() == 0 && spec == crypto.SpecSymmetricDefault {
+		usage = crypto.UsageEncryptDecrypt
+	}
+	if r.GetOrigin() == 0 {
+		origin = keystore.OriginKMS
+	}
+	return spec, usage, origin
+}
+
+// keyUsage refuses a usage that keys of the spec cannot have, in AWS's words.
+func (v *violations) keyUsage(r *kmsv1.CreateKeyRequest) {
+	spec, usage, _ := wantedKind(r)
+	switch {
+	case spec == "" || usage == "" && r.GetKeyUsage() != 0: // is refused already
+	case usage == "":
+		v.add("key_usage", "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
+	case !spec.Allows(usage):
+		v.add("key_usage", "KeyUsage %s is not compatible with KeySpec %s", usage, spec)
+	}
+}
+
+// newKeyFacts tells conditions, and the event, about the key that is to be made.
 func (c *call) newKeyFacts(r *kmsv1.CreateKeyRequest) {
+	spec, usage, origin := wantedKind(r)
+	c.param(audit.String("keySpec", string(spec)))
+	c.param(audit.String("keyUsage", string(usage)))
+	c.param(audit.String("origin", string(origin)))
+	c.param(audit.Bool("deletionProtectionEnabled", r.GetDeletionProtectionEnabled()))
 	x := &c.facts
-	x.Set(authz.CtxKeySpec, symmetricDefault)
-	x.Set(authz.CtxKeyUsage, encryptDecrypt)
-	x.Set(authz.CtxKeyOrigin, originKMS)
+	x.Set(authz.CtxKeySpec, string(spec))
+	x.Set(authz.CtxKeyUsage, string(usage))
+	x.Set(authz.CtxKeyOrigin, string(origin))
 	x.SetBool(authz.CtxMultiRegion, false)
 	c.bypassFact(r.GetBypassPolicyLockoutSafetyCheck())
 }
@@ -53,9 +75,6 @@ func (c *call) bypassFact(bypass bool) {
 }
 
 func createKey(c *call, r *kmsv1.CreateKeyRequest) (*kmsv1.CreateKeyResponse, error) {
-	c.param(audit.String("keySpec", symmetricDefault))
-	c.param(audit.String("keyUsage", encryptDecrypt))
-	c.param(audit.String("origin", originKMS))
 	c.newKeyFacts(r)
 	tags, byKey := keyTags(r.GetTags())
 	c.requestTags(byKey)
@@ -68,8 +87,43 @@ func createKey(c *call, r *kmsv1.CreateKeyRequest) (*kmsv1.CreateKeyResponse, er
 			return nil, err
 		}
 	}
+	p, err := c.newKeyPolicy(r)
+	if err != nil {
+		return nil, err
+	}
+	spec, usage, origin := wantedKind(r)
+	leave, err := c.generates(spec, origin)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	keys, err := c.changingKeys()
+	if err != nil {
+		return nil, err
+	}
+	k, err := keys.CreateKey(g, keystore.NewKey{
+		Account: c.account(), Spec: spec, Usage: usage, Origin: origin, Description: r.GetDescription(), Policy: p, Tags: tags, DeletionProtection: r.GetDeletionProtectionEnabled(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.touched("KEY", k.ARN, k.Account(), "")
+	c.noteKey(k, k.Current())
+	return kmsv1.CreateKeyResponse_builder{KeyMetadata: c.metadata(k), KeyMaterialId: k.Current().Name, Findings: c.findings}.Build(), nil
+}
+
+// generates waits for a turn to make the material of a key, where that takes long.
+func (c *call) generates(spec crypto.Spec, origin keystore.Origin) (leave func(), err error) {
+	if c.dry || origin != keystore.OriginKMS || len(spec.EncryptionAlgorithms()) == 0 || !spec.Asymmetric() {
+		return func() {}, nil
+	}
+	return c.s.generating.enter(c.ctx)
+}
+
+// newKeyPolicy is the policy of a key that is to be made.
+func (c *call) newKeyPolicy(r *kmsv1.CreateKeyRequest) (*keystore.Policy, error) {
 	document := r.GetPolicy()
-	if document == "" {
+	if document == "" { // the default policy lets the account decide
 		document = keystore.DefaultPolicy(c.s.place.Partition, c.account())
 	}
 	p, err := keystore.CompilePolicy(document, c.people.PrincipalID)
@@ -77,29 +131,14 @@ func createKey(c *call, r *kmsv1.CreateKeyRequest) (*kmsv1.CreateKeyResponse, er
 		return nil, err
 	}
 	c.notePolicy(document)
-	if r.GetPolicy() != "" { // the default policy lets the account decide
-		c.lint(authz.KeyPolicy, document)
-		if !r.GetBypassPolicyLockoutSafetyCheck() {
-			if err := c.checkLockout(p, c.s.place.KeyARN(c.account(), crypto.KeyID{})); err != nil {
-				return nil, err
-			}
-		}
+	if r.GetPolicy() == "" {
+		return p, nil
 	}
-	token, err := c.token(r.GetClientToken(), r)
-	if err != nil {
-		return nil, err
+	c.lint(authz.KeyPolicy, document)
+	if r.GetBypassPolicyLockoutSafetyCheck() {
+		return p, nil
 	}
-	keys, err := c.changingKeys()
-	if err != nil {
-		return nil, err
-	}
-	k, err := keys.With(token).CreateKey(g, keystore.NewKey{Account: c.account(), Description: r.GetDescription(), Policy: p, Tags: tags})
-	if err != nil {
-		return nil, err
-	}
-	c.touched("KEY", k.ARN, k.Account(), "")
-	c.noteKey(k, k.Current())
-	return kmsv1.CreateKeyResponse_builder{KeyMetadata: metadataOf(k), KeyMaterialId: k.Current().Name, Findings: c.findings}.Build(), nil
+	return p, c.checkLockout(p, c.s.place.KeyARN(c.account(), crypto.KeyID{}))
 }
 
 func checkDescribeKey(v *violations, r *kmsv1.DescribeKeyRequest) { v.given("key_id", r.GetKeyId()) }
@@ -112,12 +151,15 @@ func describeKey(c *call, r *kmsv1.DescribeKeyRequest) (*kmsv1.DescribeKeyRespon
 	if _, err := c.authorize(authz.KMSDescribeKey, t); err != nil {
 		return nil, err
 	}
-	return kmsv1.DescribeKeyResponse_builder{KeyMetadata: metadataOf(t.key)}.Build(), nil
+	return kmsv1.DescribeKeyResponse_builder{KeyMetadata: c.metadata(t.key)}.Build(), nil
 }
 
 func checkListKeys(v *violations, r *kmsv1.ListKeysRequest) {
 	v.limit("limit", r.GetLimit(), largestPage)
 }
+
+// metadataPage is the most keys of a page that has their metadata.
+const metadataPage = 100
 
 func listKeys(c *call, r *kmsv1.ListKeysRequest) (*kmsv1.ListKeysResponse, error) {
 	if _, err := c.allow(authz.KMSListKeys, nothing); err != nil {
@@ -129,16 +171,30 @@ func listKeys(c *call, r *kmsv1.ListKeysRequest) (*kmsv1.ListKeysResponse, error
 	}
 	var after crypto.KeyID
 	copy(after[:], position)
-	page, more := c.keys.Keys(c.account(), after, pageSize(r.GetLimit(), usualPage))
+	limit := pageSize(r.GetLimit(), usualPage)
+	if r.GetIncludeMetadata() {
+		limit = min(limit, metadataPage)
+	}
+	page, more := c.keys.Keys(c.account(), after, limit)
 	out := kmsv1.ListKeysResponse_builder{Truncated: more}
 	for _, k := range page {
-		out.Keys = append(out.Keys, kmsv1.KeyListEntry_builder{KeyId: k.Name, KeyArn: k.ARN}.Build())
+		e := kmsv1.KeyListEntry_builder{KeyId: k.Name, KeyArn: k.ARN}
+		if r.GetIncludeMetadata() && c.mayDescribe(k) {
+			e.KeyMetadata = c.metadata(k)
+		}
+		out.Keys = append(out.Keys, e.Build())
 	}
 	if more {
 		last := page[len(page)-1].ID
 		out.NextMarker = c.marker("", string(last[:]))
 	}
 	return out.Build(), nil
+}
+
+// mayDescribe reports whether the caller may describe a key. That he may not is no denial: he has not asked for it.
+func (c *call) mayDescribe(k *keystore.Key) bool {
+	_, d := authz.Authorize(c.who, authz.KMSDescribeKey, c.keyResource(k.Resource), &c.facts)
+	return d.Verdict == authz.Allow
 }
 
 // changeKey authorizes a change of a key that is named by id or ARN, and makes it.

@@ -86,3 +86,22 @@ func (c *call) notePolicy(document string) {
 	sum := sha256.Sum256([]byte(document))
 	c.param(audit.String("policySHA256", hexOf(sum[:])))
 }
+
+func checkListKeyPolicies(v *violations, r *kmsv1.ListKeyPoliciesRequest) {
+	v.given("key_id", r.GetKeyId())
+	v.limit("limit", r.GetLimit(), largestPage)
+}
+
+func listKeyPolicies(c *call, r *kmsv1.ListKeyPoliciesRequest) (*kmsv1.ListKeyPoliciesResponse, error) {
+	t, err := c.byID("key_id", r.GetKeyId())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.authorize(authz.KMSListKeyPolicies, t); err != nil {
+		return nil, err
+	}
+	if _, err := c.position(t.key.ARN, r.GetMarker()); err != nil { // there is never a second page
+		return nil, err
+	}
+	return kmsv1.ListKeyPoliciesResponse_builder{PolicyNames: []string{policyName}}.Build(), nil
+}

@@ -56,6 +56,7 @@ func rpc[Req, Resp any, PReq interface {
 	service, event, _ := strings.Cut(strings.TrimPrefix(name, "/kmsd."), "/")
 	source, _, _ := strings.Cut(service, ".")
 	wipe := wiper(PResp(new(Resp)).ProtoReflect().Descriptor())
+	_, takes := any(PReq(new(Req))).(tokened)
 	return &method{
 		name: name, source: source, event: event, actions: actions,
 		mutating: flags&mutating != 0, crypto: flags&usesKey != 0, anonymous: flags&anonymous != 0,
@@ -68,14 +69,21 @@ func rpc[Req, Resp any, PReq interface {
 				return nil, err
 			}
 			c.event.Outcome.BytesIn = int64(proto.Size(req))
-			c.idempotent(req)
 			check(&c.wrong, req)
+			if takes {
+				c.wrong.clientToken("client_token", any(req).(tokened).GetClientToken())
+			}
 			if err := c.wrong.err(); err != nil {
 				return nil, err
 			}
 			if c.dry = isDry(req); c.dry {
 				c.event.Mutating, c.event.ReadOnly = false, true
 				c.param(audit.Bool("dryRun", true))
+			}
+			if takes {
+				if err := c.takeToken(req); err != nil {
+					return nil, err
+				}
 			}
 			resp, err := do(c, req)
 			if c.dry && (err == nil || errors.Is(err, keystore.ErrDryRun)) {
@@ -163,6 +171,20 @@ func table() []*method {
 		rpc(kmsv1.KeyService_ListRetirableGrants_FullMethodName, 0, checkListRetirableGrants, listRetirableGrants, authz.KMSListRetirableGrants),
 		rpc(kmsv1.KeyService_RetireGrant_FullMethodName, mutating, checkRetireGrant, retireGrant, authz.KMSRetireGrant),
 		rpc(kmsv1.KeyService_RevokeGrant_FullMethodName, mutating, checkRevokeGrant, revokeGrant, authz.KMSRevokeGrant),
+		rpc(kmsv1.KeyService_ScheduleKeyDeletion_FullMethodName, mutating, checkScheduleKeyDeletion, scheduleKeyDeletion, authz.KMSScheduleKeyDeletion),
+		rpc(kmsv1.KeyService_CancelKeyDeletion_FullMethodName, mutating, checkCancelKeyDeletion, cancelKeyDeletion, authz.KMSCancelKeyDeletion),
+		rpc(kmsv1.KeyService_GetKeyDeletionReport_FullMethodName, 0, checkGetKeyDeletionReport, getKeyDeletionReport, authz.KMSDescribeKey),
+		rpc(kmsv1.KeyService_UpdateKeyDeletionProtection_FullMethodName, mutating, checkUpdateKeyDeletionProtection, updateKeyDeletionProtection, authz.KMSUpdateKeyDeletionProtection),
+		rpc(kmsv1.KeyService_EnableKeyRotation_FullMethodName, mutating, checkEnableKeyRotation, enableKeyRotation, authz.KMSEnableKeyRotation),
+		rpc(kmsv1.KeyService_DisableKeyRotation_FullMethodName, mutating, checkDisableKeyRotation, disableKeyRotation, authz.KMSDisableKeyRotation),
+		rpc(kmsv1.KeyService_GetKeyRotationStatus_FullMethodName, 0, checkGetKeyRotationStatus, getKeyRotationStatus, authz.KMSGetKeyRotationStatus),
+		rpc(kmsv1.KeyService_DisableKeyMaterial_FullMethodName, mutating, checkDisableKeyMaterial, disableKeyMaterial, authz.KMSDisableKeyMaterial),
+		rpc(kmsv1.KeyService_EnableKeyMaterial_FullMethodName, mutating, checkEnableKeyMaterial, enableKeyMaterial, authz.KMSEnableKeyMaterial),
+		rpc(kmsv1.KeyService_GetParametersForImport_FullMethodName, mutating, checkGetParametersForImport, getParametersForImport, authz.KMSGetParametersForImport),
+		rpc(kmsv1.KeyService_ImportKeyMaterial_FullMethodName, mutating, checkImportKeyMaterial, importKeyMaterial, authz.KMSImportKeyMaterial),
+		rpc(kmsv1.KeyService_DeleteImportedKeyMaterial_FullMethodName, mutating, checkDeleteImportedKeyMaterial, deleteImportedKeyMaterial, authz.KMSDeleteImportedKeyMaterial),
+		rpc(kmsv1.KeyService_GetKeyLastUsage_FullMethodName, 0, checkGetKeyLastUsage, getKeyLastUsage, authz.KMSGetKeyLastUsage),
+		rpc(kmsv1.KeyService_ListKeyPolicies_FullMethodName, 0, checkListKeyPolicies, listKeyPolicies, authz.KMSListKeyPolicies),
 
 		rpc(iamv1.IAMService_CreateUser_FullMethodName, mutating, checkCreateUser, createUser, authz.IAMCreateUser, authz.IAMTagUser),
 		rpc(iamv1.IAMService_GetUser_FullMethodName, 0, checkGetUser, getUser, authz.IAMGetUser),
@@ -301,21 +323,7 @@ var pending = map[protoreflect.Name]bool{
 	"Decapsulate":                         true,
 	"GenerateDataKeyPair":                 true,
 	"GenerateDataKeyPairWithoutPlaintext": true,
-	"ScheduleKeyDeletion":                 true,
-	"CancelKeyDeletion":                   true,
-	"GetKeyDeletionReport":                true,
-	"UpdateKeyDeletionProtection":         true,
-	"EnableKeyRotation":                   true,
-	"DisableKeyRotation":                  true,
-	"GetKeyRotationStatus":                true,
-	"DisableKeyMaterial":                  true,
-	"EnableKeyMaterial":                   true,
-	"GetParametersForImport":              true,
-	"ImportKeyMaterial":                   true,
-	"DeleteImportedKeyMaterial":           true,
 	"GetPublicKey":                        true,
-	"GetKeyLastUsage":                     true,
-	"ListKeyPolicies":                     true,
 	"BatchCrypto":                         true,
 	"StreamCrypto":                        true,
 }

@@ -38,7 +38,7 @@ type call struct {
 	wrong      violations
 	dry        bool             // the request is to be checked, not carried out
 	findings   []*iamv1.Finding // of the policy documents in the request
-	repeatable proto.Message    // the request, if it has a client token
+	token      keystore.Token   // makes its change idempotent
 }
 
 // caller is who makes the call.
@@ -92,7 +92,7 @@ func (s *Server) release(c *call) {
 	c.event.Reset()
 	c.facts.Reset()
 	c.resource = authz.Resource{}
-	c.ctx, c.conn, c.credential, c.who, c.people, c.keys, c.wrong, c.dry, c.findings, c.repeatable = nil, nil, nil, nil, nil, nil, nil, false, nil, nil
+	c.ctx, c.conn, c.credential, c.who, c.people, c.keys, c.wrong, c.dry, c.findings, c.token = nil, nil, nil, nil, nil, nil, nil, false, nil, keystore.Token{}
 	calls.Put(c)
 }
 
@@ -157,21 +157,19 @@ func (c *call) intend() error {
 	return c.s.audit.Append(c.ctx, &e)
 }
 
-// changingKeys returns the keystore for a change, which it records as intended; for a dry run, one that checks the change and does not make it.
+// changingKeys returns the keystore for a change, which it records as intended and which the request's client token makes idempotent; for a dry run,
+// one that checks the change and does not make it.
 func (c *call) changingKeys() (*keystore.Keystore, error) {
+	keys := c.s.keys.With(c.token)
 	if c.dry {
-		return c.s.keys.DryRun(), nil
+		return keys.DryRun(), nil
 	}
-	return c.s.keys, c.intend()
+	return keys, c.intend()
 }
 
 // changingPeople returns the principals for a change, which it records as intended, and which is made once under the client's token.
 func (c *call) changingPeople() (*iam.IAM, error) {
-	t, err := c.peopleToken()
-	if err != nil {
-		return nil, err
-	}
-	return c.s.people.With(t), c.intend()
+	return c.s.people.With(c.peopleToken()), c.intend()
 }
 
 // finish records how the call ended and makes its answer. If the event cannot be made durable, there is no answer but UNAVAILABLE.

@@ -54,6 +54,10 @@ func fullSpecimens() map[string]func(p *props) proto.Message {
 		kmsv1.KeyService_UntagResource_FullMethodName: func(p *props) proto.Message { // the others stay tagged
 			return kmsv1.UntagResourceRequest_builder{KeyId: p.Key().GetArn(), TagKeys: []string{"team"}}.Build()
 		},
+		kmsv1.KeyService_GetKeyLastUsage_FullMethodName: func(p *props) proto.Message {
+			return kmsv1.GetKeyLastUsageRequest_builder{KeyId: usualAlias(p.keyID)}.Build()
+		},
+		kmsv1.KeyService_ImportKeyMaterial_FullMethodName: expiringImport,
 		iamv1.IAMService_CreateUser_FullMethodName: func(*props) proto.Message {
 			return iamv1.CreateUserRequest_builder{UserName: fresh("user-"), Tags: sampleTags, PermissionsBoundary: readOnly}.Build()
 		},

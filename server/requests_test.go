@@ -157,6 +157,8 @@ func specimens() map[string]specimen {
 	maps.Copy(all, grantSpecimens())
 	maps.Copy(all, organizationSpecimens())
 	maps.Copy(all, sessionSpecimens())
+	maps.Copy(all, lifecycleSpecimens())
+	maps.Copy(all, importSpecimens())
 	return all
 }
 

@@ -148,7 +148,7 @@ func TestSimulationsAgree(t *testing.T) {
 func TestStoredPolicyThatDoesNotParse(t *testing.T) {
 	s := newStage(t)
 	bad := func(value []byte) []byte {
-		return []byte(strings.Replace(string(value), `\"Allow\"`, `\"Permit\"`, 1))
+		return []byte(strings.Replace(string(value), "Allow", "Alloy", 1))
 	}
 	s.User("user", kmstest.Allow([]string{"*"}))
 	healthy := s.User("healthy", kmstest.Allow([]string{"*"}))

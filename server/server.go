@@ -88,6 +88,7 @@ type Server struct {
 	nonces      nonceCache
 	denials     denials
 	simulations simulations
+	generating  *generating
 	flood       *flood
 	metrics     *metrics
 	grpc        *grpc.Server
@@ -104,7 +105,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		store: cfg.Store, people: cfg.People, keys: cfg.Keys, place: cfg.Place, audit: cfg.Audit, markers: cfg.Markers, log: cfg.Log,
 		limits: cfg.Limits.orDefault(), metrics: newMetrics(cfg.Registry, rows), health: health.NewServer(),
-		nonces: newNonceCache(),
+		nonces: newNonceCache(), generating: newGenerating(),
 	}
 	l := s.limits
 	s.flood = newFlood(l.UnauthenticatedPerSecond)

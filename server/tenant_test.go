@@ -381,7 +381,7 @@ func (s *strangers) holdings(kept map[string]proto.Message) map[string][]byte {
 	have := map[string][]byte{}
 	for method, m := range kept {
 		name := short(method)
-		if !strings.HasPrefix(name, "Get") && !strings.HasPrefix(name, "List") && !strings.HasPrefix(name, "Describe") || name == "GetSessionToken" || s.ownerOf(method) == s.management {
+		if !strings.HasPrefix(name, "Get") && !strings.HasPrefix(name, "List") && !strings.HasPrefix(name, "Describe") || name == "GetSessionToken" || changes(method) || s.ownerOf(method) == s.management {
 			continue
 		}
 		got := s.ask(s.able(method), method, m)

@@ -21,7 +21,8 @@ const (
 	maxClientToken = 64
 )
 
-// violation is one thing that is wrong with one field. Its words never quote the value.
+// violation is one thing that is wrong with one field. Its words never quote the value. They go on behind the field's name, unless they begin with a
+// capital: then they are a sentence of AWS's.
 type violation struct{ field, what string }
 
 // violations collects everything that is wrong with a request.
@@ -39,6 +40,9 @@ func (v violations) err() error {
 	words := make([]string, len(v))
 	for i, one := range v {
 		words[i] = one.field + ": " + one.what
+		if one.what[0] >= 'A' && one.what[0] <= 'Z' {
+			words[i] = one.what
+		}
 	}
 	return &failure{code: codes.InvalidArgument, reason: reasonValidation, message: strings.Join(words, "; "), fields: v}
 }

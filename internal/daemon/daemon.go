@@ -333,6 +333,12 @@ func (d *Daemon) keyEvent(e keystore.ServiceEvent) error {
 	return d.append(event)
 }
 
+// Tick does at once what the keystore does by itself every minute.
+func (d *Daemon) Tick(ctx context.Context) error {
+	_, err := d.keys.Tick(ctx)
+	return err
+}
+
 func (d *Daemon) recordShed(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, healthInterval)
 	defer cancel()

@@ -27,6 +27,7 @@ type Options struct {
 	OpenAudit audit.OpenFileFunc   // puts faults under the audit log
 	Dir       string               // an existing data folder, served as it is; empty makes one
 	Unchecked bool                 // the test damages the log or the store: do not check them at its end
+	Clock     *Clock               // of the keys; nil is the machine's
 }
 
 // KMS is a kmsd that runs.
@@ -87,7 +88,12 @@ func (k *KMS) Start() {
 	if err := cfg.Check(); err != nil {
 		k.t.Fatal(err)
 	}
-	if k.daemon, err = daemon.Start(cfg, daemon.Options{Version: "test", LogTo: &k.log, OpenAudit: k.opts.OpenAudit}); err != nil {
+	o := daemon.Options{Version: "test", LogTo: &k.log, OpenAudit: k.opts.OpenAudit}
+	if k.opts.Clock != nil {
+		k.opts.Clock.started()
+		o.Clock = k.opts.Clock
+	}
+	if k.daemon, err = daemon.Start(cfg, o); err != nil {
 		k.t.Fatal(err)
 	}
 	k.root = k.Client(k.Credentials())
