@@ -346,3 +346,8 @@ func BenchmarkCreateKey(b *testing.B) {
 		f.mustCreate()
 	}
 }
+
+func BenchmarkUse(b *testing.B) {
+	f := newFixture(b)
+	benchmarkUse(b, f, f.mustCreate())
+}

@@ -17,7 +17,7 @@ import (
 
 // modelKey is what a key must be.
 type modelKey struct {
-	enabled bool
+	life    modelLife
 	aliases map[string]bool
 	tags    map[string]string
 	grants  map[string]authz.KeyGrant // :: id → what was asked for
@@ -33,12 +33,16 @@ type machine struct {
 
 func TestKeystoreAgainstModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		m := &machine{newFixture(t), map[crypto.KeyID]*modelKey{}, time.Now().Add(time.Hour).UTC()}
-		for len(m.keys) == 0 {
-			m.createKey(r)
+		f := newClockFixture(t)
+		m := &machine{f, map[crypto.KeyID]*modelKey{}, f.clock.Wall().Add(time.Hour)}
+		steps := []func(*rapid.T){
+			m.createKey, m.switchKey, m.switchKey, m.tag, m.untag, m.setAlias, m.deleteAlias, m.createGrant, m.createGrant, m.createGrant, m.removeGrant, m.sweep, func(*rapid.T) { m.reopen() },
+			m.scheduleKey, m.scheduleKey, m.cancelKey, m.protectKey, m.rotateKey, m.setRotation, m.importKey, m.importKey, m.deleteMaterialOf, m.passTime, m.passTime,
 		}
-		steps := []func(*rapid.T){m.createKey, m.switchKey, m.tag, m.untag, m.setAlias, m.deleteAlias, m.createGrant, m.createGrant, m.createGrant, m.removeGrant, m.sweep, func(*rapid.T) { m.reopen() }}
-		for range rapid.IntRange(1, 15).Draw(r, "steps") {
+		for range rapid.IntRange(1, 25).Draw(r, "steps") {
+			for len(m.keys) == 0 {
+				m.createKey(r)
+			}
 			rapid.SampledFrom(steps).Draw(r, "step")(r)
 			m.compare(r)
 		}
@@ -71,33 +75,37 @@ func (m *machine) pick(r *rapid.T) (*Key, *modelKey) {
 }
 
 func (m *machine) createKey(r *rapid.T) {
-	tags := drawTags(r)
+	tags, origin := drawTags(r), rapid.SampledFrom([]Origin{OriginKMS, OriginKMS, OriginExternal}).Draw(r, "origin")
 	var made *Key
 	err := m.do(r, func(ks *Keystore) (err error) {
-		made, err = ks.CreateKey(m.grant(authz.KMSCreateKey, authz.Resource{}), NewKey{Account: testAccount, Policy: m.policy(DefaultPolicy("aws", testAccount)), Tags: tags})
+		made, err = ks.CreateKey(m.grant(authz.KMSCreateKey, authz.Resource{}), NewKey{Account: testAccount, Policy: m.policy(DefaultPolicy("aws", testAccount)), Tags: tags, Origin: origin})
 		return err
 	})
 	if (err == nil) != distinct(nil, tags) {
 		r.Fatalf("CreateKey with the tags %q = %v", tags, err)
 	}
 	if err == nil {
-		m.keys[made.ID] = &modelKey{true, map[string]bool{}, tagMap(tags), map[string]authz.KeyGrant{}}
+		life := modelLife{state: Enabled, versions: 1}
+		if origin == OriginExternal {
+			life = modelLife{state: PendingImport, external: true}
+		}
+		m.keys[made.ID] = &modelKey{life, map[string]bool{}, tagMap(tags), map[string]authz.KeyGrant{}}
 	}
 }
 
 func (m *machine) switchKey(r *rapid.T) {
 	k, want := m.pick(r)
-	want.enabled = rapid.Bool().Draw(r, "enabled")
+	next := rapid.SampledFrom([]State{Enabled, Disabled}).Draw(r, "state")
 	err := m.do(r, func(ks *Keystore) error {
-		if want.enabled {
+		if next == Enabled {
 			_, err := ks.Enable(m.onKey(authz.KMSEnableKey, k), k.ID)
 			return err
 		}
 		_, err := ks.Disable(m.onKey(authz.KMSDisableKey, k), k.ID)
 		return err
 	})
-	if err != nil {
-		r.Fatal(err)
+	if m.expect(r, "Enable or Disable", err, want.life.allowed(Enabled, Disabled)) {
+		want.life.state = next
 	}
 }
 
@@ -130,9 +138,11 @@ func (m *machine) tag(r *rapid.T) {
 		_, err := ks.TagKey(m.onKey(authz.KMSTagResource, k), k.ID, tags)
 		return err
 	})
-	if (err == nil) != distinct(want.tags, tags) {
-		r.Fatalf("TagKey(%q) of a key with %q = %v", tags, want.tags, err)
+	if !distinct(want.tags, tags) {
+		m.expect(r, "TagKey", err, ErrTag)
+		return
 	}
+	m.expect(r, "TagKey", err, want.life.allowed(Enabled, Disabled, PendingImport))
 	if err == nil {
 		maps.Copy(want.tags, tagMap(tags))
 	}
@@ -145,10 +155,9 @@ func (m *machine) untag(r *rapid.T) {
 		_, err := ks.UntagKey(m.onKey(authz.KMSUntagResource, k), k.ID, []string{key})
 		return err
 	})
-	if err != nil {
-		r.Fatal(err)
+	if m.expect(r, "UntagKey", err, want.life.allowed(Enabled, Disabled, PendingImport)) {
+		delete(want.tags, key)
 	}
-	delete(want.tags, key)
 }
 
 // holder returns the key that has the alias, or nil.
@@ -184,6 +193,7 @@ func (m *machine) setAlias(r *rapid.T) {
 			delete(holder.aliases, name)
 		}
 		want.aliases[name] = true
+	case errors.Is(err, ErrInvalidState) && want.life.state == PendingDeletion:
 	case !errors.Is(err, ErrAlreadyExists) || holder == nil || !create:
 		r.Fatal(err)
 	}
@@ -219,14 +229,8 @@ func (m *machine) createGrant(r *rapid.T) {
 		made, _, err = ks.CreateGrant(m.toCreateGrant(k), k.ID, &g)
 		return err
 	})
-	if !want.enabled {
-		if !errors.Is(err, ErrDisabled) {
-			r.Fatalf("CreateGrant on a disabled key = %v", err)
-		}
+	if !m.expect(r, "CreateGrant", err, want.life.allowed(Enabled)) {
 		return
-	}
-	if err != nil {
-		r.Fatal(err)
 	}
 	before := ""
 	for id, have := range want.grants {
@@ -310,9 +314,7 @@ func (m *machine) compare(r *rapid.T) {
 		if names := slices.Sorted(maps.Keys(want.aliases)); !slices.Equal(k.Aliases(), names) || !slices.Equal(k.Resource.Aliases, names) {
 			r.Fatalf("aliases = %q, want %q", k.Aliases(), names)
 		}
-		if (k.State == Enabled) != want.enabled {
-			r.Fatalf("state = %v, want enabled: %v", k.State, want.enabled)
-		}
+		m.compareLife(r, k, &want.life)
 	}
 	if page, _ := s.Aliases(testAccount, nil, "", 100); len(page) != aliases {
 		r.Fatalf("%d aliases, want %d", len(page), aliases)
