@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"net/url"
 	"os"
@@ -32,12 +33,14 @@ func TestMain(m *testing.M) {
 //	code NAME FILE STEPS      $NAME is what the MFA device shows STEPS times 30 seconds from now, whose otpauth URI is in FILE
 //	token FILE SUBJECT        writes a token of the provider $ISSUER, whose keys are in $JWKS, with the audience kmsd
 //	requestid NAME            $NAME is the id of the request whose error is in the last standard error
+//
+// $ROOT is the root user's credentials file, the file large has 12,000 bytes.
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/*.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(scripts) < 24 {
+	if len(scripts) < 28 {
 		t.Fatalf("found %d scripts in testdata: they are not all there", len(scripts))
 	}
 	if testing.Short() { // under the race detector each command takes a second: those that use several goroutines
@@ -59,6 +62,7 @@ func runScript(t *testing.T, k *kmstest.KMS, script string, more func(*testscrip
 		Files: []string{script}, RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("KMSD_CREDENTIALS", k.CredentialsFile(k.Credentials()))
+			env.Setenv("ROOT", env.Getenv("KMSD_CREDENTIALS"))
 			env.Setenv("ENDPOINT", k.Address())
 			env.Setenv("AUDIT", k.AuditDir())
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
@@ -70,6 +74,9 @@ func runScript(t *testing.T, k *kmstest.KMS, script string, more func(*testscrip
 				if err := more(env); err != nil {
 					return err
 				}
+			}
+			if err := os.WriteFile(filepath.Join(env.WorkDir, "large"), bytes.Repeat([]byte("large\n"), 2000), 0o600); err != nil {
+				return err
 			}
 			return os.WriteFile(filepath.Join(env.WorkDir, "jwks.json"), []byte(issuer.JWKS()), 0o600)
 		},

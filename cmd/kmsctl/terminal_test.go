@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -85,6 +86,17 @@ func TestOnATerminal(t *testing.T) {
 		}
 	}
 	quiet(t, "key", "create", "--alias", "a", "--description", "\x1b]0;title\x07évil")
+	quiet(t, "key", "create", "--alias", "ec", "--spec", "ECC_NIST_P256", "--usage", "SIGN_VERIFY")
+	quiet(t, "key", "create", "--alias", "kem", "--spec", "ML_KEM_768")
+	var external keyView
+	if err := json.Unmarshal([]byte(quiet(t, "key", "create", "--origin", "EXTERNAL", "-o", "json")), &external); err != nil {
+		t.Fatal(err)
+	}
+	id := external.KeyID
+	requests := filepath.Join(dir, "requests")
+	if err := os.WriteFile(requests, []byte(`{"generate_random":{"number_of_bytes":8}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	quiet(t, "encrypt", "--key", "alias/a", "--in", binary, "--out", sealed)
 	quiet(t, "encrypt", "--key", "alias/a", "--in", text, "--out", sealedText)
 	quiet(t, "file", "encrypt", text, "--key", "alias/a", "--out", filepath.Join(dir, "file"))
@@ -107,6 +119,19 @@ func TestOnATerminal(t *testing.T) {
 		{"data-key does not show the key", []string{"data-key", "--key", "alias/a"}, exitUsage, "error: this would show the data key in clear on a terminal", "plaintext  ", ""},
 		{"data-key shows the key if it shall", []string{"data-key", "--key", "alias/a", "--show-plaintext"}, exitOK, "plaintext", "", ""},
 		{"data-key shows the ciphertext alone", []string{"data-key", "--key", "alias/a", "--without-plaintext"}, exitOK, "ciphertext", "plaintext", ""},
+		{"sign does not show bytes", []string{"sign", "--key", "alias/ec", "--in", text}, exitUsage, "binary data to a terminal", "\x00", ""},
+		{"sign shows base64", []string{"sign", "--key", "alias/ec", "--in", text, "-o", "json"}, exitOK, `"signature": "M`, "", ""},
+		{"public-key shows PEM", []string{"key", "public-key", "alias/ec"}, exitOK, "-----BEGIN PUBLIC KEY-----", "", ""},
+		{"public-key does not show DER", []string{"key", "public-key", "alias/ec", "--der"}, exitUsage, "hint: --out FILE, or without --der", "\x00", ""},
+		{"data-key-pair does not show the key", []string{"data-key-pair", "--key", "alias/a", "--spec", "ECC_NIST_P256"}, exitUsage, "error: this would show the private key in clear on a terminal", bold + "private key", ""},
+		{"data-key-pair shows the key if it shall", []string{"data-key-pair", "--key", "alias/a", "--spec", "ECC_NIST_P256", "--show-plaintext"}, exitOK, bold + "private key", "", ""},
+		{"encapsulate does not show the secret", []string{"encapsulate", "--key", "alias/kem"}, exitUsage, "error: this would show the secret on a terminal", bold + "shared secret", ""},
+		{"encapsulate shows the secret if it shall", []string{"encapsulate", "--key", "alias/kem", "--show-secret"}, exitOK, bold + "shared secret", "", ""},
+		{"batch does not show results", []string{"batch", "--in", requests}, exitUsage, "error: this would show the results", "request_id", ""},
+		{"batch shows results if it shall", []string{"batch", "--in", requests, "--show"}, exitOK, "request_id", "", ""},
+		{"key material is not typed", []string{"key", "import", id, "--material", "-", "--no-expiry"}, exitUsage, "error: key material is not typed on a terminal", "", "k\n"},
+		{"a key is not deleted without a yes", []string{"key", "schedule-deletion", id}, exitError, "What is encrypted under it can never be decrypted then. [y/N] ", "will be deleted at", "n\n"},
+		{"a key is deleted with a yes", []string{"key", "schedule-deletion", id, "--days", "7"}, exitOK, "will be deleted at", "", "y\n"},
 		{"a list has colours, and no others", []string{"key", "list"}, exitOK, green + "Enabled" + reset, "\x1b]0", ""},
 		{"what would steer the terminal is escaped", []string{"key", "describe", "alias/a"}, exitOK, `\x1b]0;title\aévil`, "\x07", ""},
 		{"no is no", []string{"alias", "delete", "a"}, exitError, "Delete alias/a? [y/N] ", "deleted", "n\n"},
