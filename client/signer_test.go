@@ -206,6 +206,9 @@ func TestSignersRefuseWhatKmsdHasNot(t *testing.T) {
 		{"RSA with SHA-1", rsaKey, stdcrypto.SHA1},
 		{"PSS with another salt", rsaKey, &rsa.PSSOptions{SaltLength: 20, Hash: stdcrypto.SHA256}},
 		{"P-256 with SHA-384", p256, stdcrypto.SHA384},
+		{"P-384 with SHA-256", ecKey(t, elliptic.P384()), stdcrypto.SHA256},
+		{"P-521 with SHA-256", ecKey(t, elliptic.P521()), stdcrypto.SHA256},
+		{"P-224", ecKey(t, elliptic.P224()), stdcrypto.SHA256},
 		{"Ed25519ph", ed, &ed25519.Options{Hash: stdcrypto.SHA512}},
 		{"Ed25519ctx", ed, &ed25519.Options{Context: "c"}},
 	} {

@@ -9,6 +9,7 @@ import (
 	_ "crypto/sha512" // likewise
 	"encoding/asn1"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -117,18 +118,27 @@ func (f *messageFlags) mu(ctx context.Context, c *client.Client, message io.Read
 	if err != nil {
 		return nil, hintAt(fmt.Errorf("reading the public key, for the hash of a long message: %w", err), "a message of up to 4096 bytes needs no kms:GetPublicKey")
 	}
+	mu, err := muOf(out.GetPublicKey(), message)
+	if err != nil {
+		return nil, fmt.Errorf("hashing the message for %s: %w", f.key, err)
+	}
+	return mu, nil
+}
+
+// muOf is mu for a SubjectPublicKeyInfo in DER.
+func muOf(public []byte, message io.Reader) ([]byte, error) {
 	var info struct {
 		Algorithm asn1.RawValue
 		Key       asn1.BitString
 	}
-	if rest, err := asn1.Unmarshal(out.GetPublicKey(), &info); err != nil || len(rest) > 0 {
-		return nil, fmt.Errorf("the public key of %s is none", f.key)
+	if rest, err := asn1.Unmarshal(public, &info); err != nil || len(rest) > 0 {
+		return nil, errors.New("its public key is none")
 	}
 	h := sha3.NewSHAKE256()
 	h.Write(sha3.SumSHAKE256(info.Key.Bytes, 64))
 	h.Write([]byte{0, 0}) // no prehash, a context of 0 bytes
 	if _, err := io.Copy(h, message); err != nil {
-		return nil, fmt.Errorf("reading the message: %w", err)
+		return nil, err
 	}
 	mu := make([]byte, crypto.MuSize)
 	h.Read(mu)
@@ -142,7 +152,7 @@ func publicDER(b []byte) ([]byte, error) {
 	}
 	block, _ := pem.Decode(b)
 	if block == nil || block.Type != "PUBLIC KEY" {
-		return nil, fmt.Errorf("the PEM file holds no public key")
+		return nil, errors.New("the PEM file holds no public key")
 	}
 	return block.Bytes, nil
 }
