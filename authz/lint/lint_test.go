@@ -88,6 +88,46 @@ func TestWhatIsGoodIsLeftAlone(t *testing.T) {
 	}
 }
 
+func TestPoliciesOfKeyOperations(t *testing.T) {
+	const loss, key = "KEY_LOSS_WITHOUT_MFA", `"arn:aws:kms:*:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"`
+	allow := func(action, resource, condition string) string {
+		return `{"Effect": "Allow", "Action": "` + action + `", "Resource": ` + resource + `, "Condition": {` + condition + `}}`
+	}
+	some := `"Bool": {"aws:SecureTransport": "true"}`
+	for name, e := range map[string]struct {
+		kind authz.PolicyKind
+		doc  string
+		code string
+		want bool
+	}{
+		"every key may be deleted":                {authz.IdentityPolicy, allow("kms:ScheduleKeyDeletion", `"*"`, some), loss, true},
+		"every key of an account may be deleted":  {authz.IdentityPolicy, allow("kms:ScheduleKeyDeletion", `"arn:aws:kms:*:111122223333:key/*"`, some), loss, true},
+		"a wildcard lets all material be deleted": {authz.IdentityPolicy, allow("kms:Delete*", `"*"`, some), loss, true},
+		"a condition on MFA that absence meets":   {authz.IdentityPolicy, allow("kms:ScheduleKeyDeletion", `"*"`, `"BoolIfExists": {"aws:MultiFactorAuthPresent": "true"}`), loss, true},
+		"a condition on MFA":                      {authz.IdentityPolicy, allow("kms:ScheduleKeyDeletion", `"*"`, `"Bool": {"aws:MultiFactorAuthPresent": "true"}`), loss, false},
+		"a second factor that is fresh":           {authz.IdentityPolicy, allow("kms:ScheduleKeyDeletion", `"*"`, `"NumericLessThan": {"aws:MultiFactorAuthAge": "300"}`), loss, false},
+		"keys of a team":                          {authz.IdentityPolicy, allow("kms:ScheduleKeyDeletion", `"*"`, `"StringEquals": {"aws:ResourceTag/team": "blue"}`), loss, false},
+		"one key":                                 {authz.IdentityPolicy, allow("kms:ScheduleKeyDeletion", key, some), loss, false},
+		"an administrator of KMS":                 {authz.IdentityPolicy, allow("kms:*", `"*"`, some), loss, false},
+		"another operation":                       {authz.IdentityPolicy, allow("kms:CancelKeyDeletion", `"*"`, some), loss, false},
+		"a Deny":                                  {authz.IdentityPolicy, `{"Effect": "Deny", "Action": "kms:ScheduleKeyDeletion", "Resource": "*"}`, loss, false},
+		"the key of an account":                   {authz.KeyPolicy, `{"Effect": "Allow", "Principal": {"AWS": "111122223333"}, "Action": "kms:ScheduleKeyDeletion", "Resource": "*"}`, loss, false},
+		"a key that whoever is of the organization may delete": {
+			authz.KeyPolicy,
+			`{"Effect": "Allow", "Principal": "*", "Action": "kms:ScheduleKeyDeletion", "Resource": "*", "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-abcdefghij"}}}`, loss, true,
+		},
+		"signing has no encryption context":         {authz.IdentityPolicy, allow("kms:Sign", key, `"StringEquals": {"kms:EncryptionContext:app": "a"}`), "KEY_NOT_FOR_ACTIONS", true},
+		"data key pairs have one":                   {authz.IdentityPolicy, allow("kms:GenerateDataKeyPair", key, `"StringEquals": {"kms:EncryptionContext:app": "a"}`), "KEY_NOT_FOR_ACTIONS", false},
+		"kmsd does not say how long a key lay idle": {authz.IdentityPolicy, allow("kms:DisableKey", key, `"NumericGreaterThan": {"kms:TrailingDaysWithoutKeyUsage": "30"}`), "KEY_NEVER_PRESENT", true},
+		"every signature has a message type":        {authz.IdentityPolicy, allow("kms:Sign", key, `"StringEqualsIfExists": {"kms:MessageType": "RAW"}`), "IF_EXISTS_WITHOUT_EFFECT", true},
+		"not every material ends":                   {authz.IdentityPolicy, allow("kms:ImportKeyMaterial", key, `"DateLessThanIfExists": {"kms:ValidTo": "2027-01-01"}`), "IF_EXISTS_WITHOUT_EFFECT", false},
+	} {
+		if got := codes(Lint(e.kind, []byte(document(e.kind, e.doc)))); slices.Contains(got, e.code) != e.want {
+			t.Errorf("%s: Lint finds %v, want %s among them: %v", name, got, e.code, e.want)
+		}
+	}
+}
+
 func TestTheAccountTellsWhoIsForeign(t *testing.T) {
 	trust := document(authz.TrustPolicy, `{"Effect": "Allow", "Principal": {"AWS": "111122223333"}, "Action": "sts:AssumeRole"}`)
 	for account, want := range map[string]bool{"": false, "111122223333": false, "444455556666": true} {
