@@ -133,6 +133,30 @@ func TestDeletionComesInTheEnd(t *testing.T) {
 	}
 }
 
+// A deletion is not late by the time in which kmsd ran before it was scheduled, though kmsd is killed right after.
+func TestDeletionAfterAKill(t *testing.T) {
+	f := newClockFixture(t)
+	f.clock.pass(100 * day)
+	f.in(PendingDeletion, NewKey{})
+	f.take(clockStep{kill: true})
+	f.clock.pass(7 * day)
+	if done := f.tick(); done.Deleted != 1 {
+		t.Errorf("Tick = %+v, want the deletion", done)
+	}
+}
+
+// What the process did before it opened the keystore does not count.
+func TestTimeBeforeOpenDoesNotCount(t *testing.T) {
+	f := newClockFixture(t)
+	f.in(PendingDeletion, NewKey{})
+	f.take(clockStep{wall: 30 * day, restart: true})
+	f.clock.set(0, 100*day)
+	f.open()
+	if done := f.tick(); done.Deleted != 0 {
+		t.Errorf("Tick = %+v, want no deletion", done)
+	}
+}
+
 func TestTrustedClock(t *testing.T) {
 	f := newClockFixture(t)
 	f.in(PendingDeletion, NewKey{})
@@ -289,5 +313,22 @@ func TestFileIsClearedAfterACrash(t *testing.T) {
 	}
 	if done := f.tick(); done.Erased != 0 {
 		t.Errorf("the next Tick = %+v, want nothing to do", done)
+	}
+}
+
+// What is deleted while the file is cleared is cleared with the next tick.
+func TestDeletionWhileTheFileIsCleared(t *testing.T) {
+	f := newClockFixture(t)
+	k, other := f.in(Enabled, NewKey{Origin: OriginExternal}), f.in(Enabled, NewKey{Origin: OriginExternal})
+	f.tick()
+	f.deleteMaterial(k, crypto.MaterialID{})
+	before := f.toErase
+	f.deleteMaterial(other, crypto.MaterialID{})
+	if err := f.erased(before); err != nil {
+		t.Fatal(err)
+	}
+	f.take(clockStep{kill: true})
+	if done := f.tick(); done.Erased == 0 {
+		t.Errorf("Tick = %+v, want pages erased", done)
 	}
 }

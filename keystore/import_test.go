@@ -228,3 +228,36 @@ func TestImportEverySpec(t *testing.T) {
 		}
 	}
 }
+
+// Material that waits for its rotation can go and come back, and the key does not mind; the material of a key that is pending deletion can go, and
+// the key stays pending deletion.
+func TestMaterialThatTheKeyDoesNotNeed(t *testing.T) {
+	f := newClockFixture(t)
+	k := f.in(Enabled, NewKey{Origin: OriginExternal})
+	second := f.mustBring(k, bytesOf(2), Import{Type: NewMaterial, ValidTo: f.clock.Wall().Add(time.Hour)})
+	f.clock.pass(time.Hour)
+	if done := f.tick(); done.Expired != 1 || f.now(k).StateAt(f.clock.Wall()) != Enabled {
+		t.Errorf("Tick = %+v, and the key is %v, want material that waited to expire, and the key Enabled", done, f.now(k).State)
+	}
+	if _, _, err := f.rotate(k); !errors.Is(err, ErrInvalidState) {
+		t.Errorf("Rotate to material that is gone = %v, want ErrInvalidState", err)
+	}
+	must[*Key](t)(f.schedule(k, 7))
+	if k = must[*Key](t)(f.CancelDeletion(f.onKey(authz.KMSCancelKeyDeletion, k), k.ID)); k.State != Disabled {
+		t.Errorf("after CancelDeletion the key is %v, want Disabled: it needs no more than it has", k.State)
+	}
+	must[*Key](t)(f.Enable(f.onKey(authz.KMSEnableKey, k), k.ID))
+	if again := f.mustBring(k, bytesOf(2), Import{}); again != second || f.now(k).State != Enabled {
+		t.Errorf("imported again as %v, want %v", again, second)
+	}
+	if k = f.deleteMaterial(k, second); k.State != Enabled {
+		t.Errorf("without material that waits the key is %v, want Enabled", k.State)
+	}
+	must[*Key](t)(f.schedule(k, 7))
+	if k = f.deleteMaterial(k, crypto.MaterialID{}); k.State != PendingDeletion {
+		t.Errorf("without material a key that is pending deletion is %v, want PendingDeletion", k.State)
+	}
+	if k = must[*Key](t)(f.CancelDeletion(f.onKey(authz.KMSCancelKeyDeletion, k), k.ID)); k.State != PendingImport {
+		t.Errorf("after CancelDeletion the key without material is %v, want PendingImport", k.State)
+	}
+}

@@ -43,6 +43,12 @@ func TestLastUse(t *testing.T) {
 	f.reopen()
 	check("after a tick and a restart", "ReEncrypt", 5, at.Add(time.Hour))
 	refused("after a tick and a restart", 3)
+	for i := range 2 { // what was saved once is saved again
+		f.now(k).NoteUse(authz.KMSVerify, at.Add(time.Duration(i+2)*time.Hour), [16]byte{11}, [16]byte{12})
+		f.tick()
+	}
+	f.reopen()
+	check("after two uses with a tick each", "Verify", 11, at.Add(3*time.Hour))
 	f.now(k).NoteUse(authz.KMSSign, at.Add(-10*year), [16]byte{9}, [16]byte{10}) // the clock was set back
 	if err := f.Close(); err != nil {
 		t.Fatal(err)

@@ -105,6 +105,9 @@ func TestRotationPeriods(t *testing.T) {
 	if _, _, err := f.rotate(k); err != nil {
 		t.Errorf("Rotate without automatic rotation = %v", err)
 	}
+	if n := f.Snapshot().due.Len(); n != 0 {
+		t.Errorf("%d keys are due without automatic rotation", n)
+	}
 	for _, n := range []NewKey{{Spec: crypto.SpecHMAC256}, {Spec: crypto.SpecP256, Usage: crypto.UsageSignVerify}} {
 		k := f.mustMake(n)
 		_, enable := f.EnableRotation(f.onKey(authz.KMSEnableKeyRotation, k), k.ID, 0)

@@ -203,14 +203,20 @@ func (ks *Keystore) eraseFile(ctx context.Context) (pages int, err error) {
 	if pages, err = ks.store.Erase(ctx); err != nil {
 		return pages, err
 	}
+	return pages, ks.erased(before)
+}
+
+// erased takes note that the file was cleared of what was deleted up to the change with this number. If there were others since, the next tick goes
+// on.
+func (ks *Keystore) erased(upTo int) error {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
-	if ks.toErase != before {
-		return pages, nil // the next tick goes on
+	if ks.toErase != upTo {
+		return nil
 	}
-	err = ks.transact(func(tx *storage.Tx) error { return deleteIfThere(tx, kindErase, theOne) })
+	err := ks.transact(func(tx *storage.Tx) error { return deleteIfThere(tx, kindErase, theOne) })
 	if err == nil {
 		ks.toErase = 0
 	}
-	return pages, err
+	return err
 }
