@@ -429,7 +429,7 @@ func metricsOf(t *testing.T, d *door) []byte {
 // secretOrigins are the fields whose content is stored nowhere.
 var secretOrigins = []string{
 	"plaintext", "ciphertext_blob", "header Authorization", "token_code", "authentication_code1", "authentication_code2", "web_identity_token", "grant_token", "grant_tokens",
-	"certificate_signing_request",
+	"certificate_signing_request", "import_token", "encrypted_key_material",
 }
 
 // searchFolder looks for secrets, plaintexts and the root key in the whole data folder.

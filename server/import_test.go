@@ -77,7 +77,7 @@ func TestImport(t *testing.T) {
 	d := newDoor(t, nil)
 	for _, wrapping := range keywrap.KeySpecs() {
 		if wrapping == keywrap.RSA3072 || wrapping == keywrap.RSA4096 {
-			continue // as RSA_2048, and slow to make: TestLargeWrappingKeys
+			continue // as RSA_2048, and slow to make: TestImportWithLargeWrappingKeys
 		}
 		for _, algorithm := range wrapping.Algorithms() {
 			for _, spec := range crypto.Specs() {
@@ -106,6 +106,25 @@ func TestImport(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The larger wrapping keys wrap too.
+func TestImportWithLargeWrappingKeys(t *testing.T) {
+	d := newDoor(t, nil)
+	for _, wrapping := range []keywrap.KeySpec{keywrap.RSA3072, keywrap.RSA4096} {
+		key, material := d.external(crypto.SpecRSA4096), materialOf(t, crypto.SpecRSA4096)
+		p := d.parameters(key, keywrap.RSAAESSHA256, wrapping)
+		d.must(importMethod, kmsv1.ImportKeyMaterialRequest_builder{
+			KeyId: key, ImportToken: p.GetImportToken(), EncryptedKeyMaterial: wrapFor(t, keywrap.RSAAESSHA256, p, material), ExpirationModel: neverExpires,
+		}.Build(), &kmsv1.ImportKeyMaterialResponse{})
+		if k := d.describe(key); !k.GetEnabled() {
+			t.Errorf("imported with a wrapping key of %s: %v", wrapping, k)
+		}
+	}
+	algorithm, _ := wrappingOf(keywrap.RSAAESSHA256, keywrap.RSA2048)
+	_, spec := wrappingOf(keywrap.HPKEMLKEM768X25519, keywrap.MLKEM768X25519)
+	got := d.ask(d.root, parametersMethod, kmsv1.GetParametersForImportRequest_builder{KeyId: d.external(crypto.SpecSymmetricDefault), WrappingAlgorithm: algorithm, WrappingKeySpec: spec}.Build())
+	refuses(t, "an algorithm of other wrapping keys", got, codes.InvalidArgument, "ValidationException", "wrapping keys of the spec MLKEM768_X25519")
 }
 
 // What does not belong to an import is refused, with what it is that is wrong, and an import is done once.
@@ -239,6 +258,7 @@ func TestImportedMaterialExpires(t *testing.T) {
 	clock.Pass(time.Hour + time.Second)
 	for _, when := range []string{"before it is removed", "after it is removed", "after a restart"} {
 		refuses(t, "Decrypt "+when, d.decrypt(blob, nil), codes.FailedPrecondition, "KMSInvalidStateException", key+" is pending import.")
+		refuses(t, "Encrypt "+when, d.encrypts(d.root, key), codes.FailedPrecondition, "KMSInvalidStateException", key+" is pending import.")
 		if k := d.describe(key); k.GetKeyState() != kmsv1.KeyState_KEY_STATE_PENDING_IMPORT || k.GetEnabled() {
 			t.Errorf("%s: %v, want it pending import", when, k)
 		}

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,7 +75,10 @@ func TestKeyDeletion(t *testing.T) {
 	}
 	clock.Pass(7*24*time.Hour - time.Hour)
 	kept("an hour before the end of the window")
+	clock.Step(-24 * time.Hour)
 	clock.Pass(2 * time.Hour)
+	kept("when kmsd has run for the window, and the clock was set back by a day")
+	clock.Step(24 * time.Hour)
 	d.Tick()
 	p.isGone()
 	d.restarted()
@@ -229,5 +233,77 @@ func TestKeyDeletionReport(t *testing.T) {
 	d.must(kmsv1.KeyService_GetKeyLastUsage_FullMethodName, kmsv1.GetKeyLastUsageRequest_builder{KeyId: never.GetKeyId()}.Build(), &unused)
 	if unused.HasKeyLastUsage() || !unused.HasTrackingStartDate() {
 		t.Errorf("a key that was never used: %v", &unused)
+	}
+}
+
+// A key is after a restart in the state in which it was.
+func TestStatesSurviveARestart(t *testing.T) {
+	d := newDoor(t, nil)
+	p := newProps(d)
+	rotating, deleted := p.Key().GetArn(), p.imported()
+	d.must(kmsv1.KeyService_EnableKeyRotation_FullMethodName, kmsv1.EnableKeyRotationRequest_builder{KeyId: rotating, RotationPeriodInDays: 100}.Build(), &kmsv1.EnableKeyRotationResponse{})
+	d.must(unimportMethod, kmsv1.DeleteImportedKeyMaterialRequest_builder{KeyId: deleted}.Build(), &kmsv1.DeleteImportedKeyMaterialResponse{})
+	stopped, _ := p.stopped()
+	disabled := p.Key().GetArn()
+	d.must(disableMethod, kmsv1.DisableKeyRequest_builder{KeyId: disabled}.Build(), &kmsv1.DisableKeyResponse{})
+	keys := []string{p.keyID, rotating, deleted, stopped, disabled, p.doomed(), p.external(), p.imported()}
+	type seen struct {
+		metadata *kmsv1.KeyMetadata
+		versions []*kmsv1.RotationsListEntry
+	}
+	look := func() (all []seen) {
+		for _, k := range keys {
+			all = append(all, seen{d.describe(k), d.versions(k, 0, 0)})
+		}
+		return all
+	}
+	before := look()
+	d.restarted()
+	states := map[kmsv1.KeyState]bool{}
+	for i, after := range look() {
+		if !proto.Equal(after.metadata, before[i].metadata) || !slices.EqualFunc(after.versions, before[i].versions, func(a, b *kmsv1.RotationsListEntry) bool { return proto.Equal(a, b) }) {
+			t.Errorf("after a restart: %v, want %v", after, before[i])
+		}
+		states[after.metadata.GetKeyState()] = true
+	}
+	if len(states) != 4 {
+		t.Errorf("keys in the states %v: not in all", states)
+	}
+}
+
+// Events of the life cycle say what was changed, and how.
+func TestLifecycleEvents(t *testing.T) {
+	d := newDoor(t, nil)
+	p := newProps(d)
+	rotated, material := p.rotated()
+	for _, row := range []struct {
+		method string
+		m      proto.Message
+		want   []string
+	}{
+		{scheduleMethod, kmsv1.ScheduleKeyDeletionRequest_builder{KeyId: p.Key().GetArn()}.Build(), []string{`"pendingWindowInDays":30`, `"deletionDate":"`}},
+		{createKeyMethod, kmsv1.CreateKeyRequest_builder{
+			KeySpec: kmsv1.KeySpec_KEY_SPEC_HMAC_256, KeyUsage: kmsv1.KeyUsage_KEY_USAGE_GENERATE_VERIFY_MAC, Origin: kmsv1.KeyMaterialOrigin_KEY_MATERIAL_ORIGIN_EXTERNAL,
+		}.Build(), []string{`"keySpec":"HMAC_256"`, `"keyUsage":"GENERATE_VERIFY_MAC"`, `"origin":"EXTERNAL"`, `"deletionProtectionEnabled":false`}},
+		{kmsv1.KeyService_EnableKeyRotation_FullMethodName, kmsv1.EnableKeyRotationRequest_builder{KeyId: p.keyID, RotationPeriodInDays: 91}.Build(), []string{`"rotationPeriodInDays":91`}},
+		{kmsv1.KeyService_DisableKeyMaterial_FullMethodName, kmsv1.DisableKeyMaterialRequest_builder{KeyId: rotated, KeyMaterialId: material}.Build(), []string{`"keyMaterialId":"` + material + `"`}},
+		{kmsv1.KeyService_UpdateKeyDeletionProtection_FullMethodName, kmsv1.UpdateKeyDeletionProtectionRequest_builder{KeyId: p.otherID, Enabled: true}.Build(), []string{`"enabled":true`}},
+		{parametersMethod, parametersOf(p.external()), []string{`"wrappingAlgorithm":"HPKE_MLKEM768_X25519"`, `"wrappingKeySpec":"MLKEM768_X25519"`}},
+		{importMethod, expiringImport(p), []string{`"expirationModel":"KEY_MATERIAL_EXPIRES"`, `"validTo":"`, `"materialID":"`, `"origin":"EXTERNAL"`}},
+		{unimportMethod, kmsv1.DeleteImportedKeyMaterialRequest_builder{KeyId: p.imported()}.Build(), []string{`"materialID":"`}},
+	} {
+		agent := d.agent("event of " + row.method)
+		if got := d.send(t.Context(), call{method: row.method, body: marshal(t, row.m), as: d.root, agent: agent}); got.code != codes.OK || got.err != nil {
+			t.Fatalf("%s: %v", short(row.method), got)
+		}
+		e := d.events()[agent]
+		if len(e) != 1 {
+			t.Fatalf("%s has %d events", short(row.method), len(e))
+		}
+		for _, w := range row.want {
+			if !strings.Contains(string(e[0].Raw), w) {
+				t.Errorf("the event of %s is %s, want %s in it", short(row.method), e[0].Raw, w)
+			}
+		}
 	}
 }
