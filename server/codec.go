@@ -8,8 +8,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// codec is the standard protobuf encoding with a limit of its own, so that a message which is too large ends in the pipeline, with an audit event,
-// and not in the transport.
+// codec is the standard protobuf encoding with limits of its own, so that a message which is too large ends in the pipeline, with an audit event,
+// and not in the transport. What does not come from the pipeline has at most so many bytes.
 type codec struct{ most int }
 
 var errTooLarge = errors.New("the message is too large")
@@ -34,6 +34,7 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 // answers by itself, at once, and the call's event would come after its answer.
 type received struct {
 	message proto.Message
+	most    int // bytes
 	err     error
 }
 
@@ -41,16 +42,16 @@ type received struct {
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	switch v := v.(type) {
 	case *received:
-		v.err = c.unmarshal(data, v.message)
+		v.err = unmarshal(data, v.message, v.most)
 		return nil
 	case proto.Message:
-		return c.unmarshal(data, v)
+		return unmarshal(data, v, c.most)
 	}
 	return fmt.Errorf("decoding %T: it is no message", v)
 }
 
-func (c codec) unmarshal(data mem.BufferSlice, m proto.Message) error {
-	if data.Len() > c.most {
+func unmarshal(data mem.BufferSlice, m proto.Message, most int) error {
+	if data.Len() > most {
 		return errTooLarge
 	}
 	b := data.MaterializeToBuffer(mem.DefaultBufferPool())

@@ -32,8 +32,11 @@ type method struct {
 	mutating  bool           // changes what is stored
 	crypto    bool           // uses key material
 	anonymous bool           // is called without credentials: what the request brings says who calls
+	batched   bool           // its requests hold many others, and may be so much larger
 	handle    func(c *call, decode func(any) error) (proto.Message, error)
-	wipe      func(proto.Message) // overwrites the bytes fields of an answer that is not given
+	use       func(c *call, request proto.Message) (proto.Message, error) // what handle does once the request has arrived
+	wipe      func(proto.Message)                                         // overwrites the bytes fields of an answer that is not given
+	stream    func(s *Server, m *method, stream grpc.ServerStream) error  // instead of handle and use, of a stream
 }
 
 // flag is a property of a method in the table.
@@ -43,6 +46,7 @@ const (
 	mutating flag = 1 << iota
 	usesKey
 	anonymous
+	batched
 )
 
 // rpc makes a row. check says what is wrong with a request by itself; do asks authz, does the work and fills in the event.
@@ -57,51 +61,56 @@ func rpc[Req, Resp any, PReq interface {
 	source, _, _ := strings.Cut(service, ".")
 	wipe := wiper(PResp(new(Resp)).ProtoReflect().Descriptor())
 	_, takes := any(PReq(new(Req))).(tokened)
+	use := func(c *call, request proto.Message) (proto.Message, error) {
+		req := request.(PReq)
+		c.event.Outcome.BytesIn = int64(proto.Size(req))
+		check(&c.wrong, req)
+		if takes {
+			c.wrong.clientToken("client_token", any(req).(tokened).GetClientToken())
+		}
+		if err := c.wrong.err(); err != nil {
+			return nil, err
+		}
+		if c.dry = isDry(req); c.dry {
+			c.event.Mutating, c.event.ReadOnly = false, true
+			c.param(audit.Bool("dryRun", true))
+		}
+		if takes {
+			if err := c.takeToken(req); err != nil {
+				return nil, err
+			}
+		}
+		resp, err := do(c, req)
+		if c.dry && (err == nil || errors.Is(err, keystore.ErrDryRun)) {
+			wipe(resp)
+			return dryAnswer(PResp(new(Resp)), c.findings), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		c.noteUses()
+		return resp, nil
+	}
 	return &method{
-		name: name, source: source, event: event, actions: actions,
+		name: name, source: source, event: event, actions: actions, batched: flags&batched != 0,
 		mutating: flags&mutating != 0, crypto: flags&usesKey != 0, anonymous: flags&anonymous != 0,
 		handle: func(c *call, decode func(any) error) (proto.Message, error) {
 			req := PReq(new(Req))
-			if err := receive(decode, req); err != nil {
+			if err := receive(decode, req, c.s.limits.of(c.m)); err != nil {
 				return nil, err
 			}
 			if err := c.settle(); err != nil {
 				return nil, err
 			}
-			c.event.Outcome.BytesIn = int64(proto.Size(req))
-			check(&c.wrong, req)
-			if takes {
-				c.wrong.clientToken("client_token", any(req).(tokened).GetClientToken())
-			}
-			if err := c.wrong.err(); err != nil {
-				return nil, err
-			}
-			if c.dry = isDry(req); c.dry {
-				c.event.Mutating, c.event.ReadOnly = false, true
-				c.param(audit.Bool("dryRun", true))
-			}
-			if takes {
-				if err := c.takeToken(req); err != nil {
-					return nil, err
-				}
-			}
-			resp, err := do(c, req)
-			if c.dry && (err == nil || errors.Is(err, keystore.ErrDryRun)) {
-				wipe(resp)
-				return dryAnswer(PResp(new(Resp)), c.findings), nil
-			}
-			if err != nil {
-				return nil, err
-			}
-			return resp, nil
+			return use(c, req)
 		},
-		wipe: wipe,
+		use: use, wipe: wipe,
 	}
 }
 
-// receive reads and decodes a request.
-func receive(decode func(any) error, req proto.Message) error {
-	in := received{message: req}
+// receive reads and decodes a request of at most so many bytes.
+func receive(decode func(any) error, req proto.Message, most int) error {
+	in := received{message: req, most: most}
 	if err := decode(&in); err != nil {
 		// The request did not arrive, or not in a form that gRPC takes, which has told the client so.
 		switch status.Code(err) {
@@ -148,6 +157,19 @@ func table() []*method {
 		rpc(kmsv1.CryptoService_GenerateDataKey_FullMethodName, usesKey, checkGenerateDataKey, generateDataKey, authz.KMSGenerateDataKey),
 		rpc(kmsv1.CryptoService_GenerateDataKeyWithoutPlaintext_FullMethodName, usesKey, checkGenerateDataKeyWithoutPlaintext, generateDataKeyWithoutPlaintext, authz.KMSGenerateDataKeyWithoutPlaintext),
 		rpc(kmsv1.CryptoService_GenerateRandom_FullMethodName, 0, checkGenerateRandom, generateRandom, authz.KMSGenerateRandom),
+
+		rpc(kmsv1.CryptoService_GenerateMac_FullMethodName, usesKey, checkGenerateMac, generateMac, authz.KMSGenerateMac),
+		rpc(kmsv1.CryptoService_VerifyMac_FullMethodName, usesKey, checkVerifyMac, verifyMac, authz.KMSVerifyMac),
+		rpc(kmsv1.CryptoService_Sign_FullMethodName, usesKey, checkSign, sign, authz.KMSSign),
+		rpc(kmsv1.CryptoService_Verify_FullMethodName, usesKey, checkVerify, verify, authz.KMSVerify),
+		rpc(kmsv1.CryptoService_DeriveSharedSecret_FullMethodName, usesKey, checkDeriveSharedSecret, deriveSharedSecret, authz.KMSDeriveSharedSecret),
+		rpc(kmsv1.CryptoService_Encapsulate_FullMethodName, usesKey, checkEncapsulate, encapsulate, authz.KMSEncapsulate),
+		rpc(kmsv1.CryptoService_Decapsulate_FullMethodName, usesKey, checkDecapsulate, decapsulate, authz.KMSDecapsulate),
+		rpc(kmsv1.CryptoService_GenerateDataKeyPair_FullMethodName, usesKey, checkGenerateDataKeyPair, generateDataKeyPair, authz.KMSGenerateDataKeyPair),
+		rpc(kmsv1.CryptoService_GenerateDataKeyPairWithoutPlaintext_FullMethodName, usesKey, checkGenerateDataKeyPairWithoutPlaintext, generateDataKeyPairWithoutPlaintext, authz.KMSGenerateDataKeyPairWithoutPlaintext),
+		rpc(kmsv1.KeyService_GetPublicKey_FullMethodName, 0, checkGetPublicKey, getPublicKey, authz.KMSGetPublicKey),
+		rpc(kmsv1.BatchService_BatchCrypto_FullMethodName, usesKey|batched, checkBatchCrypto, batchCrypto, itemActions()...),
+		streamCrypto(),
 
 		rpc(kmsv1.KeyService_CreateKey_FullMethodName, mutating, checkCreateKey, createKey, authz.KMSCreateKey, authz.KMSTagResource),
 		rpc(kmsv1.KeyService_DescribeKey_FullMethodName, 0, checkDescribeKey, describeKey, authz.KMSDescribeKey),
@@ -312,22 +334,6 @@ func files() []protoreflect.FileDescriptor {
 	}
 }
 
-// pending are the methods that have no handler.
-var pending = map[protoreflect.Name]bool{
-	"GenerateMac":                         true,
-	"VerifyMac":                           true,
-	"Sign":                                true,
-	"Verify":                              true,
-	"DeriveSharedSecret":                  true,
-	"Encapsulate":                         true,
-	"Decapsulate":                         true,
-	"GenerateDataKeyPair":                 true,
-	"GenerateDataKeyPairWithoutPlaintext": true,
-	"GetPublicKey":                        true,
-	"BatchCrypto":                         true,
-	"StreamCrypto":                        true,
-}
-
 // services joins the table with the descriptors: each method of each service has one row, and the other way round.
 func services(rows []*method) ([]*grpc.ServiceDesc, error) {
 	byName := map[string]*method{}
@@ -347,13 +353,14 @@ func services(rows []*method) ([]*grpc.ServiceDesc, error) {
 			for j := range service.Methods().Len() {
 				name := fmt.Sprintf("/%s/%s", service.FullName(), service.Methods().Get(j).Name())
 				m, ok := byName[name]
-				if !ok && pending[service.Methods().Get(j).Name()] {
-					continue
-				}
 				if !ok {
 					return nil, fmt.Errorf("method %s is not in the table of server", name)
 				}
 				found++
+				if m.stream != nil {
+					desc.Streams = append(desc.Streams, grpc.StreamDesc{StreamName: m.event, Handler: m.streamHandler, ServerStreams: true, ClientStreams: true})
+					continue
+				}
 				desc.Methods = append(desc.Methods, grpc.MethodDesc{MethodName: m.event, Handler: m.grpcHandler})
 			}
 			descs = append(descs, desc)
@@ -372,6 +379,11 @@ func (m *method) grpcHandler(srv any, ctx context.Context, decode func(any) erro
 		return nil, err
 	}
 	return out, nil
+}
+
+// streamHandler is what gRPC calls for a stream.
+func (m *method) streamHandler(srv any, stream grpc.ServerStream) error {
+	return m.stream(srv.(*Server), m, stream)
 }
 
 // Actions returns the IAM actions that each RPC, by its full name, may ask for.

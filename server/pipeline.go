@@ -38,7 +38,10 @@ type call struct {
 	wrong      violations
 	dry        bool             // the request is to be checked, not carried out
 	findings   []*iamv1.Finding // of the policy documents in the request
-	token      keystore.Token   // makes its change idempotent
+	token      keystore.Token   // makes its change of keys idempotent
+	algorithm  string           // AWS's name of the one that is asked for
+	uses       [2]use           // of keys, that succeed if the call does
+	parts      []part           // the items of a batch
 }
 
 // caller is who makes the call.
@@ -52,10 +55,15 @@ func (c *call) account() string { return c.who.Account }
 func (s *Server) serve(ctx context.Context, m *method, decode func(any) error) (proto.Message, error) {
 	c := s.begin(ctx, m)
 	defer s.release(c)
+	return s.carryOut(ctx, c, decode)
+}
+
+// carryOut does the work of a call that has begun, and records how it ended.
+func (s *Server) carryOut(ctx context.Context, c *call, decode func(any) error) (proto.Message, error) {
 	before := s.store.Generation()
 	out, err := c.run(decode)
 	switch {
-	case err == nil && m.mutating && !c.dry: // the change is made, whether somebody waits for the answer or not
+	case err == nil && c.m.mutating && !c.dry: // the change is made, whether somebody waits for the answer or not
 		c.event.StateGeneration = audit.StateGeneration{Before: before, After: s.store.Generation()}
 	case err == nil:
 		err = ctx.Err() // nobody waits for the answer: it is not given
@@ -74,11 +82,18 @@ func (s *Server) serve(ctx context.Context, m *method, decode func(any) error) (
 var calls = sync.Pool{New: func() any { return new(call) }}
 
 func (s *Server) begin(ctx context.Context, m *method) *call {
+	c := s.newCall(ctx, m)
+	c.people, c.keys = s.people.Snapshot(), s.keys.Snapshot()
+	c.event.ReceivedTime = time.Now()
+	return c
+}
+
+// newCall makes a call with an event of its own, which lacks when it came and who made it.
+func (s *Server) newCall(ctx context.Context, m *method) *call {
 	c := calls.Get().(*call)
 	c.ctx, c.s, c.m = ctx, s, m
-	c.people, c.keys = s.people.Snapshot(), s.keys.Snapshot()
 	e := &c.event
-	e.EventID, e.RequestID, e.ReceivedTime = audit.NewID(), audit.NewID(), time.Now()
+	e.EventID, e.RequestID = audit.NewID(), audit.NewID()
 	e.Phase, e.EventType, e.EventCategory, e.APIVersion = audit.PhaseOutcome, audit.TypeAPICall, "Management", "v1"
 	e.EventSource, e.EventName = m.source, m.event
 	e.ReadOnly, e.Mutating, e.CryptoOp = !m.mutating, m.mutating, m.crypto
@@ -88,25 +103,35 @@ func (s *Server) begin(ctx context.Context, m *method) *call {
 }
 
 func (s *Server) release(c *call) {
+	for i := range c.parts {
+		if c.parts[i].call != nil {
+			s.release(c.parts[i].call)
+		}
+	}
 	c.event.EncryptionContext = nil // the request's, not ours to clear
 	c.event.Reset()
 	c.facts.Reset()
 	c.resource = authz.Resource{}
-	c.ctx, c.conn, c.credential, c.who, c.people, c.keys, c.wrong, c.dry, c.findings, c.token = nil, nil, nil, nil, nil, nil, nil, false, nil, keystore.Token{}
+	c.ctx, c.conn, c.credential, c.who, c.people, c.keys, c.wrong, c.dry, c.findings = nil, nil, nil, nil, nil, nil, nil, false, nil
+	c.algorithm, c.uses, c.parts = "", [2]use{}, nil
+	c.token = keystore.Token{}
 	calls.Put(c)
 }
 
 // errPanic is how a call ends that panics.
 var errPanic = &failure{code: codes.Internal, reason: reasonInternal, message: "internal error", class: "Panic"}
 
-// run does the work of a call. A panic becomes an error that does not carry the panic's value, which might hold anything.
+// caught is deferred: it makes a panic an error that does not carry the panic's value, which might hold anything.
+func (c *call) caught(out *proto.Message, err *error) {
+	if v := recover(); v != nil {
+		*out, *err = nil, errPanic
+		c.s.log.Error("panic in a call", "method", c.m.name, "request_id", c.event.RequestID.String(), "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+	}
+}
+
+// run does the work of a call.
 func (c *call) run(decode func(any) error) (out proto.Message, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			out, err = nil, errPanic
-			c.s.log.Error("panic in a call", "method", c.m.name, "request_id", c.event.RequestID.String(), "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
-		}
-	}()
+	defer c.caught(&out, &err)
 	md := incoming(c.ctx)
 	if c.conn, err = connectionOf(c.ctx); err != nil {
 		return nil, err
@@ -172,37 +197,51 @@ func (c *call) changingPeople() (*iam.IAM, error) {
 	return c.s.people.With(c.peopleToken()), c.intend()
 }
 
+// conclude fills in how the call ended, now or when its event says.
+func (c *call) conclude(f *failure, out proto.Message) (code codes.Code, latency time.Duration) {
+	e := &c.event
+	if e.EventTime.IsZero() {
+		e.EventTime = time.Now()
+	}
+	latency = e.EventTime.Sub(e.ReceivedTime)
+	o := &e.Outcome
+	o.LatencyUs = latency.Microseconds()
+	if f == nil {
+		o.Status, o.BytesOut = "OK", int64(proto.Size(out))
+		return codes.OK, latency
+	}
+	o.Status, o.ErrorCode, o.ErrorClass = statusName(f.code), f.reason, f.class
+	return f.code, latency
+}
+
+// wipe overwrites an answer that is not given.
+func (c *call) wipe(out proto.Message) {
+	c.m.wipe(out)
+	for i := range c.parts {
+		c.parts[i].wipe()
+	}
+}
+
 // finish records how the call ended and makes its answer. If the event cannot be made durable, there is no answer but UNAVAILABLE.
 func (s *Server) finish(ctx context.Context, c *call, f *failure, out proto.Message) (proto.Message, error) {
 	e := &c.event
-	e.EventTime = time.Now()
-	latency := e.EventTime.Sub(e.ReceivedTime)
-	o := &e.Outcome
-	o.LatencyUs = latency.Microseconds()
-	o.Status = "OK"
-	code := codes.OK
+	code, latency := c.conclude(f, out)
 	if f != nil {
-		code = f.code
-		o.Status, o.ErrorCode, o.ErrorClass = statusName(f.code), f.reason, f.class
-		c.m.wipe(out)
-	} else {
-		o.BytesOut = int64(proto.Size(out))
+		c.wipe(out)
 	}
+	c.concludeParts(f)
 	if ctx.Err() != nil { // the call is over, its event is not
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), s.limits.Call)
 		defer cancel()
 	}
-	if err := s.audit.Append(ctx, e); err != nil {
+	if err := c.record(ctx); err != nil {
 		if ctx.Err() == nil { // it is the log that failed, not the caller who left
 			s.metrics.auditFailures.Inc()
 			s.log.Error("withholding an answer", "method", c.m.name, "request_id", e.RequestID.String(), "error", err)
 		}
-		c.m.wipe(out)
-		f, code = failureOf(err), codes.Unavailable
-		if f.code != codes.Unavailable {
-			f = failureOf(audit.ErrUnavailable)
-		}
+		c.wipe(out)
+		f, code = unrecorded(err), codes.Unavailable
 	}
 	s.metrics.calls[c.m.number].observe(code, latency)
 	if f != nil {
@@ -211,6 +250,28 @@ func (s *Server) finish(ctx context.Context, c *call, f *failure, out proto.Mess
 	// A call in process, without a transport, has no header; it has the event all the same.
 	_ = grpc.SetHeader(ctx, metadata.MD{headerRequestID: {e.RequestID.String()}})
 	return out, nil
+}
+
+// record makes the event durable, and those of the items of a batch with it.
+func (c *call) record(ctx context.Context) error {
+	if len(c.parts) == 0 {
+		return c.s.audit.Append(ctx, &c.event)
+	}
+	events := make([]*audit.Event, 0, len(c.parts)+1)
+	for _, p := range c.parts {
+		if p.call != nil {
+			events = append(events, &p.call.event)
+		}
+	}
+	return c.s.audit.AppendAll(ctx, append(events, &c.event))
+}
+
+// unrecorded is how a call ends whose event is not durable because of err.
+func unrecorded(err error) *failure {
+	if f := failureOf(err); f.code == codes.Unavailable {
+		return f
+	}
+	return failureOf(audit.ErrUnavailable)
 }
 
 // headerRequestID tells the caller the requestID of the audit event, also when all went well; errors have it in their RequestInfo.

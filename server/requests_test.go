@@ -146,6 +146,7 @@ const keyPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Princ
 func specimens() map[string]specimen {
 	all := map[string]specimen{}
 	maps.Copy(all, cryptoSpecimens())
+	maps.Copy(all, asymmetricSpecimens())
 	maps.Copy(all, keySpecimens())
 	maps.Copy(all, userSpecimens())
 	maps.Copy(all, credentialSpecimens())

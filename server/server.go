@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
@@ -33,6 +34,7 @@ import (
 	"github.com/kmsd/kmsd/crypto"
 	"github.com/kmsd/kmsd/iam"
 	"github.com/kmsd/kmsd/keystore"
+	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
 	"github.com/kmsd/kmsd/storage"
 )
 
@@ -42,7 +44,7 @@ type Limits struct {
 	ConnectionsPerIP int           // open connections of one address
 	Streams          uint32        // calls at a time on one connection
 	HeaderListBytes  uint32        // metadata of one call
-	MessageBytes     int           // one request; one over twice that is refused by the transport, unread
+	MessageBytes     int           // one request, but a batch, which may have 4 MiB; one over 8 MiB is refused by the transport, unread
 	Handshake        time.Duration // from TCP to the end of the TLS handshake
 	Idle             time.Duration // a connection without calls is closed after
 	Age              time.Duration // a connection is closed after, ± 10 %
@@ -93,6 +95,12 @@ type Server struct {
 	metrics     *metrics
 	grpc        *grpc.Server
 	health      *health.Server
+
+	items     []*method // :: kind of item of a batch → its row of the table
+	anonymous *anonymousCalls
+	stop      func()         // closes stopping, once
+	stopping  chan struct{}  // closed when Shutdown begins
+	streaming sync.WaitGroup // goroutines of streams
 }
 
 // New makes a Server. It fails if the table of methods and the .proto files do not agree.
@@ -105,22 +113,27 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		store: cfg.Store, people: cfg.People, keys: cfg.Keys, place: cfg.Place, audit: cfg.Audit, markers: cfg.Markers, log: cfg.Log,
 		limits: cfg.Limits.orDefault(), metrics: newMetrics(cfg.Registry, rows), health: health.NewServer(),
-		nonces: newNonceCache(), generating: newGenerating(),
+		nonces: newNonceCache(), generating: newGenerating(), stopping: make(chan struct{}),
+	}
+	s.stop = sync.OnceFunc(func() { close(s.stopping) })
+	if s.items, err = itemMethods(rows); err != nil {
+		return nil, err
 	}
 	l := s.limits
+	s.anonymous = newAnonymousCalls(rows, l)
 	s.flood = newFlood(l.UnauthenticatedPerSecond)
 	s.grpc = grpc.NewServer(
 		grpc.Creds(handshaker{credentials.NewTLS(cfg.TLS), len(s.metrics.calls)}),
 		grpc.ForceServerCodecV2(codec{most: l.MessageBytes}),
 		grpc.MaxConcurrentStreams(l.Streams),
 		grpc.MaxHeaderListSize(l.HeaderListBytes),
-		grpc.MaxRecvMsgSize(transportFactor*l.MessageBytes),
+		grpc.MaxRecvMsgSize(transportFactor*max(l.MessageBytes, maxBatch)),
 		grpc.ConnectionTimeout(l.Handshake),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 30 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: l.Idle, MaxConnectionAge: l.Age, MaxConnectionAgeGrace: l.Grace, Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.WaitForHandlers(true),
-		grpc.InTapHandle(s.limitTime),
+		grpc.InTapHandle(s.tap),
 		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error { return errUnknownMethod }),
 		grpc.ChainStreamInterceptor(s.stream, recovery.StreamServerInterceptor(recovery.WithRecoveryHandlerContext(s.recovered))),
 	)
@@ -136,8 +149,9 @@ func New(cfg Config) (*Server, error) {
 const (
 	// streamWorkers is how many goroutines wait for calls; performance.md measures what they save.
 	streamWorkers = 64
-	// transportFactor is how much larger than allowed a message may be and still be received, to be refused with an event of its own; beyond,
-	// the transport refuses it unread.
+	// transportFactor is how much larger than the largest one allowed a message may be and still be received, to be refused with an event of its own;
+	// beyond, the transport refuses it unread. It knows one limit for all methods. Nothing is received of a caller who has not proven who it is, but by
+	// the few methods that anonymousCalls bounds.
 	transportFactor = 2
 )
 
@@ -164,10 +178,28 @@ func set[T comparable](field *T, value T) {
 	}
 }
 
+// of is how many bytes a request of a method may have.
+func (l Limits) of(m *method) int {
+	if m.batched {
+		return max(l.MessageBytes, maxBatch)
+	}
+	return l.MessageBytes
+}
+
+// tap sees each call by its headers, before anything else is done for it.
+func (s *Server) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
+	if err := s.anonymous.enter(ctx, info.FullMethodName); err != nil {
+		s.flood.shed.Add(1)
+		return nil, err
+	}
+	return s.limitTime(ctx, info)
+}
+
 // limitTime gives a call that has no deadline, or a later one, the server's, from its first header on: the time that its message takes to
-// arrive counts too. Health may be watched for ever.
+// arrive counts too. Health may be watched for ever, and a stream of items limits its time by itself.
 func (s *Server) limitTime(ctx context.Context, info *tap.Info) (context.Context, error) {
-	if info.FullMethodName == healthpb.Health_Watch_FullMethodName {
+	switch info.FullMethodName {
+	case healthpb.Health_Watch_FullMethodName, kmsv1.BatchService_StreamCrypto_FullMethodName:
 		return ctx, nil
 	}
 	if end, ok := ctx.Deadline(); ok && time.Until(end) <= s.limits.Call {
@@ -190,9 +222,11 @@ func (s *Server) Serve(l net.Listener) error {
 	return err
 }
 
-// Shutdown stops: health says NOT_SERVING, calls under way are finished, and what is left when ctx ends is cut off.
+// Shutdown stops: health says NOT_SERVING, calls under way are finished, streams take nothing more, and what is left when ctx ends is cut off.
 func (s *Server) Shutdown(ctx context.Context) {
+	defer s.streaming.Wait()
 	s.health.Shutdown()
+	s.stop()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -8,10 +8,12 @@ import (
 
 	"github.com/kmsd/kmsd/audit"
 	"github.com/kmsd/kmsd/authz"
+	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
 )
 
-// The streams of kmsd are those of gRPC itself: health, which anybody may watch, and reflection, for callers who say who they are. Everything else that
-// arrives as a stream is a method that does not exist. Each is one audit event, but for health, which is probed all the time and tells one word.
+// The streams of kmsd are StreamCrypto, which has a row in the table and sees to itself, and those of gRPC: health, which anybody may watch, and
+// reflection, for callers who say who they are. Everything else that arrives as a stream is a method that does not exist. Each is one audit event when
+// it opens, but for health, which is probed all the time and tells one word.
 
 var errUnknownMethod = &failure{
 	code: codes.Unimplemented, reason: "UnsupportedOperationException", class: "UnknownMethod",
@@ -27,7 +29,8 @@ func streamMethod(name, event string, number int) *method {
 }
 
 func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	if info.FullMethod == healthpb.Health_Watch_FullMethodName {
+	switch info.FullMethod {
+	case healthpb.Health_Watch_FullMethodName, kmsv1.BatchService_StreamCrypto_FullMethodName:
 		return next(srv, stream)
 	}
 	known := srv != nil

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -44,7 +45,7 @@ func (c *call) lookUp(ref keystore.Ref, role string) target {
 	t := target{ref: ref}
 	if k, ok := c.keys.Resolve(ref); ok && !c.people.Suspended(k.Account()) { // nobody uses the keys of a closed account
 		t.key = k
-		c.event.Key = audit.Key{ID: k.Name, Origin: originKMS, State: k.State.String()}
+		c.event.Key = audit.Key{ID: k.Name, Algorithm: c.algorithm, Origin: string(k.Origin), State: k.State.String()}
 		c.touched("KEY", k.ARN, k.Account(), role)
 	}
 	if ref.Alias != "" {
@@ -134,9 +135,47 @@ func (c *call) noteAlias(t target) {
 
 // noteKey writes the version that is used, or was made, into the event.
 func (c *call) noteKey(k *keystore.Key, v *keystore.Version) {
+	algorithm := c.algorithm
+	if algorithm == "" && k.Spec == crypto.SpecSymmetricDefault {
+		algorithm = symmetricDefault
+	}
 	c.event.Key = audit.Key{
 		ID: k.Name, Version: v.Number, MaterialID: v.Name,
-		Algorithm: symmetricDefault, Origin: originKMS, State: k.State.String(),
+		Algorithm: algorithm, Origin: string(k.Origin), State: k.State.String(),
+	}
+}
+
+// use is a use of a key by a call, which counts if the call succeeds.
+type use struct {
+	key *keystore.Key
+	op  authz.Action
+}
+
+// held notes that a version of a key was handed out for an operation, or why not.
+func (c *call) held(k *keystore.Key, op authz.Action, u keystore.Usable, err error) (keystore.Usable, error) {
+	if err != nil {
+		if !c.dry && (errors.Is(err, keystore.ErrDisabled) || errors.Is(err, keystore.ErrInvalidState)) {
+			k.NoteRefused(op, c.event.ReceivedTime, c.event.EventID, c.event.RequestID)
+		}
+		return keystore.Usable{}, err
+	}
+	c.noteKey(k, u.Version)
+	switch {
+	case op == authz.KMSGetPublicKey: // does not use it
+	case c.uses[0].key == nil:
+		c.uses[0] = use{k, op}
+	default:
+		c.uses[1] = use{k, op}
+	}
+	return u, nil
+}
+
+// noteUses tells the keys that they were used.
+func (c *call) noteUses() {
+	for _, one := range c.uses {
+		if one.key != nil {
+			one.key.NoteUse(one.op, c.event.ReceivedTime, c.event.EventID, c.event.RequestID)
+		}
 	}
 }
 
@@ -146,106 +185,21 @@ const (
 	encryptDecrypt   = "ENCRYPT_DECRYPT"
 )
 
-// encrypter authorizes an operation that encrypts under a key and returns the key's current version.
-func (c *call) encrypter(a authz.Action, field, text string) (*keystore.Key, keystore.Usable, error) {
+// holder authorizes an operation and returns the key's current version for it.
+func (c *call) holder(op authz.Action, field, text string) (*keystore.Key, keystore.Usable, error) {
 	t, err := c.target(field, text)
 	if err != nil {
 		return nil, keystore.Usable{}, err
 	}
-	return c.encryptUnder(a, t)
+	return c.hold(op, t)
 }
 
-func (c *call) encryptUnder(a authz.Action, t target) (*keystore.Key, keystore.Usable, error) {
-	g, err := c.authorize(a, t)
+func (c *call) hold(op authz.Action, t target) (*keystore.Key, keystore.Usable, error) {
+	g, err := c.authorize(op, t)
 	if err != nil {
 		return nil, keystore.Usable{}, err
 	}
-	u, err := t.key.Use(g)
-	if err != nil {
-		return nil, keystore.Usable{}, err
-	}
-	c.noteKey(t.key, u.Version)
-	return t.key, u, nil
-}
-
-// a sealed is a ciphertext with the key that it is to be decrypted with.
-type sealed struct {
-	header crypto.Header
-	named  bool // the caller names the key too
-	key    target
-}
-
-// sealed finds the key that a ciphertext names. text is the key that the caller says it is, or empty.
-func (c *call) sealed(field, text string, blob []byte) (sealed, error) {
-	h, err := crypto.ParseHeader(blob)
-	if err != nil {
-		return sealed{}, err
-	}
-	t, err := c.source(field, text, h)
-	return sealed{h, text != "", t}, err
-}
-
-// decryptWith authorizes an operation that decrypts, and returns the version of the key that the ciphertext names.
-func (c *call) decryptWith(a authz.Action, s sealed) (*keystore.Key, keystore.Usable, error) {
-	t := s.key
-	g, err := c.authorize(a, t)
-	if err != nil && !s.named {
-		err = c.unnamed(a, t, s.header, err)
-	}
-	if err != nil {
-		return nil, keystore.Usable{}, err
-	}
-	if t.key.ID != s.header.Key {
-		return nil, keystore.Usable{}, &failure{
-			code: codes.InvalidArgument, reason: "IncorrectKeyException", class: "IncorrectKey",
-			message: "The key ID in the request does not identify a CMK that can perform this operation.",
-		}
-	}
-	u, err := t.key.UseVersion(g, s.header.Material)
-	if err != nil {
-		return nil, keystore.Usable{}, err
-	}
-	c.noteKey(t.key, u.Version)
-	return t.key, u, nil
-}
-
-// mayDecrypt asks for a permission to decrypt without a ciphertext: what a dry run that ignores it does.
-func (c *call) mayDecrypt(a authz.Action, t target) error {
-	g, err := c.authorize(a, t)
-	if err != nil {
-		return err
-	}
-	_, err = t.key.Use(g)
-	return err
-}
-
-// source is the key that the caller names, or else the one that the ciphertext names, of whatever account.
-func (c *call) source(field, text string, h crypto.Header) (target, error) {
-	if text != "" {
-		return c.target(field, text)
-	}
-	ref := keystore.Ref{Account: c.account(), ID: h.Key}
-	if k, ok := c.keys.Key(h.Key); ok && !c.people.Suspended(k.Account()) {
-		ref.Account = k.Account()
-	}
-	t := c.lookUp(ref, partOf(field))
-	t.sealed = true
-	return t, nil
-}
-
-// unnamed is how a call fails that names its key by a ciphertext only, and was refused with err. What the ciphertext leads to that is not there
-// makes it invalid. A key of another account that the caller may not use must look no different from one that is not there.
-func (c *call) unnamed(a authz.Action, t target, h crypto.Header, err error) error {
-	if t.key != nil && t.key.Account() != c.account() {
-		decided := c.event.Decision
-		if a == authz.KMSReEncryptFrom {
-			c.facts.SetBool(authz.CtxReEncryptOnSameKey, false)
-		}
-		_, err = c.authorize(a, target{ref: keystore.Ref{Account: c.account(), ID: h.Key}})
-		c.event.Decision = decided
-	}
-	if failureOf(err).code == codes.NotFound {
-		return &failure{code: codes.InvalidArgument, reason: reasonInvalidCiphertext, message: invalidCiphertext, class: "UnknownKey"}
-	}
-	return err
+	u, err := t.key.UseFor(g, op)
+	u, err = c.held(t.key, op, u, err)
+	return t.key, u, err
 }
