@@ -98,6 +98,10 @@ bench-quick: build ## a sample of `make bench` in under 50 seconds
 bench-go: ## the Go micro-benchmarks
 	go test -run '^$$' -bench . -benchmem ./crypto ./authz ./audit ./storage ./keystore ./iam/... ./client/...
 
+.PHONY: bench-keys
+bench-keys: ## how long KEYS (1000000) keys take to open, and what memory
+	GOGC=400 KMSD_BENCH_KEYS=$(or $(KEYS),1000000) go test -run '^$$' -bench OpenKeys -timeout 60m ./keystore
+
 .PHONY: interop
 interop: build ## files of kmsctl and of the AWS Encryption SDK for JavaScript, each read by the other (needs node and npm)
 	@./interop/run

@@ -204,3 +204,18 @@ func TestEveryChangeHappensOnce(t *testing.T) {
 		})
 	}
 }
+
+// A repetition of CreateGrant does not bring back a grant that was revoked since.
+func TestRepeatedGrantStaysRevoked(t *testing.T) {
+	f := newClockFixture(t)
+	k := f.mustCreate()
+	ks := f.With(Token{Principal: "AIDA", Operation: "CreateGrant", Value: "t"})
+	made, _ := must2(t)(ks.CreateGrant(f.toCreateGrant(k), k.ID, wanted(nil)))
+	if err := f.RevokeGrant(f.toRevoke(k), k.ID, made.ID); err != nil {
+		t.Fatal(err)
+	}
+	again, _ := must2(t)(ks.CreateGrant(f.toCreateGrant(k), k.ID, wanted(nil)))
+	if again.ID != made.ID || f.now(k).GrantCount() != 0 || f.now(k).Resource.Grants.Len() != 0 {
+		t.Errorf("repeated after it was revoked: grant %s, and the key has %d, want %s and none", again.ID, f.now(k).GrantCount(), made.ID)
+	}
+}

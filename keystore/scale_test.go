@@ -77,6 +77,11 @@ func BenchmarkOpenKeys(b *testing.B) {
 	b.Run("open", func(b *testing.B) { benchmarkOpen(b, f, n, before) })
 	k, _ := f.Snapshot().Keys(testAccount, crypto.KeyID{}, 1)
 	b.Run("use", func(b *testing.B) { benchmarkUse(b, f, k[0]) })
+	b.Run("publish", func(b *testing.B) {
+		for b.Loop() {
+			f.Snapshot().withKey(k[0])
+		}
+	})
 	b.Run("page", func(b *testing.B) {
 		for b.Loop() {
 			f.Snapshot().Keys(testAccount, k[0].ID, 100)
