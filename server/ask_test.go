@@ -31,6 +31,20 @@ func (d *door) ask(as client.Credentials, method string, m proto.Message) answer
 	return got
 }
 
+// Stop stops kmsd, which would wait for connections on which nobody asks anything.
+func (d *door) Stop() {
+	d.t.Helper()
+	d.http.CloseIdleConnections()
+	d.KMS.Stop()
+}
+
+// Restart stops kmsd and starts it again.
+func (d *door) Restart() {
+	d.t.Helper()
+	d.Stop()
+	d.Start()
+}
+
 // must makes a call as root that succeeds, and reads its answer into out.
 func (d *door) must(method string, m, out proto.Message) {
 	d.t.Helper()
