@@ -74,14 +74,14 @@ func completeBatch(r *kmsv1.BatchCryptoRequest) *kmsv1.BatchCryptoRequest {
 func completeItem(item *kmsv1.BatchItem) *kmsv1.BatchItem {
 	switch item.WhichRequest() {
 	case kmsv1.BatchItem_Encrypt_case:
-		return kmsv1.BatchItem_builder{Encrypt: complete(item.GetEncrypt()).(*kmsv1.EncryptRequest)}.Build()
+		return kmsv1.BatchItem_builder{Encrypt: complete(item.GetEncrypt(), "").(*kmsv1.EncryptRequest)}.Build()
 	case kmsv1.BatchItem_Decrypt_case:
-		return kmsv1.BatchItem_builder{Decrypt: complete(item.GetDecrypt()).(*kmsv1.DecryptRequest)}.Build()
+		return kmsv1.BatchItem_builder{Decrypt: complete(item.GetDecrypt(), "").(*kmsv1.DecryptRequest)}.Build()
 	case kmsv1.BatchItem_Request_not_set_case:
 		return item
 	}
 	field, request := content(item)
-	sent := complete(request)
+	sent := complete(request, "") // no request of a batch has a token
 	if sent == request {
 		return item
 	}

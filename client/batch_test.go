@@ -73,7 +73,9 @@ func (c *batchConn) Invoke(_ context.Context, _ string, args, reply any, _ ...gr
 	return nil
 }
 
-func (c *batchConn) client() *Client { return &Client{batch: kmsv1.NewBatchServiceClient(checked{c})} }
+func (c *batchConn) client() *Client {
+	return &Client{batch: kmsv1.NewBatchServiceClient(checked{c, ""})}
+}
 
 // TestBatchesAreChecked: every item of every kind is sent with its checksums, and one wrong result refuses all of its call.
 func TestBatchesAreChecked(t *testing.T) {

@@ -15,7 +15,10 @@ import (
 
 // checked completes requests before they are sent, with checksums and client tokens, and checks the checksums of the answers. A
 // request that lacks something is sent as a copy that shares its fields: the caller's is not changed.
-type checked struct{ grpc.ClientConnInterface }
+type checked struct {
+	grpc.ClientConnInterface
+	token string // of changes that have none; "" for a random one each
+}
 
 // Invoke makes a call. An answer that fails the check is wiped.
 func (c checked) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
@@ -24,7 +27,7 @@ func (c checked) Invoke(ctx context.Context, method string, args, reply any, opt
 	if !ok || !alsoOK {
 		return fmt.Errorf("calling %s: the request or the answer is no protobuf message", method)
 	}
-	request = complete(request)
+	request = complete(request, c.token)
 	if err := c.ClientConnInterface.Invoke(ctx, method, request, reply, opts...); err != nil {
 		return err
 	}
@@ -78,9 +81,9 @@ func (s checkedStream) RecvMsg(m any) error {
 	return nil
 }
 
-// complete returns request with every checksum and client token that it lacks. What is called most is written out, since reflection
+// complete returns request with every checksum that it lacks, and the client token, or a random one if that is "". What is called most is written out, since reflection
 // costs a microsecond.
-func complete(request proto.Message) proto.Message {
+func complete(request proto.Message, token string) proto.Message {
 	switch r := request.(type) {
 	case *kmsv1.EncryptRequest:
 		if r.HasPlaintextCrc32C() {
@@ -105,7 +108,7 @@ func complete(request proto.Message) proto.Message {
 	case *kmsv1.BatchCryptoRequest:
 		return completeBatch(r)
 	}
-	return planOf(request).complete(request)
+	return planOf(request).complete(request, token)
 }
 
 // sum is one checksum of an answer.

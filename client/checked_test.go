@@ -128,7 +128,7 @@ func TestEveryChecksumIsSetAndChecked(t *testing.T) {
 			request, answer := messageOf(t, m.Input()), messageOf(t, m.Output())
 			fill(request.ProtoReflect(), false)
 			given := proto.Clone(request)
-			err := checked{conn}.Invoke(t.Context(), "x", request, answer)
+			err := checked{conn, ""}.Invoke(t.Context(), "x", request, answer)
 			if !proto.Equal(request, given) {
 				t.Errorf("%s: the caller's request was changed", m.Name())
 			}
@@ -207,16 +207,33 @@ func TestADryRunHasNoSums(t *testing.T) {
 		}}
 		request := messageOf(t, m.Input())
 		fill(request.ProtoReflect(), false)
-		if err := (checked{conn}).Invoke(t.Context(), "x", request, messageOf(t, m.Output())); !errors.Is(err, ErrIntegrity) {
+		if err := (checked{conn, ""}).Invoke(t.Context(), "x", request, messageOf(t, m.Output())); !errors.Is(err, ErrIntegrity) {
 			t.Errorf("%s answered as a dry run = %v, want ErrIntegrity", m.Name(), err)
 		}
 		request.ProtoReflect().Set(asks, protoreflect.ValueOfBool(true))
-		if err := (checked{conn}).Invoke(t.Context(), "x", request, messageOf(t, m.Output())); err != nil {
+		if err := (checked{conn, ""}).Invoke(t.Context(), "x", request, messageOf(t, m.Output())); err != nil {
 			t.Errorf("a dry run of %s = %v, want nil", m.Name(), err)
 		}
 	})
 	if n < 15 {
 		t.Errorf("found %d methods, want at least 15", n)
+	}
+}
+
+// TestOneTokenForAllChanges, if the client was made with one; a random one each if not.
+func TestOneTokenForAllChanges(t *testing.T) {
+	token := func(token string) string {
+		conn := &honestConn{}
+		if err := (checked{conn, token}).Invoke(t.Context(), "x", &kmsv1.EnableKeyRequest{}, &kmsv1.EnableKeyResponse{}); err != nil {
+			t.Fatal(err)
+		}
+		return conn.request.(*kmsv1.EnableKeyRequest).GetClientToken()
+	}
+	if one, other := token("mine"), token("mine"); one != "mine" || other != one {
+		t.Errorf("sent the tokens %q and %q, want mine", one, other)
+	}
+	if one, other := token(""), token(""); one == other || len(one) < 16 || len(one) > 64 {
+		t.Errorf("sent the tokens %q and %q, want two random ones", one, other)
 	}
 }
 
@@ -236,7 +253,7 @@ func TestGivenSumsAndTokensStay(t *testing.T) {
 				given++
 			}
 		}
-		if sent := complete(request); given > 0 && sent != request {
+		if sent := complete(request, ""); given > 0 && sent != request {
 			t.Errorf("%s: sent %v, want what was given", m.Name(), sent)
 		}
 	})
@@ -246,11 +263,11 @@ func TestGivenSumsAndTokensStay(t *testing.T) {
 func BenchmarkChecked(b *testing.B) {
 	encrypt := kmsv1.EncryptRequest_builder{KeyId: "k", Plaintext: make([]byte, 32), EncryptionContext: map[string]string{"a": "b"}}.Build()
 	answer := &kmsv1.EncryptResponse{}
-	honest(complete(encrypt).ProtoReflect(), answer.ProtoReflect())
+	honest(complete(encrypt, "").ProtoReflect(), answer.ProtoReflect())
 	b.Run("written out", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := check(complete(encrypt), answer); err != nil {
+			if err := check(complete(encrypt, ""), answer); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -258,7 +275,7 @@ func BenchmarkChecked(b *testing.B) {
 	b.Run("by reflection", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := planOf(answer).check(planOf(encrypt).complete(encrypt), answer); err != nil {
+			if err := planOf(answer).check(planOf(encrypt).complete(encrypt, ""), answer); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -50,6 +50,9 @@ type Config struct {
 	Timeout time.Duration
 	// Connections is over how many connections calls are spread, at most MaxConnections. 0 means 1, which is the fastest on few cores.
 	Connections int
+	// ClientToken is the client token of every change whose request has none: for a program that makes one change, and may be run again.
+	// "" means a random one each.
+	ClientToken string
 	// UserAgent is put before gRPC's own in the header that the audit log records. "" means "kmsd-go".
 	UserAgent string
 }
@@ -123,7 +126,7 @@ func newClient(cfg Config) (*Client, error) {
 		}
 		c.conns = append(c.conns, conn)
 	}
-	cc := checked{c.spread()}
+	cc := checked{c.spread(), cfg.ClientToken}
 	c.crypto = kmsv1.NewCryptoServiceClient(cc)
 	c.batch = kmsv1.NewBatchServiceClient(cc)
 	c.keys = kmsv1.NewKeyServiceClient(cc)

@@ -84,7 +84,7 @@ func planOf(m proto.Message) *plan {
 }
 
 // complete is the function complete for any message.
-func (p *plan) complete(request proto.Message) proto.Message {
+func (p *plan) complete(request proto.Message, token string) proto.Message {
 	m := request.ProtoReflect()
 	lacks := func(f protoreflect.FieldDescriptor) bool { return f != nil && !m.Has(f) }
 	missing := lacks(p.token)
@@ -101,7 +101,10 @@ func (p *plan) complete(request proto.Message) proto.Message {
 	})
 	sent.SetUnknown(m.GetUnknown())
 	if lacks(p.token) {
-		sent.Set(p.token, protoreflect.ValueOfString(rand.Text()))
+		if token == "" {
+			token = rand.Text()
+		}
+		sent.Set(p.token, protoreflect.ValueOfString(token))
 	}
 	for _, s := range p.sums {
 		if lacks(s.sum) {

@@ -95,7 +95,7 @@ func optionsOf(a kmsv1.SigningAlgorithmSpec) stdcrypto.SignerOpts {
 }
 
 func (c *signingConn) client() *Client {
-	cc := checked{c}
+	cc := checked{c, ""}
 	return &Client{crypto: kmsv1.NewCryptoServiceClient(cc), keys: kmsv1.NewKeyServiceClient(cc)}
 }
 

@@ -25,6 +25,7 @@ type app struct {
 
 	credentials, profile, output string
 	mfa                          string // a code
+	token                        string // --client-token of what has none of its own
 	timeout                      time.Duration
 	yes                          bool
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -19,9 +21,32 @@ type changeFlags struct {
 	token string
 }
 
+const tokenUsage = "`TOKEN` of this request: with the same one it is done once only (for 24 hours)"
+
 func (f *changeFlags) add(cmd *cobra.Command) {
 	f.dryRun.add(cmd)
-	cmd.Flags().StringVar(&f.token, "client-token", "", "`TOKEN` of this request: with the same one it is done once only (for 24 hours)")
+	cmd.Flags().StringVar(&f.token, "client-token", "", tokenUsage)
+}
+
+// changingVerbs are what the names of commands begin with that change users, groups, roles, policies, or the organization.
+var changingVerbs = []string{
+	"add", "attach", "close", "create", "deactivate", "delete", "detach", "move", "put", "remove", "rename", "set", "tag", "untag", "update",
+}
+
+// addTokens adds --client-token to all commands of people and of the organization that make one change. Those of keys have it by themselves. A certificate
+// is not among them, whose key is another one each time, nor are the codes of a device.
+func (a *app) addTokens(root *cobra.Command) {
+	for _, noun := range root.Commands() {
+		if noun.GroupID != groupPeople && noun.GroupID != groupOrg {
+			continue
+		}
+		for _, c := range noun.Commands() {
+			verb, _, _ := strings.Cut(c.Name(), "-")
+			if slices.Contains(changingVerbs, verb) && c.Name() != "create-certificate" {
+				c.Flags().StringVar(&a.token, "client-token", "", tokenUsage)
+			}
+		}
+	}
 }
 
 // rehearsal is what a dry run is answered with.

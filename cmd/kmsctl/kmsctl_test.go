@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,42 @@ func TestManualShowsOnlyWhatThereIs(t *testing.T) {
 	}
 	if n < 30 {
 		t.Errorf("found %d commands in docs/kmsctl.md, want at least 30", n)
+	}
+}
+
+// TestChangesTakeATokenAndReadingDoesNot: every command but those named makes a change that is done once for a token, or none.
+func TestChangesTakeATokenAndReadingDoesNot(t *testing.T) {
+	changes := 0
+	every((&app{}).root(), func(c *cobra.Command) {
+		if len(c.Commands()) > 0 {
+			return
+		}
+		token := c.Flags().Lookup("client-token") != nil
+		first, _, _ := strings.Cut(strings.TrimPrefix(c.CommandPath(), "kmsctl "), " ")
+		verb, _, _ := strings.Cut(c.Name(), "-")
+		reads := slices.Contains([]string{
+			"access", "attached", "certificates", "deletion", "describe", "diff", "entities", "explain", "for", "get", "groups", "last", "lint", "list", "organization",
+			"policies", "public", "rotations", "simulate", "status", "tags", "targets", "tree", "trust", "versions", "wrap",
+		}, verb)
+		if c.Name() == "enable-mfa" || c.Name() == "create-certificate" || c.Name() == "on" || c.Name() == "off" {
+			return // which docs/kmsctl.md names, and deletion-protection
+		}
+		switch first {
+		case "key", "alias", "grant", "user", "group", "role", "policy", "identity-provider", "account", "ou", "scp":
+			if token == reads {
+				t.Errorf("%s: --client-token %v, and it reads %v", c.CommandPath(), token, reads)
+			}
+		default:
+			if token {
+				t.Errorf("%s has --client-token", c.CommandPath())
+			}
+		}
+		if token {
+			changes++
+		}
+	})
+	if changes < 70 {
+		t.Errorf("%d commands take a client token, want at least 70", changes)
 	}
 }
 

@@ -124,6 +124,7 @@ func (a *app) root() *cobra.Command {
 		a.deriveSharedSecretCommand(), a.encapsulateCommand(), a.decapsulateCommand(), a.batchCommand())
 	add(groupPeople, a.userCommand(), a.groupCommand(), a.roleCommand(), a.policyCommand(), a.identityProviderCommand(), a.stsCommand(), a.whoamiCommand())
 	add(groupOrg, a.accountCommand(), a.ouCommand(), a.scpCommand())
+	a.addTokens(root)
 	add(groupAudit, a.auditCommand(), a.iamCommand())
 	add(groupTool, a.configCommand(), a.doctorCommand(), a.completionCommand(), a.manCommand(), a.versionCommand())
 	return root

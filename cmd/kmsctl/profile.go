@@ -67,7 +67,7 @@ func (a *app) connect(ctx context.Context) (*client.Client, client.Credentials, 
 
 // clientConfig is what a client with these credentials is made of. A role is assumed before it returns.
 func (a *app) clientConfig(ctx context.Context, creds client.Credentials) (client.Config, error) {
-	cfg := client.Config{Credentials: creds, Timeout: a.timeout, UserAgent: "kmsctl/" + release}
+	cfg := client.Config{Credentials: creds, Timeout: a.timeout, ClientToken: a.token, UserAgent: "kmsctl/" + release}
 	if creds.Role == nil {
 		return cfg, nil
 	}
@@ -100,7 +100,7 @@ func (a *app) clientConfig(ctx context.Context, creds client.Credentials) (clien
 func (a *app) assume(ctx context.Context, creds, place client.Credentials) (client.Credentials, error) {
 	role := *creds.Role
 	role.MFACode = a.mfaCode
-	source := client.Config{Credentials: place, Timeout: a.timeout, UserAgent: "kmsctl/" + release}
+	source := client.Config{Credentials: place, Timeout: a.timeout, ClientToken: a.token, UserAgent: "kmsctl/" + release}
 	if role.WebIdentityTokenFile == "" {
 		from := *role.Source
 		from.Endpoint, from.Region, from.CA = place.Endpoint, place.Region, place.CA
