@@ -1,7 +1,7 @@
 package keystore
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"time"
 
@@ -82,20 +82,25 @@ func (l life) due(now time.Time, served time.Duration) bool {
 	return !now.Before(l.deletion) && served-l.servedBefore >= time.Duration(l.windowDays)*day
 }
 
-// deleteDue deletes the keys whose waiting period is over, and returns how many.
-func (ks *Keystore) deleteDue() (n int, err error) {
-	s := ks.Snapshot()
-	for name := range s.deleting.All() {
-		id, _ := crypto.ParseKeyID(name)
-		deleted, failed := ks.deleteIfDue(id)
-		if failed != nil {
-			err = errors.Join(err, fmt.Errorf("key %s: %w", name, failed))
+// deleteDue deletes the keys whose waiting period is over, until ctx is done or one fails, and returns how many.
+func (ks *Keystore) deleteDue(ctx context.Context) (n int, err error) {
+	for name := range ks.Snapshot().deleting.All() {
+		if ctx.Err() != nil {
+			return n, ctx.Err()
+		}
+		id, err := crypto.ParseKeyID(name)
+		if err != nil {
+			return n, err
+		}
+		deleted, err := ks.deleteIfDue(id)
+		if err != nil {
+			return n, fmt.Errorf("key %s: %w", name, err)
 		}
 		if deleted {
 			n++
 		}
 	}
-	return n, err
+	return n, nil
 }
 
 func (ks *Keystore) deleteIfDue(id crypto.KeyID) (bool, error) {

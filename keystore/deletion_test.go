@@ -2,12 +2,14 @@ package keystore
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/kmsd/kmsd/authz"
@@ -174,6 +176,53 @@ func TestTrustedClock(t *testing.T) {
 	}
 }
 
+// A keystore that is being closed begins no further deletion or rotation, of however many that are due.
+func TestTickEndsWithItsContext(t *testing.T) {
+	f := newClockFixture(t)
+	f.in(PendingDeletion, NewKey{})
+	f.rotateEvery(f.mustCreate(), 90)
+	f.clock.pass(90 * day)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if done, err := f.Tick(ctx); !errors.Is(err, context.Canceled) || done.Deleted+done.Rotated != 0 {
+		t.Errorf("Tick = %+v, %v, want nothing done and context.Canceled", done, err)
+	}
+	if done := f.tick(); done.Deleted != 1 || done.Rotated != 1 {
+		t.Errorf("the next Tick = %+v, want both", done)
+	}
+}
+
+// What Start began does what is due by itself, and saves the uses when it is closed.
+func TestScheduler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newClockFixture(t)
+		k := f.mustCreate()
+		must[*Key](t)(f.schedule(f.mustCreate(), 7))
+		f.Start()
+		k.NoteUse(authz.KMSSign, f.clock.Wall(), [16]byte{1}, [16]byte{2})
+		f.clock.pass(7*day - time.Minute)
+		time.Sleep(tickInterval + 1)
+		synctest.Wait()
+		if f.Snapshot().Len() != 2 {
+			t.Error("a key was deleted before its time")
+		}
+		f.clock.pass(time.Minute)
+		time.Sleep(tickInterval)
+		synctest.Wait()
+		if f.Snapshot().Len() != 1 || len(f.warned) > 0 {
+			t.Errorf("%d keys after the time of one, warnings %q, want 1", f.Snapshot().Len(), f.warned)
+		}
+		k.NoteUse(authz.KMSVerify, f.clock.Wall(), [16]byte{3}, [16]byte{4})
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		f.reopen()
+		if last, _ := f.now(k).LastUse(); last.Operation != "Verify" {
+			t.Errorf("the last use after Close is %+v, want Verify", last)
+		}
+	})
+}
+
 func TestClockJumpsAreTold(t *testing.T) {
 	f := newClockFixture(t)
 	f.tick()
@@ -298,7 +347,7 @@ func TestFileIsClearedAfterACrash(t *testing.T) {
 	k := f.in(PendingDeletion, NewKey{})
 	pieces := f.sealedPieces(k.materialPath(k.Current()))
 	f.clock.pass(7 * day)
-	if n, err := f.deleteDue(); n != 1 || err != nil {
+	if n, err := f.deleteDue(context.Background()); n != 1 || err != nil {
 		t.Fatalf("deleteDue = %d, %v", n, err)
 	}
 	f.take(clockStep{kill: true})

@@ -1,6 +1,7 @@
 package keystore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -263,7 +264,7 @@ func BenchmarkDeleteKey(b *testing.B) {
 		must[*Key](b)(f.schedule(f.now(k), 7))
 		f.clock.pass(7 * day)
 		b.StartTimer()
-		if n, err := f.deleteDue(); n != 1 || err != nil {
+		if n, err := f.deleteDue(context.Background()); n != 1 || err != nil {
 			b.Fatal(n, err)
 		}
 	}

@@ -87,7 +87,8 @@ type Ticked struct {
 
 // Tick does what is due: it deletes keys whose waiting period is over, rotates keys whose rotation period is, deletes imported material and
 // import parameters that have expired and grants that have, saves what is known of the uses of keys, and clears the file of what was deleted. What
-// fails is tried again at the next Tick, and does not keep the rest from being done. The scheduler calls it once a minute.
+// fails is tried again at the next Tick; what is due of other kinds is done nevertheless. When ctx is done it ends with the key that it is at. The scheduler
+// calls it once a minute.
 func (ks *Keystore) Tick(ctx context.Context) (done Ticked, err error) {
 	ks.ticking.Lock()
 	defer ks.ticking.Unlock()
@@ -99,8 +100,8 @@ func (ks *Keystore) Tick(ctx context.Context) (done Ticked, err error) {
 		what string
 		do   func() error
 	}{
-		{"deleting keys", func() (err error) { done.Deleted, err = ks.deleteDue(); return err }},
-		{"rotating keys and deleting expired key material", func() error { return ks.doDue(&done) }},
+		{"deleting keys", func() (err error) { done.Deleted, err = ks.deleteDue(ctx); return err }},
+		{"rotating keys and deleting expired key material", func() error { return ks.doDue(ctx, &done) }},
 		{"removing import parameters", ks.removeExpiredParameters},
 		{"removing grants", func() (err error) { done.Grants, err = ks.sweepAndTell(); return err }},
 		{"saving the uses of keys", ks.saveUsage},
@@ -123,8 +124,8 @@ func (ks *Keystore) sweepAndTell() (int, error) {
 	return n, err
 }
 
-// doDue rotates the keys that are due, and deletes the material that is.
-func (ks *Keystore) doDue(done *Ticked) error {
+// doDue rotates the keys that are due, and deletes the material that is, until ctx is done or one fails.
+func (ks *Keystore) doDue(ctx context.Context, done *Ticked) error {
 	var due []crypto.KeyID
 	now := ks.clock.Wall()
 	for order, id := range ks.Snapshot().due.All() {
@@ -133,13 +134,15 @@ func (ks *Keystore) doDue(done *Ticked) error {
 		}
 		due = append(due, id)
 	}
-	var failed error
 	for _, id := range due {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err := ks.doDueOf(id, now, done); err != nil {
-			failed = errors.Join(failed, fmt.Errorf("key %s: %w", id, err))
+			return fmt.Errorf("key %s: %w", id, err)
 		}
 	}
-	return failed
+	return nil
 }
 
 // doDueOf does what is due of one key.
