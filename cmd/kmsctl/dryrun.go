@@ -1,11 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
 )
 
 // dryRun is --dry-run.
@@ -19,6 +23,44 @@ func (d *dryRun) add(cmd *cobra.Command) {
 type changeFlags struct {
 	dryRun
 	token string
+}
+
+// ciphertextFlags are --ciphertext-file and what a dry run leaves out of it.
+type ciphertextFlags struct {
+	path   string
+	ignore bool
+}
+
+func (f *ciphertextFlags) add(cmd *cobra.Command, what string) {
+	cmd.Flags().StringVar(&f.path, "ciphertext-file", "", what)
+	cmd.Flags().BoolVar(&f.ignore, "ignore-ciphertext", false, "with --dry-run: only ask whether the caller may, without a ciphertext; the key must be named")
+	before := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if err := before(cmd, args); err != nil {
+			return err
+		}
+		if f.path == "" && !f.ignore {
+			return hintAt(fmt.Errorf("%s: --ciphertext-file is missing", cmd.CommandPath()), cmd.CommandPath()+" --help")
+		}
+		return nil
+	}
+}
+
+// read returns the ciphertext, and what the dry run leaves out: the one or the other.
+func (f *ciphertextFlags) read(ctx context.Context, a *app, key string, dry bool) ([]byte, []kmsv1.DryRunModifier, error) {
+	switch {
+	case !f.ignore:
+		b, err := a.read(ctx, f.path, maxCiphertext)
+		if err != nil {
+			return nil, nil, hintAt(err, "kmsctl file decrypt takes what kmsctl file encrypt made")
+		}
+		return b, nil, nil
+	case !dry:
+		return nil, nil, usage("--ignore-ciphertext goes with --dry-run")
+	case key == "":
+		return nil, nil, usage("--ignore-ciphertext: the key of the ciphertext must be named")
+	}
+	return nil, []kmsv1.DryRunModifier{kmsv1.DryRunModifier_DRY_RUN_MODIFIER_IGNORE_CIPHERTEXT}, nil
 }
 
 const tokenUsage = "`TOKEN` of this request: with the same one it is done once only (for 24 hours)"

@@ -111,7 +111,8 @@ its modulus, some hundred bytes.`,
 }
 
 func (a *app) decryptCommand() *cobra.Command {
-	var key, in string
+	var key string
+	var in ciphertextFlags
 	var algorithm enumFlag
 	var ec contextFlag
 	var out outFlags
@@ -126,13 +127,12 @@ was given to encrypt. The ciphertext names its key; --key makes sure that it is 
   kmsctl decrypt --ciphertext-file password.bin --key alias/rsa --algorithm RSAES_OAEP_SHA_256`,
 	}
 	algorithm.add(cmd, encryptionAlgorithms, "algorithm", algorithmUsage)
-	cmd.Flags().StringVar(&in, "ciphertext-file", "", "`FILE` to decrypt, - for standard input")
+	in.add(cmd, "`FILE` to decrypt, - for standard input")
 	cmd.Flags().StringVar(&key, "key", "", "the `KEY` that it must be under: id, ARN, alias or alias ARN")
 	ec.add(cmd, "context", contextUsage)
 	out.add(cmd, "`FILE` for the plaintext (mode 0600), - for standard output")
 	addGrantTokens(cmd, &tokens)
 	dry.add(cmd)
-	required(cmd, "ciphertext-file")
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, _ []string) error {
 		pairs, err := ec.pairs()
 		if err != nil {
@@ -145,12 +145,13 @@ was given to encrypt. The ciphertext names its key; --key makes sure that it is 
 		if err := out.check(); err != nil {
 			return err
 		}
-		b, err := a.read(ctx, in, maxCiphertext)
+		b, without, err := in.read(ctx, a, key, dry.on)
 		if err != nil {
-			return hintAt(err, "kmsctl file decrypt takes what kmsctl file encrypt made")
+			return err
 		}
 		r, err := c.Crypto().Decrypt(ctx, kmsv1.DecryptRequest_builder{
 			CiphertextBlob: b, KeyId: key, EncryptionContext: pairs, EncryptionAlgorithm: kmsv1.EncryptionAlgorithm(n), GrantTokens: tokens, DryRun: dry.on,
+			DryRunModifiers: without,
 		}.Build())
 		if err != nil || dry.on {
 			return a.rehearsed(err, r.GetDryRun())
@@ -178,7 +179,8 @@ func isText(b []byte) bool {
 }
 
 func (a *app) reEncryptCommand() *cobra.Command {
-	var key, sourceKey, in string
+	var key, sourceKey string
+	var in ciphertextFlags
 	var algorithm, sourceAlgorithm enumFlag
 	var ec, sourceContext contextFlag
 	var out outFlags
@@ -190,7 +192,7 @@ func (a *app) reEncryptCommand() *cobra.Command {
 same key, or in another encryption context.`,
 		Example: "  kmsctl re-encrypt --ciphertext-file old.bin --source-context tenant=42 --key alias/app --context tenant=42 --out new.bin",
 	}
-	cmd.Flags().StringVar(&in, "ciphertext-file", "", "`FILE` to encrypt again, - for standard input")
+	in.add(cmd, "`FILE` to encrypt again, - for standard input")
 	cmd.Flags().StringVar(&key, "key", "", "the `KEY` to encrypt under: id, ARN, alias or alias ARN")
 	cmd.Flags().StringVar(&sourceKey, "source-key", "", "the `KEY` that the ciphertext must be under")
 	algorithm.add(cmd, encryptionAlgorithms, "algorithm", algorithmUsage)
@@ -200,7 +202,7 @@ same key, or in another encryption context.`,
 	out.add(cmd, "`FILE` for the new ciphertext, - for standard output")
 	addGrantTokens(cmd, &tokens)
 	dry.add(cmd)
-	required(cmd, "ciphertext-file", "key")
+	required(cmd, "key")
 	cmd.RunE = a.calls(func(ctx context.Context, c *client.Client, _ []string) error {
 		pairs, err := ec.pairs()
 		if err != nil {
@@ -224,14 +226,14 @@ same key, or in another encryption context.`,
 		if err := out.check(); err != nil {
 			return err
 		}
-		b, err := a.read(ctx, in, maxCiphertext)
+		b, without, err := in.read(ctx, a, sourceKey, dry.on)
 		if err != nil {
 			return err
 		}
 		r, err := c.Crypto().ReEncrypt(ctx, kmsv1.ReEncryptRequest_builder{
 			CiphertextBlob: b, SourceKeyId: sourceKey, SourceEncryptionContext: sourcePairs, DestinationKeyId: key, DestinationEncryptionContext: pairs,
 			DestinationEncryptionAlgorithm: kmsv1.EncryptionAlgorithm(n), SourceEncryptionAlgorithm: kmsv1.EncryptionAlgorithm(from),
-			GrantTokens: tokens, DryRun: dry.on,
+			GrantTokens: tokens, DryRun: dry.on, DryRunModifiers: without,
 		}.Build())
 		if err != nil || dry.on {
 			return a.rehearsed(err, r.GetDryRun())

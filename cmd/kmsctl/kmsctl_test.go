@@ -125,6 +125,36 @@ func TestManualShowsOnlyWhatThereIs(t *testing.T) {
 	}
 }
 
+// TestManualNamesEveryCommand compares the table of all commands in docs/kmsctl.md with the commands that there are.
+func TestManualNamesEveryCommand(t *testing.T) {
+	const page, begin, end = "../../docs/kmsctl.md", "<!-- commands: go test ./cmd/kmsctl -run TestManual -update -->\n", "<!-- end of commands -->\n"
+	before, rest, found := strings.Cut(readFile(t, page), begin)
+	got, after, ended := strings.Cut(rest, end)
+	if !found || !ended {
+		t.Fatal("docs/kmsctl.md has not both marks of the commands")
+	}
+	var b strings.Builder
+	b.WriteString("| command | |\n|---|---|\n")
+	n := 0
+	every((&app{}).root(), func(c *cobra.Command) {
+		if len(c.Commands()) == 0 {
+			n++
+			fmt.Fprintf(&b, "| `%s` | %s |\n", c.CommandPath(), c.Short)
+		}
+	})
+	switch want := b.String(); {
+	case n < 140:
+		t.Errorf("kmsctl has %d commands, want them all: at least 140", n)
+	case got == want:
+	case !*update:
+		t.Error("docs/kmsctl.md names other commands than there are: run this test with -update")
+	default:
+		if err := os.WriteFile(page, []byte(before+begin+want+end+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestChangesTakeATokenAndReadingDoesNot: every command but those named makes a change that is done once for a token, or none.
 func TestChangesTakeATokenAndReadingDoesNot(t *testing.T) {
 	changes := 0
