@@ -265,7 +265,10 @@ func secretsOf(t *testing.T, c call, got answer) (all []string) {
 	}
 	switch c.method {
 	case kmsv1.CryptoService_GenerateDataKey_FullMethodName, kmsv1.CryptoService_GenerateRandom_FullMethodName,
-		encryptMethod, kmsv1.CryptoService_GenerateDataKeyWithoutPlaintext_FullMethodName, kmsv1.CryptoService_ReEncrypt_FullMethodName:
+		encryptMethod, kmsv1.CryptoService_GenerateDataKeyWithoutPlaintext_FullMethodName, kmsv1.CryptoService_ReEncrypt_FullMethodName,
+		kmsv1.CryptoService_GenerateDataKeyPair_FullMethodName, kmsv1.CryptoService_GenerateDataKeyPairWithoutPlaintext_FullMethodName,
+		kmsv1.CryptoService_GenerateMac_FullMethodName, kmsv1.CryptoService_Sign_FullMethodName, kmsv1.CryptoService_DeriveSharedSecret_FullMethodName,
+		kmsv1.CryptoService_Encapsulate_FullMethodName, kmsv1.CryptoService_Decapsulate_FullMethodName:
 		for b := got.body; len(b) > 0; {
 			_, kind, n := protowire.ConsumeTag(b)
 			if kind != protowire.BytesType {
@@ -278,6 +281,14 @@ func secretsOf(t *testing.T, c call, got answer) (all []string) {
 				if len(v) > 66 {
 					all[len(all)-1] = string(v[34:66])
 				}
+			}
+		}
+	case kmsv1.BatchService_BatchCrypto_FullMethodName:
+		var out kmsv1.BatchCryptoResponse
+		unmarshal(t, got.body, &out)
+		for _, r := range out.GetResults() {
+			if key := r.GetGenerateDataKey(); key != nil {
+				all = append(all, string(key.GetPlaintext()), string(key.GetCiphertextBlob()[34:66]))
 			}
 		}
 	case iamv1.IAMService_CreateAccessKey_FullMethodName:
@@ -344,7 +355,7 @@ func TestCanaries(t *testing.T) {
 			secrets = append(secrets, found...)
 		}
 	}
-	if len(of) < 11 {
+	if len(of) < 19 {
 		t.Errorf("secrets of %d methods only: %v", len(of), of)
 	}
 	d.Stop()
@@ -430,6 +441,7 @@ func metricsOf(t *testing.T, d *door) []byte {
 var secretOrigins = []string{
 	"plaintext", "ciphertext_blob", "header Authorization", "token_code", "authentication_code1", "authentication_code2", "web_identity_token", "grant_token", "grant_tokens",
 	"certificate_signing_request", "import_token", "encrypted_key_material",
+	"message", "mac", "signature", "public_key", "shared_secret_ciphertext_blob",
 }
 
 // searchFolder looks for secrets, plaintexts and the root key in the whole data folder.

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kmsd/kmsd/audit"
+	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
 )
 
 // hostile are texts that break logs and parsers. :: name → text
@@ -72,7 +73,7 @@ func TestHostileText(t *testing.T) {
 			t.Errorf("%s: %d events, want 1", name, len(events[c.agent]))
 			continue
 		}
-		if _, raw, _ := strings.Cut(name, ": "); len(raw) > 0 && hostile[raw] == "" && events[c.agent][0].Outcome.ErrorClass != "Malformed" {
+		if _, raw, _ := strings.Cut(name, ": "); len(raw) > 0 && hostile[raw] == "" && events[c.agent][0].Outcome.ErrorClass != "Malformed" && !endsStream(c, got[i]) {
 			t.Errorf("%s: %v, want it refused because it is not UTF-8", name, got[i])
 		}
 	}
@@ -87,6 +88,11 @@ func TestHostileText(t *testing.T) {
 	if lines := countLines(t, d.AuditDir()); lines != int(report.Records) {
 		t.Errorf("%d lines, %d records", lines, report.Records)
 	}
+}
+
+// endsStream reports whether a call is a stream that was opened, and ended by a message that is none: the class is the message's, not the stream's.
+func endsStream(c call, got answer) bool {
+	return c.method == kmsv1.BatchService_StreamCrypto_FullMethodName && got.code == codes.InvalidArgument
 }
 
 // Hostile user agents are in the log, escaped.

@@ -53,7 +53,7 @@ func TestLimits(t *testing.T) {
 		{"a key of 257 bytes in the context", encryptMethod, encrypt(1, map[string]string{text(257): "v"}), false},
 		{"a context of 8192 bytes", encryptMethod, encrypt(1, map[string]string{"k": text(8192 - 13)}), true},
 		{"a context of 8193 bytes", encryptMethod, encrypt(1, map[string]string{"k": text(8192 - 12)}), false},
-		{"an algorithm that does not exist", encryptMethod, kmsv1.EncryptRequest_builder{KeyId: p.keyID, Plaintext: []byte("x"), EncryptionAlgorithm: 2}.Build(), false},
+		{"an algorithm that does not exist", encryptMethod, kmsv1.EncryptRequest_builder{KeyId: p.keyID, Plaintext: []byte("x"), EncryptionAlgorithm: 4}.Build(), false},
 		{"a description of 8192 bytes", description, describe(8192), true},
 		{"a description of 8193 bytes", description, describe(8193), false},
 		{"a data key of neither length", generate, dataKey(none, 0), false},
@@ -100,7 +100,7 @@ func TestLargeMessages(t *testing.T) {
 		code  codes.Code
 		class string
 	}{
-		{256 << 10, codes.InvalidArgument, ""}, {256<<10 + 1, codes.InvalidArgument, "TooLarge"}, {512 << 10, codes.InvalidArgument, "TooLarge"}, {512<<10 + 1, codes.ResourceExhausted, "NotReceived"}, {8 << 20, codes.ResourceExhausted, "NotReceived"},
+		{256 << 10, codes.InvalidArgument, ""}, {256<<10 + 1, codes.InvalidArgument, "TooLarge"}, {512 << 10, codes.InvalidArgument, "TooLarge"}, {8 << 20, codes.InvalidArgument, "TooLarge"}, {8<<20 + 1, codes.ResourceExhausted, "NotReceived"},
 	} {
 		m := marshal(t, kmsv1.EncryptRequest_builder{KeyId: "x", Plaintext: make([]byte, row.bytes)}.Build())
 		m = m[:row.bytes] // malformed, if it is read at all

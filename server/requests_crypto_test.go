@@ -86,9 +86,11 @@ func (p *props) decapsulate() *kmsv1.DecapsulateRequest {
 	return kmsv1.DecapsulateRequest_builder{KeyId: in.GetKeyId(), SharedSecretCiphertextBlob: out.GetSharedSecretCiphertextBlob()}.Build()
 }
 
-// batchOf is a batch of two encryptions, the one of another account's among the requests of the other tests.
+// batchOf is a batch of an encryption and a data key.
 func (p *props) batchOf() *kmsv1.BatchCryptoRequest {
-	return kmsv1.BatchCryptoRequest_builder{Items: []*kmsv1.BatchItem{encryptItem(p.keyID)}}.Build()
+	return kmsv1.BatchCryptoRequest_builder{Items: []*kmsv1.BatchItem{encryptItem(p.keyID), kmsv1.BatchItem_builder{
+		GenerateDataKey: kmsv1.GenerateDataKeyRequest_builder{KeyId: p.keyID, NumberOfBytes: 32}.Build(),
+	}.Build()}}.Build()
 }
 
 func encryptItem(key string) *kmsv1.BatchItem {
