@@ -284,7 +284,8 @@ type GetParametersForImportResponse_builder struct {
 	KeyId string
 	// The token: ImportKeyMaterial takes it once.
 	ImportToken []byte
-	// The wrapping key: SubjectPublicKeyInfo in DER, or for MLKEM768_X25519 its 1216 bytes.
+	// The wrapping key: its SubjectPublicKeyInfo in DER. With HPKE, import_token is the info that what is wrapped is
+	// bound to.
 	PublicKey []byte
 	// Until when token and wrapping key are good: 24 hours.
 	ParametersValidTo *timestamppb.Timestamp
