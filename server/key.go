@@ -91,6 +91,9 @@ func createKey(c *call, r *kmsv1.CreateKeyRequest) (*kmsv1.CreateKeyResponse, er
 	if err != nil {
 		return nil, err
 	}
+	if r.GetPolicy() != "" {
+		c.lint(authz.KeyPolicy, r.GetPolicy())
+	}
 	spec, usage, origin := wantedKind(r)
 	leave, err := c.generates(spec, origin)
 	if err != nil {
@@ -112,7 +115,7 @@ func createKey(c *call, r *kmsv1.CreateKeyRequest) (*kmsv1.CreateKeyResponse, er
 	return kmsv1.CreateKeyResponse_builder{KeyMetadata: c.metadata(k), KeyMaterialId: k.Current().Name, Findings: c.findings}.Build(), nil
 }
 
-// generates waits for a turn to make the material of a key, where that takes long.
+// generates waits for a turn to make the material of a key, if it is one of RSA, which takes long.
 func (c *call) generates(spec crypto.Spec, origin keystore.Origin) (leave func(), err error) {
 	if c.dry || origin != keystore.OriginKMS || len(spec.EncryptionAlgorithms()) == 0 || !spec.Asymmetric() {
 		return func() {}, nil
@@ -131,11 +134,7 @@ func (c *call) newKeyPolicy(r *kmsv1.CreateKeyRequest) (*keystore.Policy, error)
 		return nil, err
 	}
 	c.notePolicy(document)
-	if r.GetPolicy() == "" {
-		return p, nil
-	}
-	c.lint(authz.KeyPolicy, document)
-	if r.GetBypassPolicyLockoutSafetyCheck() {
+	if r.GetPolicy() == "" || r.GetBypassPolicyLockoutSafetyCheck() {
 		return p, nil
 	}
 	return p, c.checkLockout(p, c.s.place.KeyARN(c.account(), crypto.KeyID{}))
