@@ -99,7 +99,8 @@ bench-go: ## the Go micro-benchmarks
 	go test -run '^$$' -bench . -benchmem ./crypto ./authz ./audit ./storage ./keystore ./iam/... ./client/...
 
 .PHONY: bench-keys
-bench-keys: ## how long KEYS (1000000) keys take to open, and what memory
+bench-keys: build ## KEYS (1000000) keys: how long until they serve, what memory and what latency beside 100 keys
+	@./bench/keys $(or $(KEYS),1000000)
 	GOGC=400 KMSD_BENCH_KEYS=$(or $(KEYS),1000000) go test -run '^$$' -bench OpenKeys -timeout 60m ./keystore
 
 .PHONY: interop

@@ -1,6 +1,7 @@
 package keystore
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"strconv"
@@ -26,28 +27,36 @@ func benchKeys(b *testing.B) int {
 // populate puts n keys of accounts of 100,000 each into the store, past all checks.
 func (f *fixture) populate(n int) {
 	f.t.Helper()
-	now := time.Now()
 	policy := f.policy(DefaultPolicy("aws", testAccount))
-	for done := 0; done < n; {
-		err := f.store.Update(func(tx *storage.Tx) error {
-			for end := min(n, done+10_000); done < end; done++ {
-				account := strconv.Itoa(111122223333 + done/MaxKeysPerAccount)
-				k := place.newKey(account, crypto.NewKeyID(), now, crypto.SpecSymmetricDefault, crypto.UsageEncryptDecrypt, OriginKMS)
-				k.setPolicy(policy, now)
-				k.setVersion(newVersion(k, Creation, now, crypto.RandomSecret(32)))
-				if err := putKey(tx, k); err != nil {
-					return err
-				}
-				if err := putMaterial(tx, k, k.current); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
+	for done := 0; done < n; done += 10_000 {
+		if err := f.store.Update(func(tx *storage.Tx) error { return putKeys(tx, policy, done, min(n, done+10_000)) }); err != nil {
 			f.t.Fatal(err)
 		}
 	}
+}
+
+// putKeys puts the keys from up to to of those accounts.
+func putKeys(tx *storage.Tx, policy *Policy, from, to int) error {
+	now := time.Now()
+	for i := from; i < to; i++ {
+		account := strconv.Itoa(111122223333 + i/MaxKeysPerAccount)
+		k := place.newKey(account, crypto.NewKeyID(), now, crypto.SpecSymmetricDefault, crypto.UsageEncryptDecrypt, OriginKMS)
+		k.setPolicy(policy, now)
+		k.setVersion(newVersion(k, Creation, now, crypto.RandomSecret(32)))
+		if err := errors.Join(putKey(tx, k), putMaterial(tx, k, k.current)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// PutKeys is putKeys for a kmsd of the account 111122223333, whose keys have the default policy.
+func PutKeys(tx *storage.Tx, from, to int) error {
+	policy, err := CompilePolicy(DefaultPolicy("aws", "111122223333"), func(string) (string, bool) { return "", false })
+	if err != nil {
+		return err
+	}
+	return putKeys(tx, policy, from, to)
 }
 
 // cpuTime is what the process has used of all processors, which does not depend on what else runs.
