@@ -38,13 +38,15 @@ func batchCrypto(c *call, r *kmsv1.BatchCryptoRequest) (*kmsv1.BatchCryptoRespon
 	c.param(audit.Int("items", int64(len(items))))
 	c.parts = make([]part, len(items))
 	end := c.lastStart()
+	ctx, cancel := context.WithDeadline(c.ctx, end) // for what waits on the way
+	defer cancel()
 	inParallel(len(items), func(i int) {
 		if f := c.late(end); f != nil {
 			c.parts[i].f = f
 			return
 		}
 		p := &c.parts[i]
-		*p = c.newPart(items[i], int64(i))
+		*p = c.newPart(ctx, items[i], int64(i))
 		p.perform(items[i])
 	})
 	results := make([]*kmsv1.BatchResult, len(items))

@@ -181,7 +181,7 @@ func (t *cryptoStream) take(a arrival) {
 	if a.err != nil {
 		i.item = nil // whatever it is
 	}
-	i.part = t.c.newPart(i.item, t.began)
+	i.part = t.c.newPart(t.c.ctx, i.item, t.began)
 	t.began++
 	t.items, t.bytes = t.items+1, t.bytes+i.bytes
 	if err == nil {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -100,12 +101,12 @@ type part struct {
 }
 
 // newPart begins the call of an item, the one of this index, which reads the state that c reads.
-func (c *call) newPart(item *kmsv1.BatchItem, index int64) part {
+func (c *call) newPart(ctx context.Context, item *kmsv1.BatchItem, index int64) part {
 	p := part{kind: int(item.WhichRequest())}
 	if p.kind >= len(itemKinds) {
 		p.kind = 0
 	}
-	i := c.s.newCall(c.ctx, c.s.items[p.kind])
+	i := c.s.newCall(ctx, c.s.items[p.kind])
 	i.conn, i.credential, i.who, i.people, i.keys = c.conn, c.credential, c.who, c.people, c.keys
 	i.event.ReceivedTime, i.event.Actor, i.event.Network = c.event.ReceivedTime, c.event.Actor, c.event.Network
 	i.gatherFacts()
