@@ -64,7 +64,7 @@ type core struct {
 	uses     *usageLog
 
 	mu        sync.Mutex // held from the check of a change to its publication; guards tokens, parameters, served, toErase and commitments
-	tokens    expiryQueue
+	tokens    tokenLog
 	params    expiryQueue // import parameters
 	served    served
 	toErase   int // counts the changes after which something is to be erased from the file; 0 while nothing is
@@ -92,7 +92,7 @@ func (ks *Keystore) DryRun() *Keystore {
 
 // With returns a Keystore of the same keys whose changes are idempotent by t: a repetition of one within 24 hours changes nothing, and returns the key
 // as it is by then and whatever else the change returned. With other parameters it is an error that matches ErrTokenReused. What is remembered is
-// durable with the change. The zero Token makes no promise.
+// durable with the change. Of an account with more than MaxClientTokens the oldest are forgotten early. The zero Token makes no promise.
 func (ks *Keystore) With(t Token) *Keystore {
 	view := *ks
 	view.token = t
@@ -132,7 +132,7 @@ func Open(c Config) (*Keystore, error) {
 	}
 	co := &core{
 		store: c.Store, place: c.Place, clock: clock, onChange: c.OnChange, warn: c.Warn, uses: &usageLog{clock: clock},
-		wake: make(chan struct{}, 1),
+		tokens: tokenLog{}, wake: make(chan struct{}, 1),
 	}
 	if co.onChange == nil {
 		co.onChange = func(ServiceEvent) error { return nil }

@@ -61,7 +61,10 @@ func (l *loader) load() error {
 	if err != nil {
 		return err
 	}
-	l.tokens, l.params = l.tokens.sorted(), l.params.sorted()
+	for account, list := range l.tokens {
+		l.tokens[account] = list.sorted()
+	}
+	l.params = l.params.sorted()
 	l.snapshot.Store(s)
 	return nil
 }
@@ -191,7 +194,8 @@ func (l *loader) token(path string, value []byte) error {
 	if err != nil {
 		return err
 	}
-	l.tokens = append(l.tokens, expiringRecord{path, r.Expires})
+	account, _, _ := strings.Cut(path, "/")
+	l.tokens[account] = append(l.tokens[account], expiringRecord{path, r.Expires})
 	return nil
 }
 

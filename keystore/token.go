@@ -37,6 +37,7 @@ type outcome struct {
 
 // once makes a change in one transaction, unless the client token stands for one already: then it returns the outcome of that. ks.mu is held.
 func (ks *Keystore) once(account string, now time.Time, change func(*storage.Tx) (outcome, error)) (o outcome, err error) {
+	var dropped map[string]int
 	err = ks.transact(func(tx *storage.Tx) error {
 		before, err := ks.token.repeats(tx, account, now)
 		if err != nil {
@@ -49,10 +50,11 @@ func (ks *Keystore) once(account string, now time.Time, change func(*storage.Tx)
 		if o, err = change(tx); err != nil {
 			return err
 		}
-		return ks.tokens.remember(tx, ks.token, account, o, now)
+		dropped, err = ks.tokens.remember(tx, ks.token, account, o, now)
+		return err
 	})
 	if err == nil && !o.repeated {
-		ks.tokens.committed(ks.token, account, now)
+		ks.tokens.committed(ks.token, account, now, dropped)
 	}
 	return o, err
 }
@@ -123,58 +125,6 @@ type expiryQueue []expiringRecord
 type expiringRecord struct {
 	path    string
 	expires time.Time
-}
-
-// forgetAtOnce bounds the work that old tokens add to a change; above one, so that the queue gets shorter.
-const forgetAtOnce = 8
-
-// expired returns the records to remove with the next change.
-func (q expiryQueue) expired(now time.Time) expiryQueue {
-	n := 0
-	for n < len(q) && n < forgetAtOnce && !now.Before(q[n].expires) {
-		n++
-	}
-	return q[:n]
-}
-
-// remember writes into tx what t stands for, and forgets some tokens that have expired.
-func (q expiryQueue) remember(tx *storage.Tx, t Token, account string, o outcome, now time.Time) error {
-	if t.Value == "" {
-		return nil
-	}
-	for _, old := range q.expired(now) {
-		if err := forget(tx, old.path, now); err != nil {
-			return err
-		}
-	}
-	return tx.Put(kindToken, t.path(account), mustJSON(recordOfToken(t, o, now.Add(tokenLife))))
-}
-
-// forget deletes the token at path, unless it was given again after it had expired and stands for another change.
-func forget(tx *storage.Tx, path string, now time.Time) error {
-	value, err := tx.Get(kindToken, path)
-	if errors.Is(err, storage.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	r, err := decodeToken(value)
-	if err != nil {
-		return err
-	}
-	if now.Before(r.Expires) {
-		return nil
-	}
-	return tx.Delete(kindToken, path)
-}
-
-// committed takes note of what remember wrote, once it is durable.
-func (q *expiryQueue) committed(t Token, account string, now time.Time) {
-	if t.Value == "" {
-		return
-	}
-	*q = append((*q)[len(q.expired(now)):], expiringRecord{t.path(account), now.Add(tokenLife)})
 }
 
 func (q expiryQueue) sorted() expiryQueue {

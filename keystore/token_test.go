@@ -81,3 +81,39 @@ func TestClientTokensAreForgotten(t *testing.T) {
 		}
 	})
 }
+
+// Of an account that has too many tokens, the oldest are forgotten; those of others stay.
+func TestAnAccountHasSoManyClientTokens(t *testing.T) {
+	f := newFixture(t)
+	k := must[*Key](t)(f.create(NewKey{}))
+	describe := func(value, description string) error {
+		token := Token{Principal: "AIDA", Operation: "UpdateKeyDescription", Value: value, Request: [32]byte{description[0]}}
+		_, err := f.With(token).UpdateDescription(f.onKey(authz.KMSUpdateKeyDescription, k), k.ID, description)
+		return err
+	}
+	other := Token{Principal: "AIDA", Operation: "CreateKey", Value: "other"}
+	f.tokens["another account"] = expiryQueue{{other.path("another account"), time.Now().Add(tokenLife)}}
+	for _, value := range []string{"first", "second"} {
+		if err := describe(value, "a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range MaxClientTokens - 2 { // as if they had been given meanwhile
+		f.tokens[k.Account()] = append(f.tokens[k.Account()], expiringRecord{fmt.Sprint(k.Account(), "/AIDA/X/", n), time.Now().Add(tokenLife)})
+	}
+	if err := describe("first", "b"); !errors.Is(err, ErrTokenReused) {
+		t.Errorf("the first of %d tokens with other parameters = %v, want ErrTokenReused", MaxClientTokens, err)
+	}
+	if err := describe("last", "a"); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(f.tokens[k.Account()]); n != MaxClientTokens || f.tokenRecords() != 2 || len(f.tokens["another account"]) != 1 {
+		t.Errorf("%d tokens and %d records are remembered, want %d and those of the second and the last", n, f.tokenRecords(), MaxClientTokens)
+	}
+	if err := describe("second", "b"); !errors.Is(err, ErrTokenReused) {
+		t.Errorf("the second token with other parameters = %v, want ErrTokenReused", err)
+	}
+	if err := describe("first", "b"); err != nil {
+		t.Errorf("a token that was forgotten = %v, want a change", err)
+	}
+}
