@@ -37,7 +37,7 @@ func (p *props) publicKey(key string) *kmsv1.GetPublicKeyResponse {
 }
 
 // parsed is a public key as the standard library has it, or nil of kinds that it does not have.
-func parsed(t *testing.T, spec string, der []byte) any {
+func parsed(t testing.TB, spec string, der []byte) any {
 	t.Helper()
 	key, err := x509.ParsePKIXPublicKey(der)
 	if err != nil && spec != "ECC_SECG_P256K1" && !strings.HasPrefix(spec, "ML_") {
