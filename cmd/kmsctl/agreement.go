@@ -167,6 +167,9 @@ key, it is another secret, and no error: whoever uses it notices (FIPS 203). On 
 			KeyId: f.key, SharedSecretCiphertextBlob: b, GrantTokens: f.tokens, DryRun: f.dry.on,
 			EncapsulationAlgorithm: kmsv1.EncapsulationAlgorithmSpec_ENCAPSULATION_ALGORITHM_SPEC_ML_KEM,
 		}.Build())
+		if client.Is(err, "InvalidCiphertextException") {
+			return hintAt(err, "give the whole ciphertext, as kmsctl encapsulate --ciphertext-out wrote it, and the --key that it was made for")
+		}
 		if err != nil || f.dry.on {
 			return a.rehearsed(err, r.GetDryRun())
 		}

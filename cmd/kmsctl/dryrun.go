@@ -50,11 +50,8 @@ func (f *ciphertextFlags) add(cmd *cobra.Command, what string) {
 func (f *ciphertextFlags) read(ctx context.Context, a *app, key string, dry bool) ([]byte, []kmsv1.DryRunModifier, error) {
 	switch {
 	case !f.ignore:
-		b, err := a.read(ctx, f.path, maxCiphertext)
-		if err != nil {
-			return nil, nil, hintAt(err, "kmsctl file decrypt takes what kmsctl file encrypt made")
-		}
-		return b, nil, nil
+		b, err := a.readOr(ctx, f.path, maxCiphertext, "kmsctl file decrypt takes what kmsctl file encrypt made")
+		return b, nil, err
 	case !dry:
 		return nil, nil, usage("--ignore-ciphertext goes with --dry-run")
 	case key == "":

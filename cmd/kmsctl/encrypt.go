@@ -93,9 +93,9 @@ its modulus, some hundred bytes.`,
 		if err := out.check(); err != nil {
 			return err
 		}
-		b, err := a.read(ctx, in, maxPlaintext)
+		b, err := a.readOr(ctx, in, maxPlaintext, "kmsctl file encrypt takes files of any size")
 		if err != nil {
-			return hintAt(err, "kmsctl file encrypt takes files of any size")
+			return err
 		}
 		defer clear(b)
 		r, err := c.Crypto().Encrypt(ctx, kmsv1.EncryptRequest_builder{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 
@@ -154,7 +155,7 @@ var hints = map[string]string{
 	"ExpiredImportTokenException":          "kmsctl key import-parameters makes another",
 	"IncorrectKeyMaterialException":        "after its expiry or deletion only the same material can be imported; --new brings further material for a symmetric key",
 	"ConflictException":                    "something else changes this at the moment: try again later",
-	"InvalidCiphertextException":           "give the same --context pairs as for encrypting, and the whole ciphertext",
+	"InvalidCiphertextException":           "give the same --context pairs as for encrypting, and the whole ciphertext; that of an RSA key takes --key and --algorithm",
 	"IncorrectKeyException":                "leave out --key: the ciphertext names its key",
 	"AlreadyExistsException":               "choose another name, or kmsctl alias update",
 	"EntityAlreadyExistsException":         "choose another name",
@@ -179,6 +180,32 @@ var hints = map[string]string{
 	"IdempotentParameterMismatchException": "use another --client-token for another request",
 	"ThrottlingException":                  "try again later",
 	"UnsupportedOperationException":        "kmsctl and kmsd may be of different versions: compare kmsctl version and kmsd version",
+}
+
+// particulars say what to do where one reason stands for several mistakes: the first row whose reason it is and whose words are in the message
+// counts, before hints.
+var particulars = []struct{ reason, words, hint string }{
+	{"KMSInvalidStateException", " is pending deletion.", "kmsctl key cancel-deletion KEY keeps it, disabled; kmsctl key enable KEY then lets it be used"},
+	{"KMSInvalidStateException", " is not pending deletion.", "there is no deletion to cancel: kmsctl key describe KEY shows its state"},
+	{"KMSInvalidStateException", " is pending import.", "kmsctl key import KEY gives it its material"},
+	{"KMSInvalidStateException", " has no key material pending rotation.", "kmsctl key import KEY --new brings the material to rotate to"},
+	{"KMSInvalidStateException", " is protected against deletion", "kmsctl key deletion-protection off KEY"},
+	{"KMSInvalidStateException", " is the current one;", "kmsctl key disable KEY, or kmsctl key rotate KEY first"},
+	{"DisabledException", " key material ", "kmsctl key material enable KEY MATERIAL"},
+	{"InvalidCiphertextException", "wrapped key material ", "wrap it anew: the wrapping key, the token and --wrapping-algorithm must be those of one kmsctl key import-parameters"},
+	{"InvalidKeyUsageException", "Algorithm SYMMETRIC_DEFAULT is incompatible", "give --algorithm: kmsctl key describe KEY shows the algorithms of the key"},
+	{"NotFoundException", "takes a key id or a key ARN, not an alias", "kmsctl key describe ALIAS shows the id of its key"},
+	{"UnsupportedOperationException", " which is not valid for ", "kmsctl key describe KEY shows its spec, usage and origin; none of them can be changed"},
+}
+
+// hintOf is what to do about an answer of kmsd; "" if nothing can be said.
+func hintOf(e *client.Error) string {
+	for _, p := range particulars {
+		if p.reason == e.Reason && strings.Contains(e.Message, p.words) {
+			return p.hint
+		}
+	}
+	return hints[e.Reason]
 }
 
 // ofKMS is classify for an answer of kmsd.
@@ -207,7 +234,7 @@ func ofKMS(e *client.Error) (int, string) {
 	case "IncorrectKeyException", "IdempotentParameterMismatchException", "IncorrectKeyMaterialException", "InvalidImportTokenException":
 		code = exitConflict
 	}
-	text := hints[e.Reason]
+	text := hintOf(e)
 	if e.Reason == "AccessDeniedException" && e.RequestID != "" {
 		text += "; kmsctl policy explain " + e.RequestID + " tells them why"
 	}

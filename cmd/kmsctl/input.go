@@ -19,6 +19,14 @@ import (
 // standard is the file name of standard input or output.
 const standard = "-"
 
+// inputName is what an input is called in messages.
+func inputName(path string) string {
+	if path == standard {
+		return "standard input"
+	}
+	return path
+}
+
 // open opens a file to read, or standard input for "-", until ctx ends. The name is for messages.
 func (a *app) open(ctx context.Context, path string) (r io.ReadCloser, name string, err error) {
 	if path == standard {
@@ -29,7 +37,7 @@ func (a *app) open(ctx context.Context, path string) (r io.ReadCloser, name stri
 			pw.CloseWithError(err)
 		}()
 		context.AfterFunc(ctx, func() { pr.CloseWithError(ctx.Err()) })
-		return pr, "standard input", nil
+		return pr, inputName(path), nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -37,6 +45,18 @@ func (a *app) open(ctx context.Context, path string) (r io.ReadCloser, name stri
 	}
 	context.AfterFunc(ctx, func() { f.Close() })
 	return f, path, nil
+}
+
+// errTooLong is an input of more bytes than a command takes.
+var errTooLong = errors.New("has more than")
+
+// readOr is read, with a hint for what is too long.
+func (a *app) readOr(ctx context.Context, path string, most int, instead string) ([]byte, error) {
+	b, err := a.read(ctx, path, most)
+	if errors.Is(err, errTooLong) {
+		return nil, hintAt(err, instead)
+	}
+	return b, err
 }
 
 // read reads a whole input of 1 to most bytes.
@@ -51,7 +71,7 @@ func (a *app) read(ctx context.Context, path string, most int) ([]byte, error) {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
 	if len(b) > most {
-		return nil, fmt.Errorf("%s has more than %d bytes", name, most)
+		return nil, fmt.Errorf("%s %w %d bytes", name, errTooLong, most)
 	}
 	if len(b) == 0 {
 		return nil, fmt.Errorf("%s is empty", name)

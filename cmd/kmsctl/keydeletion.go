@@ -174,7 +174,7 @@ func (r deletionReportView) table(now time.Time) view {
 func (a *app) keyDeletionReportCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "deletion-report KEY", Short: "show what to know before a key is deleted", Args: takes("KEY"),
-		Long: `deletion-report shows when a key was used last, who was refused since it was disabled, what points to it, and which backups hold it: what its deletion would break. A key that
+		Long: `deletion-report shows when a key was used last, who was refused since it was disabled, and what points to it: what its deletion would break. A key that
 nobody seems to use is disabled first, for a month perhaps, and deleted if nobody missed it. KEY is a key's id or ARN.`,
 		Example: "  kmsctl key deletion-report 1234abcd-12ab-34cd-56ef-1234567890ab",
 		RunE: a.calls(func(ctx context.Context, c *client.Client, args []string) error {

@@ -115,8 +115,10 @@ func (f *importFlags) request(key string) (r kmsv1.ImportKeyMaterialRequest_buil
 		return r, usage("give --material, or --wrapped with --token")
 	case (f.wrapped == "") != (f.tokenFile == ""):
 		return r, usage("--wrapped and --token belong together: kmsctl key import-parameters makes the token")
-	case (f.validTo == "") == !f.forever:
+	case f.validTo == "" && !f.forever:
 		return r, usage("give --valid-to, or --no-expiry if the material shall not expire")
+	case f.validTo != "" && f.forever:
+		return r, usage("--valid-to and --no-expiry: give one of them")
 	case f.token != "" && f.material != "":
 		return r, usage("--client-token goes with --wrapped: material that is wrapped again makes another request")
 	case f.fresh && f.version != "":

@@ -39,7 +39,7 @@ func (a *app) readMaterial(ctx context.Context, path string, spec crypto.Spec) (
 	defer clear(b)
 	material, err := parseMaterial(spec, b)
 	if err != nil {
-		return crypto.Secret{}, fmt.Errorf("the key material: %w", err)
+		return crypto.Secret{}, fmt.Errorf("%s: %w", inputName(path), err)
 	}
 	return material, nil
 }
