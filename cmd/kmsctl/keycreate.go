@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,27 +87,34 @@ func (f *createFlags) request() (r kmsv1.CreateKeyRequest_builder, err error) {
 	}, err
 }
 
-// usageOf is --usage, or else the only usage that keys of the spec have.
+// usageOf is --usage, or else the only usage that keys of the spec have; 0 if neither is given.
 func (f *createFlags) usageOf(spec kmsv1.KeySpec) (kmsv1.KeyUsage, error) {
-	if n, err := f.usage.parse(); err != nil || n != 0 || spec == 0 {
-		return kmsv1.KeyUsage(n), err
+	n, err := f.usage.parse()
+	if err != nil || n == 0 && spec == 0 {
+		return 0, err
 	}
-	usages := crypto.Spec(trimEnum(spec, keySpecs.prefix)).Usages()
-	if len(usages) != 1 {
-		var names []string
-		for _, u := range usages {
-			names = append(names, string(u))
-		}
+	if spec == 0 {
+		spec = kmsv1.KeySpec_KEY_SPEC_SYMMETRIC_DEFAULT
+	}
+	var names []string
+	for _, u := range crypto.Spec(trimEnum(spec, keySpecs.prefix)).Usages() {
+		names = append(names, string(u))
+	}
+	given := trimEnum(kmsv1.KeyUsage(n), keyUsages.prefix)
+	switch {
+	case n != 0 && !slices.Contains(names, given):
+		return 0, usage("--usage %s: a key of --spec %s can be for %s", given, trimEnum(spec, keySpecs.prefix), orOf(names))
+	case n == 0 && len(names) != 1:
 		return 0, usage("--usage is missing: a key of --spec %s can be for %s", trimEnum(spec, keySpecs.prefix), orOf(names))
+	case n == 0:
+		n = keyUsages.values[keyUsages.prefix+names[0]]
 	}
-	return kmsv1.KeyUsage(keyUsages.values[keyUsages.prefix+string(usages[0])]), nil
+	return kmsv1.KeyUsage(n), nil
 }
 
 func (a *app) createKey(ctx context.Context, c *client.Client, r kmsv1.CreateKeyRequest_builder, alias string) error {
-	if r.ClientToken == "" { // with one the alias may be there since the first time
-		if err := aliasIsFree(ctx, c, alias); err != nil {
-			return err
-		}
+	if err := aliasIsFree(ctx, c, alias, r.ClientToken != ""); err != nil {
+		return err
 	}
 	out, err := c.Keys().CreateKey(ctx, r.Build())
 	if err != nil {
@@ -130,14 +138,20 @@ func (a *app) createKey(ctx context.Context, c *client.Client, r kmsv1.CreateKey
 	return a.emit(v, func() view { return v.table(time.Now()) })
 }
 
-// aliasIsFree looks before a key is made for an alias that it cannot have. Who may not look finds out afterwards.
-func aliasIsFree(ctx context.Context, c *client.Client, alias string) error {
-	if alias == "" {
+// aliasIsFree looks before a key is made for an alias that it cannot have. Again says that the alias may be there since the first time. Who may not
+// look finds out afterwards.
+func aliasIsFree(ctx context.Context, c *client.Client, alias string, again bool) error {
+	switch {
+	case alias == "":
 		return nil
+	case strings.HasPrefix(aliasName(alias), "alias/aws/"):
+		return usage("--alias %s: names below alias/aws/ are reserved", alias)
 	}
 	_, err := c.Keys().DescribeKey(ctx, kmsv1.DescribeKeyRequest_builder{KeyId: aliasName(alias)}.Build())
 	var e *client.Error
 	switch {
+	case err == nil && again:
+		return nil
 	case err == nil:
 		return &codedError{fmt.Errorf("--alias %s: it already exists", aliasName(alias)), "choose another name, or kmsctl alias update", exitConflict}
 	case errors.As(err, &e) && e.Code == codes.NotFound && strings.HasPrefix(e.Message, "Alias "), client.Is(err, "AccessDeniedException"):

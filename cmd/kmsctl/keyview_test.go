@@ -192,6 +192,9 @@ func TestTheUsageOfAKey(t *testing.T) {
 		{"RSA_2048", "", 0, "--usage is missing: a key of --spec RSA_2048 can be for ENCRYPT_DECRYPT or SIGN_VERIFY"},
 		{"ECC_NIST_P256", "", 0, "--usage is missing: a key of --spec ECC_NIST_P256 can be for SIGN_VERIFY or KEY_AGREEMENT"},
 		{"RSA_1024", "", 0, "--spec RSA_1024: must be SYMMETRIC_DEFAULT, HMAC_224"},
+		{"", "SIGN_VERIFY", 0, "--usage SIGN_VERIFY: a key of --spec SYMMETRIC_DEFAULT can be for ENCRYPT_DECRYPT"},
+		{"", "ENCRYPT_DECRYPT", kmsv1.KeyUsage_KEY_USAGE_ENCRYPT_DECRYPT, ""},
+		{"ML_KEM_768", "SIGN_VERIFY", 0, "--usage SIGN_VERIFY: a key of --spec ML_KEM_768 can be for ENCAPSULATE_DECAPSULATE"},
 		{"RSA_2048", "ENCRYPT", 0, "--usage ENCRYPT: must be ENCRYPT_DECRYPT"},
 	} {
 		var f createFlags
