@@ -35,10 +35,11 @@ type refusals struct {
 	last  LastUse
 }
 
-// usageLog knows which keys were used since it was last saved.
+// usageLog knows which keys were used since it was last saved, and which key pairs are ready for the next use.
 type usageLog struct {
 	clock Clock
 	start time.Time // since when uses are tracked
+	pairs readyPairs
 
 	mu    sync.Mutex
 	dirty []*usage

@@ -101,9 +101,15 @@ func (key *Key) UseVersionFor(g authz.Grant, op authz.Action, material [16]byte)
 }
 
 func (key *Key) hand(g authz.Grant, v *Version) (Usable, error) {
-	ready, err := v.prepare()
-	if err != nil {
-		return Usable{}, err
+	ready := v.held.ready.Load()
+	if ready == nil {
+		var err error
+		if ready, err = v.prepare(); err != nil {
+			return Usable{}, err
+		}
+		if ready.pair != nil {
+			key.use.log.pairs.add(v.held)
+		}
 	}
 	return Usable{v, key.ARN, g, ready}, nil
 }
