@@ -73,6 +73,16 @@ func TestThrottledKeys(t *testing.T) {
 	dry := proto.CloneOf(rsa)
 	dry.SetDryRun(true)
 	curve := kmsv1.CreateKeyRequest_builder{KeySpec: kmsv1.KeySpec_KEY_SPEC_ECC_NIST_P256, KeyUsage: kmsv1.KeyUsage_KEY_USAGE_SIGN_VERIFY}.Build()
+	imports := func(spec kmsv1.KeySpec, u kmsv1.KeyUsage) proto.Message {
+		made, err := h.ask(kmsv1.KeyService_CreateKey_FullMethodName, kmsv1.CreateKeyRequest_builder{KeySpec: spec, KeyUsage: u, Origin: kmsv1.KeyMaterialOrigin_KEY_MATERIAL_ORIGIN_EXTERNAL}.Build())
+		h.check(err)
+		return kmsv1.ImportKeyMaterialRequest_builder{
+			KeyId: made.(*kmsv1.CreateKeyResponse).GetKeyMetadata().GetKeyId(), ImportToken: []byte("none"), EncryptedKeyMaterial: []byte("none"),
+			ExpirationModel: kmsv1.ExpirationModel_EXPIRATION_MODEL_KEY_MATERIAL_DOES_NOT_EXPIRE,
+		}.Build()
+	}
+	importRSA := imports(kmsv1.KeySpec_KEY_SPEC_RSA_4096, kmsv1.KeyUsage_KEY_USAGE_SIGN_VERIFY)
+	importOther := imports(kmsv1.KeySpec_KEY_SPEC_SYMMETRIC_DEFAULT, kmsv1.KeyUsage_KEY_USAGE_ENCRYPT_DECRYPT)
 	leave, err := h.s.generating.enter(t.Context())
 	h.check(err)
 	defer leave()
@@ -95,5 +105,12 @@ func TestThrottledKeys(t *testing.T) {
 		if throttled := st.Code() == codes.ResourceExhausted && retry; throttled != row.throttled || !throttled && err != nil {
 			t.Errorf("%s: %v, want it throttled: %v", row.what, err, row.throttled)
 		}
+	}
+	const put = kmsv1.KeyService_ImportKeyMaterial_FullMethodName
+	if _, err := h.ask(put, importRSA); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("an import of an RSA key: %v, want it throttled", err)
+	}
+	if _, err := h.ask(put, importOther); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("an import of another key without a token: %v, want %v", err, codes.InvalidArgument)
 	}
 }

@@ -138,6 +138,11 @@ func importKeyMaterial(c *call, r *kmsv1.ImportKeyMaterialRequest) (*kmsv1.Impor
 	c.param(audit.String("importType", string(in.Type)))
 	var material crypto.MaterialID
 	k, err := c.changeKey(authz.KMSImportKeyMaterial, r.GetKeyId(), func(keys *keystore.Keystore, g authz.Grant, k *keystore.Key) (_ *keystore.Key, err error) {
+		leave, err := c.turn(k.Spec) // to see whether the factors are primes takes as long as making some
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
 		k, material, err = keys.ImportMaterial(g, k.ID, in)
 		return k, err
 	})

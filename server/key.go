@@ -115,9 +115,17 @@ func createKey(c *call, r *kmsv1.CreateKeyRequest) (*kmsv1.CreateKeyResponse, er
 	return kmsv1.CreateKeyResponse_builder{KeyMetadata: c.metadata(k), KeyMaterialId: k.Current().Name, Findings: c.findings}.Build(), nil
 }
 
-// generates waits for a turn to make the material of a key, if it is one of RSA, which takes long.
+// generates waits for a turn to make the material of a key.
 func (c *call) generates(spec crypto.Spec, origin keystore.Origin) (leave func(), err error) {
-	if c.dry || origin != keystore.OriginKMS || len(spec.EncryptionAlgorithms()) == 0 || !spec.Asymmetric() {
+	if origin != keystore.OriginKMS {
+		return func() {}, nil
+	}
+	return c.turn(spec)
+}
+
+// turn waits for a turn to make or to import material of a spec, if it is one of RSA, which takes long.
+func (c *call) turn(spec crypto.Spec) (leave func(), err error) {
+	if c.dry || len(spec.EncryptionAlgorithms()) == 0 || !spec.Asymmetric() {
 		return func() {}, nil
 	}
 	return c.s.generating.enter(c.ctx)
