@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"unicode"
@@ -154,7 +155,7 @@ was given to encrypt. The ciphertext names its key; --key makes sure that it is 
 			DryRunModifiers: without,
 		}.Build())
 		if err != nil || dry.on {
-			return a.rehearsed(err, r.GetDryRun())
+			return a.rehearsed(unopened(err, b, ""), r.GetDryRun())
 		}
 		defer clear(r.GetPlaintext())
 		if a.toTerminal(out) && !isText(r.GetPlaintext()) {
@@ -164,6 +165,17 @@ was given to encrypt. The ciphertext names its key; --key makes sure that it is 
 		return a.deliver(out, r.GetPlaintext(), v, &v.Plaintext, fmt.Sprintf("decrypted %d bytes under %s", len(r.GetPlaintext()), r.GetKeyId()))
 	})
 	return cmd
+}
+
+// unopened says what to do about a ciphertext b that kmsd refuses, where the flags about it begin with source.
+func unopened(err error, b []byte, source string) error {
+	switch {
+	case !client.Is(err, "InvalidCiphertextException"):
+		return err
+	case bytes.HasPrefix(b, []byte("\x02\x04\x78")), bytes.HasPrefix(b, []byte("\x02\x05\x78")): // version 2 and the two algorithms with key commitment
+		return hintAt(err, "this looks like what kmsctl file encrypt made, which kmsctl file decrypt opens")
+	}
+	return hint(err, "give the same pairs by --%[1]scontext as for encrypting, and the whole ciphertext; that of an RSA key takes --%[1]skey and --%[1]salgorithm", source)
 }
 
 // isText reports whether a terminal shows b as it is.
@@ -236,7 +248,7 @@ same key, or in another encryption context.`,
 			GrantTokens: tokens, DryRun: dry.on, DryRunModifiers: without,
 		}.Build())
 		if err != nil || dry.on {
-			return a.rehearsed(err, r.GetDryRun())
+			return a.rehearsed(unopened(err, b, "source-"), r.GetDryRun())
 		}
 		v := &cryptoView{
 			KeyID: r.GetKeyId(), Material: r.GetDestinationKeyMaterialId(), SourceKeyID: r.GetSourceKeyId(), SourceMaterial: r.GetSourceKeyMaterialId(),

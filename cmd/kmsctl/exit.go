@@ -115,7 +115,7 @@ func classify(err error) (code int, text string) {
 	case errors.Is(err, envelope.ErrContext):
 		return other(exitVerify, "--context names a pair that the file does not have: check its spelling, or leave it out")
 	case unreadable(err):
-		return other(exitVerify, "the file is not the one that was encrypted, or no file of kmsctl or the AWS Encryption SDK")
+		return other(exitVerify, "the file is not the one that was encrypted, or none of kmsctl file encrypt or the AWS Encryption SDK; kmsctl decrypt opens what kmsctl encrypt made")
 	case errors.Is(err, fs.ErrExist):
 		return other(exitConflict, "choose another name, or remove the file first")
 	case errors.Is(err, audit.ErrNoLog):
@@ -155,7 +155,7 @@ var hints = map[string]string{
 	"ExpiredImportTokenException":          "kmsctl key import-parameters makes another",
 	"IncorrectKeyMaterialException":        "after its expiry or deletion only the same material can be imported; --new brings further material for a symmetric key",
 	"ConflictException":                    "something else changes this at the moment: try again later",
-	"InvalidCiphertextException":           "give the same --context pairs as for encrypting, and the whole ciphertext; that of an RSA key takes --key and --algorithm",
+	"InvalidCiphertextException":           "give the same --context pairs as for encrypting, and the whole ciphertext",
 	"IncorrectKeyException":                "leave out --key: the ciphertext names its key",
 	"AlreadyExistsException":               "choose another name, or kmsctl alias update",
 	"EntityAlreadyExistsException":         "choose another name",
@@ -194,6 +194,7 @@ var particulars = []struct{ reason, words, hint string }{
 	{"DisabledException", " key material ", "kmsctl key material enable KEY MATERIAL"},
 	{"InvalidCiphertextException", "wrapped key material ", "wrap it anew: the wrapping key, the token and --wrapping-algorithm must be those of one kmsctl key import-parameters"},
 	{"InvalidKeyUsageException", "Algorithm SYMMETRIC_DEFAULT is incompatible", "give --algorithm: kmsctl key describe KEY shows the algorithms of the key"},
+	{"ValidationException", "reading a public key of ", "--public-key takes a public key on the curve of the key, as kmsctl key public-key or openssl pkey -pubout writes it"},
 	{"NotFoundException", "takes a key id or a key ARN, not an alias", "kmsctl key describe ALIAS shows the id of its key"},
 	{"UnsupportedOperationException", " which is not valid for ", "kmsctl key describe KEY shows its spec, usage and origin; none of them can be changed"},
 }

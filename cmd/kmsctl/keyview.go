@@ -110,7 +110,7 @@ func (k keyView) table(now time.Time) view {
 	switch {
 	case !k.ValidTo.IsZero():
 		v = v.given("expires", stamp(k.ValidTo)+", in "+age(k.ValidTo.Sub(now)))
-	case k.ExpirationModel != "":
+	case k.ExpirationModel != "" && k.KeyState != "PendingImport":
 		v = v.given("expires", "never")
 	}
 	return v.given("last use", k.LastUsage.words(now)).given("tags", k.Tags.words())

@@ -66,7 +66,7 @@ func (a *app) message(ctx context.Context, c *client.Client, f *messageFlags, al
 		return nil, 0, err
 	}
 	if kind != 0 {
-		b, err := a.read(ctx, f.in, crypto.MaxMessage)
+		b, err := a.readOr(ctx, f.in, crypto.MaxMessage, "without --message-type a file of any size is taken, and hashed here")
 		return b, kmsv1.MessageType(kind), err
 	}
 	r, name, err := a.open(ctx, f.in)
