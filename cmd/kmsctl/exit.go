@@ -196,6 +196,9 @@ var particulars = []struct{ reason, words, hint string }{
 	{"InvalidKeyUsageException", "Algorithm SYMMETRIC_DEFAULT is incompatible", "give --algorithm: kmsctl key describe KEY shows the algorithms of the key"},
 	{"ValidationException", "reading a public key of ", "--public-key takes a public key on the curve of the key, as kmsctl key public-key or openssl pkey -pubout writes it"},
 	{"NotFoundException", "takes a key id or a key ARN, not an alias", "kmsctl key describe ALIAS shows the id of its key"},
+	{"ValidationException", "key material expires within", "--valid-to takes a time to come, or how long the material is good, such as 90d"},
+	{"UnsupportedOperationException", " can not be replaced by other", "only keys of SYMMETRIC_DEFAULT take further material: make another key, then kmsctl alias update"},
+	{"UnsupportedOperationException", "FIPS 140-3", "kmsd runs with what FIPS 140-3 approves only: choose another spec or algorithm"},
 	{"UnsupportedOperationException", " which is not valid for ", "kmsctl key describe KEY shows its spec, usage and origin; none of them can be changed"},
 }
 

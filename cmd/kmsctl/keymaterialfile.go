@@ -49,7 +49,7 @@ func (a *app) readMaterial(ctx context.Context, path string, spec crypto.Spec) (
 func parseMaterial(spec crypto.Spec, b []byte) (crypto.Secret, error) {
 	if !spec.Asymmetric() {
 		m, err := keypair.Canonical(spec, crypto.NewSecret(bytes.Clone(b)))
-		if err != nil && len(bytes.TrimSpace(b)) != len(b) {
+		if err != nil {
 			return m, hintAt(err, "the file has the bytes of the key and nothing else: no line feed, no base64")
 		}
 		return m, err
@@ -79,7 +79,7 @@ func privateBlock(b []byte) (*pem.Block, error) {
 		case block == nil:
 			return found, nil
 		case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["Proc-Type"] != "":
-			return nil, hintAt(errors.New("the private key is encrypted with a passphrase"), "openssl pkcs8 -in FILE | kmsctl key import KEY --material -")
+			return nil, hintAt(errors.New("the private key is encrypted with a passphrase"), "openssl pkey -in FILE | kmsctl key import KEY --material -")
 		case block.Type == "PRIVATE KEY", block.Type == "EC PRIVATE KEY", block.Type == "RSA PRIVATE KEY":
 			if found != nil {
 				return nil, errors.New("there is more than one private key in this PEM file")

@@ -384,6 +384,21 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+func TestHintsFitTheMistake(t *testing.T) {
+	for _, tt := range []struct{ name, reason, message, want string }{
+		{"a key that is stopped", "DisabledException", "arn:aws:kms:local:111122223333:key/k is disabled.", "kmsctl key enable KEY"},
+		{"a version that is stopped", "DisabledException", "arn:aws:kms:local:111122223333:key/k key material 00 is disabled.", "kmsctl key material enable KEY MATERIAL"},
+		{"what FIPS does not allow", "UnsupportedOperationException", "not available in FIPS 140-3 mode", "choose another spec or algorithm"},
+		{"a method that is not there", "UnsupportedOperationException", "there is no such method", "different versions"},
+		{"a reason without a hint", "KMSInternalException", " is pending deletion.", ""},
+	} {
+		got := hintOf(&client.Error{Reason: tt.reason, Message: tt.message})
+		if !strings.Contains(got, tt.want) || tt.want == "" && got != "" {
+			t.Errorf("%s: the hint is %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestParseHead(t *testing.T) {
 	want := audit.Head{Seq: 4711}
 	want.Hash[0] = 0xAB
