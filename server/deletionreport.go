@@ -18,8 +18,10 @@ func getKeyDeletionReport(c *call, r *kmsv1.GetKeyDeletionReportRequest) (*kmsv1
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.authorize(authz.KMSDescribeKey, t); err != nil {
-		return nil, err
+	for _, a := range []authz.Action{authz.KMSDescribeKey, authz.KMSGetKeyLastUsage} { // without the last use it would say that there was none
+		if _, err := c.authorize(a, t); err != nil {
+			return nil, err
+		}
 	}
 	k := t.key
 	deletion, _ := k.DeletionDate()

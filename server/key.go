@@ -186,7 +186,7 @@ func listKeys(c *call, r *kmsv1.ListKeysRequest) (*kmsv1.ListKeysResponse, error
 	out := kmsv1.ListKeysResponse_builder{Truncated: more}
 	for _, k := range page {
 		e := kmsv1.KeyListEntry_builder{KeyId: k.Name, KeyArn: k.ARN}
-		if r.GetIncludeMetadata() && c.mayDescribe(k) {
+		if r.GetIncludeMetadata() && c.may(authz.KMSDescribeKey, k) {
 			e.KeyMetadata = c.metadata(k)
 		}
 		out.Keys = append(out.Keys, e.Build())
@@ -198,9 +198,9 @@ func listKeys(c *call, r *kmsv1.ListKeysRequest) (*kmsv1.ListKeysResponse, error
 	return out.Build(), nil
 }
 
-// mayDescribe reports whether the caller may describe a key. That he may not is no denial: he has not asked for it.
-func (c *call) mayDescribe(k *keystore.Key) bool {
-	_, d := authz.Authorize(c.who, authz.KMSDescribeKey, c.keyResource(k.Resource), &c.facts)
+// may reports whether the caller may do something with a key. That he may not is no denial: he has not asked for it.
+func (c *call) may(a authz.Action, k *keystore.Key) bool {
+	_, d := authz.Authorize(c.who, a, c.keyResource(k.Resource), &c.facts)
 	return d.Verdict == authz.Allow
 }
 

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kmsd/kmsd/audit"
+	"github.com/kmsd/kmsd/client"
 	"github.com/kmsd/kmsd/internal/kmstest"
 	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
 )
@@ -66,14 +67,65 @@ func TestAliasesAreTheAccountsOwn(t *testing.T) {
 	if n := len(theirs.GetKeyMetadata().GetAliases()); n != 0 || len(d.describe(p.keyID).GetAliases()) != 1 {
 		t.Errorf("another account sees %d aliases, the own account %q", n, d.describe(p.keyID).GetAliases())
 	}
-	var report kmsv1.GetKeyDeletionReportResponse
-	d.as(other.Credentials(), reportMethod, kmsv1.GetKeyDeletionReportRequest_builder{KeyId: p.keyID}.Build(), &report)
-	if len(report.GetAliases()) != 0 {
-		t.Errorf("another account is reported the aliases %q", report.GetAliases())
+	if got := d.ask(other.Credentials(), reportMethod, kmsv1.GetKeyDeletionReportRequest_builder{KeyId: p.keyID}.Build()); got.code != codes.PermissionDenied {
+		t.Errorf("another account is given the report: %v", got)
 	}
 	var policies kmsv1.ListKeyPoliciesResponse
 	d.must(kmsv1.KeyService_ListKeyPolicies_FullMethodName, kmsv1.ListKeyPoliciesRequest_builder{KeyId: p.keyID}.Build(), &policies)
 	if names := policies.GetPolicyNames(); len(names) != 1 || names[0] != "default" || policies.GetTruncated() {
 		t.Errorf("ListKeyPolicies = %v", &policies)
+	}
+}
+
+// When a key was last used is told to who may ask for that, and to nobody who may only describe the key, of whatever account.
+func TestLastUseIsToldToWhoMayAskForIt(t *testing.T) {
+	d := newDoor(t, nil)
+	p := newProps(d) // which has encrypted
+	other := d.Account("other")
+	policy := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Principal":{"AWS":%q},"Action":"kms:*","Resource":"*"},
+		{"Effect":"Allow","Principal":{"AWS":%q},"Action":"kms:DescribeKey","Resource":"*"}]}`, kmstest.Account, other.ID)
+	if got := d.putPolicy(d.root, p.keyID, policy, false); got.code != codes.OK {
+		t.Fatal(got)
+	}
+	arn := d.describe(p.keyID).GetArn()
+	for _, row := range []struct {
+		who  string
+		as   client.Credentials
+		told bool
+	}{
+		{"root", d.root, true},
+		{"who may describe it", d.User("describes", kmstest.Allow([]string{"kms:DescribeKey", "kms:ListKeys"}, "*")), false},
+		{"who may ask for both", d.User("asks", kmstest.Allow([]string{"kms:DescribeKey", "kms:ListKeys", "kms:GetKeyLastUsage"}, "*")), true},
+		{"who is denied the last use", d.User("denied", kmstest.Allow([]string{"kms:*"}, "*"),
+			`{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"kms:GetKeyLastUsage","Resource":"*"}]}`), false},
+		{"another account", other.Credentials(), false},
+	} {
+		var described kmsv1.DescribeKeyResponse
+		d.as(row.as, describeMethod, kmsv1.DescribeKeyRequest_builder{KeyId: arn}.Build(), &described)
+		if told := described.GetKeyMetadata().HasLastUsage(); told != row.told {
+			t.Errorf("DescribeKey tells %s the last use: %v, want %v", row.who, told, row.told)
+		}
+		want := codes.OK
+		if !row.told {
+			want = codes.PermissionDenied
+		}
+		if got := d.ask(row.as, reportMethod, kmsv1.GetKeyDeletionReportRequest_builder{KeyId: arn}.Build()); got.code != want {
+			t.Errorf("GetKeyDeletionReport answers %s with %v, want %v", row.who, got, want)
+		}
+		if row.who == "another account" {
+			continue // whose list does not have the key
+		}
+		var list kmsv1.ListKeysResponse
+		d.as(row.as, kmsv1.KeyService_ListKeys_FullMethodName, kmsv1.ListKeysRequest_builder{IncludeMetadata: true}.Build(), &list)
+		told := 0
+		for _, k := range list.GetKeys() {
+			if k.GetKeyMetadata().HasLastUsage() {
+				told++
+			}
+		}
+		if told > 0 != row.told {
+			t.Errorf("ListKeys tells %s the last use of %d keys, want some: %v", row.who, told, row.told)
+		}
 	}
 }

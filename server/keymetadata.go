@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/kmsd/kmsd/authz"
 	"github.com/kmsd/kmsd/crypto"
 	"github.com/kmsd/kmsd/keystore"
 	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
@@ -36,7 +37,7 @@ func (c *call) metadata(k *keystore.Key) *kmsv1.KeyMetadata {
 	if k.Origin == keystore.OriginExternal {
 		m.ValidTo, m.ExpirationModel = timestamp(k.ValidTo()), expirationModelOf(k.ValidTo())
 	}
-	if last, ok := k.LastUse(); ok {
+	if last, ok := k.LastUse(); ok && c.may(authz.KMSGetKeyLastUsage, k) {
 		m.LastUsage = kmsv1.KeyLastUsageSummary_builder{Operation: last.Operation, Timestamp: timestamp(last.Time)}.Build()
 	}
 	switch k.Usage {

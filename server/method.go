@@ -195,7 +195,7 @@ func table() []*method {
 		rpc(kmsv1.KeyService_RevokeGrant_FullMethodName, mutating, checkRevokeGrant, revokeGrant, authz.KMSRevokeGrant),
 		rpc(kmsv1.KeyService_ScheduleKeyDeletion_FullMethodName, mutating, checkScheduleKeyDeletion, scheduleKeyDeletion, authz.KMSScheduleKeyDeletion),
 		rpc(kmsv1.KeyService_CancelKeyDeletion_FullMethodName, mutating, checkCancelKeyDeletion, cancelKeyDeletion, authz.KMSCancelKeyDeletion),
-		rpc(kmsv1.KeyService_GetKeyDeletionReport_FullMethodName, 0, checkGetKeyDeletionReport, getKeyDeletionReport, authz.KMSDescribeKey),
+		rpc(kmsv1.KeyService_GetKeyDeletionReport_FullMethodName, 0, checkGetKeyDeletionReport, getKeyDeletionReport, authz.KMSDescribeKey, authz.KMSGetKeyLastUsage),
 		rpc(kmsv1.KeyService_UpdateKeyDeletionProtection_FullMethodName, mutating, checkUpdateKeyDeletionProtection, updateKeyDeletionProtection, authz.KMSUpdateKeyDeletionProtection),
 		rpc(kmsv1.KeyService_EnableKeyRotation_FullMethodName, mutating, checkEnableKeyRotation, enableKeyRotation, authz.KMSEnableKeyRotation),
 		rpc(kmsv1.KeyService_DisableKeyRotation_FullMethodName, mutating, checkDisableKeyRotation, disableKeyRotation, authz.KMSDisableKeyRotation),

@@ -122,7 +122,7 @@ type KeyServiceClient interface {
 	ScheduleKeyDeletion(ctx context.Context, in *ScheduleKeyDeletionRequest, opts ...grpc.CallOption) (*ScheduleKeyDeletionResponse, error)
 	// CancelKeyDeletion keeps a key that is pending deletion. It is then disabled. Needs kms:CancelKeyDeletion.
 	CancelKeyDeletion(ctx context.Context, in *CancelKeyDeletionRequest, opts ...grpc.CallOption) (*CancelKeyDeletionResponse, error)
-	// GetKeyDeletionReport tells what to know before a key is deleted. Needs kms:DescribeKey.
+	// GetKeyDeletionReport tells what to know before a key is deleted. Needs kms:DescribeKey and kms:GetKeyLastUsage.
 	GetKeyDeletionReport(ctx context.Context, in *GetKeyDeletionReportRequest, opts ...grpc.CallOption) (*GetKeyDeletionReportResponse, error)
 	// UpdateKeyDeletionProtection turns the protection of a key against deletion on or off. Needs
 	// kms:UpdateKeyDeletionProtection.
@@ -595,7 +595,7 @@ type KeyServiceServer interface {
 	ScheduleKeyDeletion(context.Context, *ScheduleKeyDeletionRequest) (*ScheduleKeyDeletionResponse, error)
 	// CancelKeyDeletion keeps a key that is pending deletion. It is then disabled. Needs kms:CancelKeyDeletion.
 	CancelKeyDeletion(context.Context, *CancelKeyDeletionRequest) (*CancelKeyDeletionResponse, error)
-	// GetKeyDeletionReport tells what to know before a key is deleted. Needs kms:DescribeKey.
+	// GetKeyDeletionReport tells what to know before a key is deleted. Needs kms:DescribeKey and kms:GetKeyLastUsage.
 	GetKeyDeletionReport(context.Context, *GetKeyDeletionReportRequest) (*GetKeyDeletionReportResponse, error)
 	// UpdateKeyDeletionProtection turns the protection of a key against deletion on or off. Needs
 	// kms:UpdateKeyDeletionProtection.

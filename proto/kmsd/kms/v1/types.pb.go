@@ -1684,7 +1684,7 @@ type KeyMetadata_builder struct {
 	RotationPeriodInDays int32
 	// The aliases of the key, in the order of their names, with their prefix; of a caller of another account none.
 	Aliases []string
-	// The last use; unset if there was none since tracking began.
+	// The last use; unset if there was none since tracking began, or if the caller lacks kms:GetKeyLastUsage.
 	LastUsage *KeyLastUsageSummary
 }
 
