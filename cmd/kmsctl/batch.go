@@ -145,6 +145,9 @@ func parseItem(line []byte) (*kmsv1.BatchItem, error) {
 	}); err != nil {
 		return nil, err
 	}
+	if len(v) > 1 {
+		return nil, errors.New("it names more than one operation")
+	}
 	whole, err := json.Marshal(v)
 	if err != nil {
 		return nil, errors.New("it is no JSON object")

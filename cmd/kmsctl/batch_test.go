@@ -43,7 +43,7 @@ func TestRequestsOfABatch(t *testing.T) {
 		`{"delete":{}}`:                      `there is no field "delete"`,
 		`{"encrypt":{"keyId":"k"}}`:          `there is no field "keyId"`,
 		`{"encrypt":7}`:                      "encrypt is no JSON object",
-		`{"encrypt":{},"decrypt":{}}`:        "it is no request: ",
+		`{"encrypt":{},"decrypt":{}}`:        "it names more than one operation",
 		`{"encrypt":{"plaintext":"*"}}`:      "it is no request: ",
 		`{"sign":{"signing_algorithm":"x"}}`: "it is no request: ",
 		`{"generate_random":{"number_of_bytes":99999999999}}`: "it is no request: ",

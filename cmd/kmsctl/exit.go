@@ -191,6 +191,7 @@ var particulars = []struct{ reason, words, hint string }{
 	{"KMSInvalidStateException", " has no key material pending rotation.", "kmsctl key import KEY --new brings the material to rotate to"},
 	{"KMSInvalidStateException", " is protected against deletion", "kmsctl key deletion-protection off KEY"},
 	{"KMSInvalidStateException", " is the current one;", "kmsctl key disable KEY, or kmsctl key rotate KEY first"},
+	{"LimitExceededException", " rotated on demand ", "kmsctl key rotation enable KEY has it rotated by itself; or make another key, then kmsctl alias update"},
 	{"DisabledException", " key material ", "kmsctl key material enable KEY MATERIAL"},
 	{"InvalidCiphertextException", "wrapped key material ", "wrap it anew: the wrapping key, the token and --wrapping-algorithm must be those of one kmsctl key import-parameters"},
 	{"InvalidKeyUsageException", "Algorithm SYMMETRIC_DEFAULT is incompatible", "give --algorithm: kmsctl key describe KEY shows the algorithms of the key"},

@@ -388,6 +388,7 @@ func TestHintsFitTheMistake(t *testing.T) {
 	for _, tt := range []struct{ name, reason, message, want string }{
 		{"a key that is stopped", "DisabledException", "arn:aws:kms:local:111122223333:key/k is disabled.", "kmsctl key enable KEY"},
 		{"a version that is stopped", "DisabledException", "arn:aws:kms:local:111122223333:key/k key material 00 is disabled.", "kmsctl key material enable KEY MATERIAL"},
+		{"a key that was rotated too often", "LimitExceededException", "limit exceeded: a key is rotated on demand at most 25 times", "kmsctl key rotation enable KEY"},
 		{"what FIPS does not allow", "UnsupportedOperationException", "not available in FIPS 140-3 mode", "choose another spec or algorithm"},
 		{"a method that is not there", "UnsupportedOperationException", "there is no such method", "different versions"},
 		{"a reason without a hint", "KMSInternalException", " is pending deletion.", ""},
