@@ -200,8 +200,15 @@ func TestImportTokens(t *testing.T) {
 	if !errors.Is(err, ErrLimitExceeded) {
 		t.Errorf("too many import parameters = %v, want ErrLimitExceeded", err)
 	}
+	f.tick()
 	f.clock.pass(importLife)
+	if before := f.toErase; before != 0 {
+		t.Errorf("%d things are to be erased, want none", before)
+	}
 	parameters(k) // those that have expired do not count
+	if f.toErase == 0 {
+		t.Error("nothing is to be erased, want the wrapping keys that have expired")
+	}
 }
 
 // Material of every spec comes in, and works; of specs that are not symmetric it is never another.
@@ -259,5 +266,32 @@ func TestMaterialThatTheKeyDoesNotNeed(t *testing.T) {
 	}
 	if k = must[*Key](t)(f.CancelDeletion(f.onKey(authz.KMSCancelKeyDeletion, k), k.ID)); k.State != PendingImport {
 		t.Errorf("after CancelDeletion the key without material is %v, want PendingImport", k.State)
+	}
+}
+
+// That the file is to be cleared of material is known from when it is deleted: an erasure that is under way by then, and has not seen the deletion, must not
+// end with nothing left to do.
+func TestDeletedMaterialIsToBeErasedAtOnce(t *testing.T) {
+	f := newFixture(t)
+	k := f.pairOf(crypto.SpecP256, crypto.UsageSignVerify)
+	must[Ticked](t)(f.Tick(t.Context())) // clears the file of the wrapping key
+	h := k.Current().held
+	h.mu.Lock() // so that the deletion is made, and does not return
+	deleted := make(chan error)
+	go func() {
+		_, _, err := f.DeleteImportedMaterial(f.onKey(authz.KMSDeleteImportedKeyMaterial, k), k.ID, crypto.MaterialID{})
+		deleted <- err
+	}()
+	for end := time.Now().Add(10 * time.Second); f.now(k).Current().Imported.Present && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	f.mu.Lock()
+	if f.now(k).Current().Imported.Present || f.toErase == 0 {
+		t.Errorf("material that is deleted, %v, is to be erased: %d", !f.now(k).Current().Imported.Present, f.toErase)
+	}
+	f.mu.Unlock()
+	h.mu.Unlock()
+	if err := <-deleted; err != nil {
+		t.Error(err)
 	}
 }

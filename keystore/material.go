@@ -62,7 +62,7 @@ func (ks *Keystore) EnableMaterial(g authz.Grant, id crypto.KeyID, material cryp
 // for kms:DeleteImportedKeyMaterial on the key. Errors match ErrUnsupported (the material is kmsd's), ErrProtected or ErrNotFound.
 func (ks *Keystore) DeleteImportedMaterial(g authz.Grant, id crypto.KeyID, material crypto.MaterialID) (*Key, crypto.MaterialID, error) {
 	var old *Version
-	k, out, err := ks.edit(g, authz.KMSDeleteImportedKeyMaterial, id, func(e *edit) (err error) {
+	k, out, err := ks.editWith(g, authz.KMSDeleteImportedKeyMaterial, id, func(e *edit) (err error) {
 		if err := e.key.hasOrigin(OriginExternal); err != nil {
 			return err
 		}
@@ -81,9 +81,14 @@ func (ks *Keystore) DeleteImportedMaterial(g authz.Grant, id crypto.KeyID, mater
 		}
 		old = v
 		return e.deleteMaterial(v)
+	}, func() {
+		if old != nil {
+			ks.toErase++ // with the change: an erasure that began before does not count for it
+		}
 	})
 	if err == nil && !out.repeated && old != nil {
-		ks.gone(old)
+		old.held.wipe()
+		ks.hurry() // to clear the file of it
 	}
 	if k == nil {
 		return nil, crypto.MaterialID{}, err
@@ -102,13 +107,4 @@ func (e *edit) deleteMaterial(v *Version) error {
 	return e.replace(v, func(v *Version) {
 		v.Imported.Present, v.held = false, &held{}
 	})
-}
-
-// gone wipes the material of a version that was deleted, and lets the file be cleared of it soon.
-func (ks *Keystore) gone(v *Version) {
-	v.held.wipe()
-	ks.mu.Lock()
-	ks.toErase++
-	ks.mu.Unlock()
-	ks.hurry()
 }

@@ -123,6 +123,9 @@ func (ks *Keystore) ParametersForImport(g authz.Grant, id crypto.KeyID, a keywra
 		return e.tx.Put(kindParams, e.key.parametersPath(made.Token), record)
 	}, func() {
 		ks.params = append(ks.params.without(expired), expiringRecord{k.parametersPath(made.Token), made.ValidTo})
+		if len(expired) > 0 {
+			ks.toErase++
+		}
 	})
 	if err != nil {
 		return k, ImportParameters{}, err
@@ -172,8 +175,13 @@ func (e *edit) roomForParameters() (expired expiryQueue, err error) {
 		expired = append(expired, expiringRecord{path, p.expires})
 		return e.tx.Delete(kindParams, path)
 	})
-	if err == nil && n >= MaxImportParameters {
-		err = fmt.Errorf("%w: a key has at most %d import parameters at a time", ErrLimitExceeded, MaxImportParameters)
+	switch {
+	case err != nil:
+		return nil, err
+	case n >= MaxImportParameters:
+		return nil, fmt.Errorf("%w: a key has at most %d import parameters at a time", ErrLimitExceeded, MaxImportParameters)
+	case len(expired) > 0:
+		err = putErase(e.tx)
 	}
 	return expired, err
 }
