@@ -52,7 +52,7 @@ func (a *app) warnOfDeletion(ctx context.Context, c *client.Client, key string) 
 	out, err := c.Keys().GetKeyDeletionReport(ctx, kmsv1.GetKeyDeletionReportRequest_builder{KeyId: key}.Build())
 	switch {
 	case client.Is(err, "AccessDeniedException"):
-		a.say("warning: you may not see who uses this key (kms:DescribeKey)")
+		a.say("warning: you may not see who uses this key (kms:DescribeKey, kms:GetKeyLastUsage)")
 	case err != nil:
 		return err
 	}
