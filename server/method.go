@@ -96,6 +96,12 @@ func rpc[Req, Resp any, PReq interface {
 		mutating: flags&mutating != 0, crypto: flags&usesKey != 0, anonymous: flags&anonymous != 0,
 		handle: func(c *call, decode func(any) error) (proto.Message, error) {
 			req := PReq(new(Req))
+			if c.m.batched {
+				var err error
+				if c.leave, err = c.s.batches.enter(c.ctx, c.account()); err != nil {
+					return nil, err
+				}
+			}
 			if err := receive(decode, req, c.s.limits.of(c.m)); err != nil {
 				return nil, err
 			}

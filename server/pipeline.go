@@ -42,6 +42,7 @@ type call struct {
 	algorithm  string           // AWS's name of the one that is asked for
 	uses       [2]use           // of keys, that succeed if the call does
 	parts      []part           // the items of a batch
+	leave      func()           // ends the turn of a batch; nil if it has none
 }
 
 // caller is who makes the call.
@@ -107,6 +108,10 @@ func (s *Server) release(c *call) {
 		if c.parts[i].call != nil {
 			s.release(c.parts[i].call)
 		}
+	}
+	if c.leave != nil {
+		c.leave()
+		c.leave = nil
 	}
 	c.event.EncryptionContext = nil // the request's, not ours to clear
 	c.event.Reset()

@@ -91,6 +91,7 @@ type Server struct {
 	denials     denials
 	simulations simulations
 	generating  *generating
+	batches     batchTurns
 	flood       *flood
 	metrics     *metrics
 	grpc        *grpc.Server
