@@ -32,7 +32,10 @@ var (
 func streamCrypto() *method {
 	return &method{
 		name: kmsv1.BatchService_StreamCrypto_FullMethodName, source: "kms", event: "StreamCrypto", actions: itemActions(), crypto: true, batched: true,
-		handle: func(*call, func(any) error) (proto.Message, error) { return nil, nil },
+		handle: func(c *call, _ func(any) error) (_ proto.Message, err error) {
+			c.leave, err = c.s.streams.enter(c.account())
+			return nil, err
+		},
 		wipe:   func(proto.Message) {},
 		stream: serveStream,
 	}

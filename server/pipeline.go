@@ -42,7 +42,7 @@ type call struct {
 	algorithm  string           // AWS's name of the one that is asked for
 	uses       [2]use           // of keys, that succeed if the call does
 	parts      []part           // the items of a batch
-	leave      func()           // ends the turn of a batch; nil if it has none
+	leave      func()           // ends the turn of a batch, or a stream; nil if it has none
 }
 
 // caller is who makes the call.

@@ -92,6 +92,7 @@ type Server struct {
 	simulations simulations
 	generating  *generating
 	batches     batchTurns
+	streams     openStreams
 	flood       *flood
 	metrics     *metrics
 	grpc        *grpc.Server
