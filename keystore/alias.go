@@ -43,7 +43,7 @@ func (ks *Keystore) CreateAlias(onAlias, onKey authz.Grant, account, name string
 
 // UpdateAlias points an alias to another key of the account. The grants are for kms:UpdateAlias on the alias, on the
 // key that it points to and on the key that it shall point to. Errors match ErrNotFound, ErrInvalidState (the
-// key that it shall point to is pending deletion) or ErrLimitExceeded.
+// key that it shall point to is pending deletion), ErrValidation (the keys are not of one kind) or ErrLimitExceeded.
 func (ks *Keystore) UpdateAlias(onAlias, onOld, onNew authz.Grant, account, name string, target crypto.KeyID) (*Alias, error) {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
@@ -68,8 +68,19 @@ func (ks *Keystore) UpdateAlias(onAlias, onOld, onNew authz.Grant, account, name
 		if old.Target == target {
 			return k.in(now, Enabled, Disabled, PendingImport)
 		}
-		return k.takesAlias(now)
+		if err := k.takesAlias(now); err != nil {
+			return err
+		}
+		if was, ok := s.Key(old.Target); ok && !was.sameKind(k) {
+			return refuse(ErrValidation, "An alias can be moved to a key of the same usage only, and both must be symmetric, both asymmetric or both HMAC keys.")
+		}
+		return nil
 	})
+}
+
+// sameKind reports whether who uses k by an alias can use other in its place, as AWS KMS has it: symmetric, asymmetric or HMAC keys both, of one usage.
+func (k *Key) sameKind(other *Key) bool {
+	return k.Usage == other.Usage && k.Spec.Asymmetric() == other.Spec.Asymmetric()
 }
 
 // takesAlias says whether the key can have another alias.

@@ -171,6 +171,42 @@ func (f *fixture) moveAlias(from, to *Key) error {
 	return err
 }
 
+// An alias moves between keys that can stand for each other.
+func TestUpdateAliasKeepsTheKind(t *testing.T) {
+	f := newFixture(t)
+	made := func(spec crypto.Spec, usage crypto.Usage) *Key {
+		return f.mustMake(NewKey{Spec: spec, Usage: usage, Origin: OriginExternal})
+	}
+	symmetric, hmac := made(crypto.SpecSymmetricDefault, crypto.UsageEncryptDecrypt), made(crypto.SpecHMAC256, crypto.UsageGenerateVerifyMAC)
+	for _, row := range []struct {
+		what     string
+		from, to *Key
+		moves    bool
+	}{
+		{"between symmetric keys", symmetric, made(crypto.SpecSymmetricDefault, crypto.UsageEncryptDecrypt), true},
+		{"between HMAC keys of two sizes", hmac, made(crypto.SpecHMAC512, crypto.UsageGenerateVerifyMAC), true},
+		{"from RSA to a curve, both to sign", made(crypto.SpecRSA2048, crypto.UsageSignVerify), made(crypto.SpecP256, crypto.UsageSignVerify), true},
+		{"from a symmetric key to RSA, both to encrypt", symmetric, made(crypto.SpecRSA3072, crypto.UsageEncryptDecrypt), false},
+		{"from a symmetric key to an HMAC key", symmetric, hmac, false},
+		{"from RSA to sign to RSA to encrypt", made(crypto.SpecRSA4096, crypto.UsageSignVerify), made(crypto.SpecRSA4096, crypto.UsageEncryptDecrypt), false},
+	} {
+		err := f.moveAlias(row.from, row.to)
+		if row.moves && err != nil || !row.moves && !errors.Is(err, ErrValidation) {
+			t.Errorf("UpdateAlias %s = %v", row.what, err)
+		}
+		name, holder := "alias/"+row.from.Name, row.from
+		if a, ok := f.Snapshot().Alias(testAccount, name); ok && a.Target == row.to.ID {
+			holder = row.to
+		}
+		if (holder == row.to) != row.moves {
+			t.Errorf("after UpdateAlias %s the alias is of %s", row.what, holder.Spec)
+		}
+		if err := f.DeleteAlias(f.onAlias(authz.KMSDeleteAlias, name), f.onKey(authz.KMSDeleteAlias, holder), testAccount, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // What the errors of section 4.3 look like, by their numbers there.
 var refusals43 = map[string]struct {
 	sentinel error

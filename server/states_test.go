@@ -107,6 +107,9 @@ func endingOf(t testing.TB, number, operation string, k *subject) ending {
 	case "12":
 		return usage("key usage is " + string(k.usage) + " which is not valid for " + name)
 	}
+	if number == "13" {
+		return ending{codes.InvalidArgument, "ValidationException", "An alias can be moved to a key of the same usage only, and both must be symmetric, both asymmetric or both HMAC keys."}
+	}
 	t.Fatalf("the table has the cell %q", number)
 	return ending{}
 }
@@ -136,6 +139,10 @@ func (r stateRow) want(t testing.TB, k *subject) ending {
 			cell = "12"
 		case cell == "OK" && !symmetric:
 			cell = "11"
+		}
+	case "as symmetric":
+		if cell == "OK" && !symmetric {
+			cell = "13"
 		}
 	case "asymmetric":
 		if cell == "OK" && !k.spec.Asymmetric() {
@@ -287,6 +294,7 @@ func (w *stateWalk) compare(origin string) {
 
 // TestStates walks the table of operations and states with keys of every spec and origin, and compares code, reason and message of each answer.
 func TestStates(t *testing.T) {
+	notWhenShort(t)
 	w := &stateWalk{props: newProps(newDoor(t, nil)), rows: readStates(t), keys: subjects(), seen: map[string]int{}}
 	coversStates(t, w.rows)
 	w.each("", w.create)
