@@ -55,6 +55,7 @@ func numbers(names map[int32]string) []int32 {
 
 // Every combination of the enums and flags of CreateKey succeeds or says what is wrong with it.
 func TestCreateKeyCombinations(t *testing.T) {
+	notWhenShort(t)
 	d := newDoor(t, nil)
 	var requests []*kmsv1.CreateKeyRequest
 	for _, spec := range numbers(kmsv1.KeySpec_name) {

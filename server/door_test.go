@@ -319,3 +319,11 @@ func changes(method string) bool {
 }
 
 func short(method string) string { return method[strings.LastIndexByte(method, '/')+1:] }
+
+// notWhenShort leaves out a test that walks a table: the race detector, which is slow, has nothing to see in it, and make test walks it.
+func notWhenShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("a walk through a table")
+	}
+}

@@ -170,6 +170,7 @@ func messageTypeOf(n int32) string {
 
 // Every algorithm, message type and usual length with every key, dry and not: a signature, or the one right error.
 func TestProductOfSign(t *testing.T) {
+	notWhenShort(t)
 	p := newProps(newDoor(t, nil))
 	var all []one
 	for _, k := range keysOfAllKinds(p) {
@@ -202,6 +203,7 @@ func TestProductOfSign(t *testing.T) {
 
 // Every encryption algorithm with every key, in Encrypt, Decrypt and on either side of ReEncrypt; every kind of data key and of pair.
 func TestProductOfEncrypt(t *testing.T) {
+	notWhenShort(t)
 	p := newProps(newDoor(t, nil))
 	var all []one
 	const prefix = "ENCRYPTION_ALGORITHM_"
@@ -336,6 +338,7 @@ func limitsOfRSA(keys []kindOfKey) (all []one) {
 
 // Every MAC algorithm, agreement and encapsulation with every key.
 func TestProductOfMacsAndSecrets(t *testing.T) {
+	notWhenShort(t)
 	p := newProps(newDoor(t, nil))
 	var all []one
 	other := peer(t)

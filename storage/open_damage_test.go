@@ -33,7 +33,11 @@ func (v *victim) served(s *Store, what string, keys []string) {
 func TestDamageWhileOpen(t *testing.T) {
 	v := newVictim(t, 1000)
 	keys := slices.Sorted(maps.Keys(v.want))
-	for round := range 3 * v.end {
+	rounds := 3 * v.end
+	if testing.Short() {
+		rounds = v.end
+	}
+	for round := range rounds {
 		v.restore()
 		s, err := Open(v.c)
 		if err != nil {
