@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 
 BUF_VERSION := 1.75.0
 BUF := bin/buf-$(BUF_VERSION)
-FUZZTIME ?= 6s
+FUZZTIME ?= 5s
 CRASH_ROUNDS ?= 200
 AUTHZ_CASES ?= 10000000
 CASES ?= 100000
@@ -83,7 +83,7 @@ crash: ## kill -9 and power cuts under writers, CRASH_ROUNDS (200) of each, and 
 		./internal/kmstest/... ./storage ./audit ./internal/powerfs | grep -a -v '^=== '
 
 .PHONY: fuzz
-fuzz: ## FUZZTIME (6s) of fuzzing for every target
+fuzz: ## FUZZTIME (5s) of fuzzing for every target
 	@./.ci/fuzz $(FUZZTIME)
 
 .PHONY: bench
