@@ -9,7 +9,7 @@ BUF_VERSION := 1.75.0
 BUF := bin/buf-$(BUF_VERSION)
 FUZZTIME ?= 5s
 CRASH_ROUNDS ?= 200
-AUTHZ_CASES ?= 10000000
+AUTHZ_CASES ?= 3000000
 CASES ?= 100000
 
 .PHONY: help
@@ -70,7 +70,7 @@ fips: ## the cryptography under FIPS 140-3 only
 	GODEBUG=fips140=only go test ./crypto/...
 
 .PHONY: authz
-authz: ## AUTHZ_CASES (10^7) random decisions against an interpreter that follows the text, and the planted defects that it must find
+authz: ## AUTHZ_CASES (3000000) random decisions against an interpreter that follows the text, and the planted defects that it must find
 	KMSD_AUTHZ_CASES=$(AUTHZ_CASES) go test -count=1 -timeout 60m -run 'TestCompiledPolicies|TestPlantedDefects' -v ./authz | grep -a -v '^=== '
 
 .PHONY: race
