@@ -50,7 +50,7 @@ var imports = map[string][]string{
 	"proto/kmsd/organizations/v1": {"proto/kmsd/iam/v1"},
 	"client":                      {"proto/*", "crypto", "client/envelope"},
 	"client/envelope":             {"crypto"},
-	"internal/daemon":             {"client", "proto/*", "server", "iam", "iam/sigv4", "keystore", "authz", "audit", "crypto", "storage", "seal", "internal/durable"},
+	"internal/daemon":             {"client", "proto/*", "server", "iam", "iam/sigv4", "keystore", "authz", "audit", "crypto", "crypto/keypair", "storage", "seal", "internal/durable"},
 	"internal/kmstest":            {"proto/*", "iam/totp", "internal/daemon", "client", "client/envelope", "audit", "storage", "crypto", "seal", "server"},
 	"cmd/kmsd":                    {"internal/daemon", "server", "crypto", "seal", "storage", "audit"},
 	"cmd/kmsctl":                  {"authz", "authz/lint", "authz/diff", "client", "client/envelope", "proto/*", "audit", "crypto", "crypto/keypair", "crypto/keywrap", "internal/durable"},

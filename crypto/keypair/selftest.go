@@ -12,7 +12,7 @@ import (
 )
 
 // SelfTest runs a test with a known answer, or of one half of a pair against the other, for every kind of key pair that
-// is available, in less than 5 milliseconds, and returns an error that names the test that failed. Start no service if it fails:
+// is available, in some milliseconds, and returns an error that names the test that failed. Start no service if it fails:
 // the machine or the build computes wrongly. Concurrent calls are fine.
 func SelfTest() error {
 	for _, test := range []struct {

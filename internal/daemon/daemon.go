@@ -25,6 +25,7 @@ import (
 
 	"github.com/kmsd/kmsd/audit"
 	"github.com/kmsd/kmsd/crypto"
+	"github.com/kmsd/kmsd/crypto/keypair"
 	"github.com/kmsd/kmsd/iam"
 	"github.com/kmsd/kmsd/keystore"
 	"github.com/kmsd/kmsd/seal"
@@ -75,7 +76,7 @@ func Start(cfg Config, o Options) (*Daemon, error) {
 }
 
 func (d *Daemon) start(o Options) error {
-	if err := crypto.SelfTest(); err != nil {
+	if err := errors.Join(crypto.SelfTest(), keypair.SelfTest()); err != nil {
 		return fmt.Errorf("self-test of the cryptography: %w", err)
 	}
 	if err := d.open(o); err != nil {
