@@ -1,6 +1,7 @@
 package authz_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -336,6 +337,7 @@ func FuzzParse(f *testing.F) {
 		conditions(`{"ForAllValues:StringNotLike":{"aws:TagKeys":["${aws:username}*","${*}","${aws:PrincipalTag/x, 'y'}"]},"BinaryEquals":{"aws:username":"YQ=="}}`),
 		conditions(`{"ArnLike":{"aws:PrincipalArn":"arn:aws:iam::*:role/${aws:PrincipalTag/team}"},"StringEqualsIgnoreCase":{"aws:RequestTag/k":"É${aws:userid}"}}`),
 		resource(`["arn:*","arn:aws:kms:*:key/x","arn:aws:s3:::b"]`), `{"Version":-1.5e+9,"Id":[[[[{}]]]]}`, "\ufeff{}",
+		resource(`"arn:` + strings.Repeat(">", 1100) + `"`),
 	} {
 		f.Add([]byte(doc))
 	}
@@ -354,8 +356,9 @@ func FuzzParse(f *testing.F) {
 			}
 			again := mustParse(t, kind, string(p.Document()))
 			sameDecisions(t, p, again)
-			if string(doc) != authz.RCPFullAWSAccess { // which is known by its bytes
-				sameDecisions(t, p, mustParse(t, kind, reordered(t, doc)))
+			other := reordered(t, doc)
+			if string(doc) != authz.RCPFullAWSAccess && len(other) <= len(doc) { // that one is known by its bytes, and what got longer by escapes may be too long
+				sameDecisions(t, p, mustParse(t, kind, other))
 			}
 		}
 	})
@@ -367,11 +370,13 @@ func reordered(t *testing.T, doc []byte) string {
 	if err := json.Unmarshal(doc, &v); err != nil {
 		t.Fatal(err)
 	}
-	out, err := json.Marshal(v)
-	if err != nil {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
 		t.Fatal(err)
 	}
-	return string(out)
+	return strings.TrimSuffix(out.String(), "\n")
 }
 
 // sameDecisions puts every question of a small world to two policies.
