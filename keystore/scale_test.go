@@ -24,7 +24,10 @@ func benchKeys(b *testing.B) int {
 	return n
 }
 
-// populate puts n keys of accounts of 100,000 each into the store, past all checks.
+// keysPerAccount leaves room for the keys that a benchmark makes.
+const keysPerAccount = MaxKeysPerAccount - 1000
+
+// populate puts n keys of accounts of keysPerAccount each into the store, past all checks.
 func (f *fixture) populate(n int) {
 	f.t.Helper()
 	policy := f.policy(DefaultPolicy("aws", testAccount))
@@ -39,7 +42,7 @@ func (f *fixture) populate(n int) {
 func putKeys(tx *storage.Tx, policy *Policy, from, to int) error {
 	now := time.Now()
 	for i := from; i < to; i++ {
-		account := strconv.Itoa(111122223333 + i/MaxKeysPerAccount)
+		account := strconv.Itoa(111122223333 + i/keysPerAccount)
 		k := place.newKey(account, crypto.NewKeyID(), now, crypto.SpecSymmetricDefault, crypto.UsageEncryptDecrypt, OriginKMS)
 		k.setPolicy(policy, now)
 		k.setVersion(newVersion(k, Creation, now, crypto.RandomSecret(32)))
