@@ -32,6 +32,9 @@ var imports = map[string][]string{
 	"internal/leaktest":           {},
 	"internal/cow":                {},
 	"internal/idempotency":        {"storage"},
+	"internal/front":              {"iam/sigv4"},
+	"gateway/aws":                 {"proto/*", "internal/front", "iam/sigv4"},
+	"gateway/k8s":                 {"proto/*", "internal/front"},
 	"internal/powerfs":            {},
 	"internal/vectors":            {},
 	"internal/vectors/pack":       {"internal/vectors"},
@@ -46,13 +49,13 @@ var imports = map[string][]string{
 	"proto/kmsd/kms/v1":           {"proto/kmsd/iam/v1"},
 	"proto/kmsd/iam/v1":           {},
 	"proto/kmsd/sts/v1":           {"proto/kmsd/iam/v1"},
-	"server":                      {"proto/*", "iam", "iam/sigv4", "iam/totp", "keystore", "authz", "authz/lint", "audit", "crypto", "crypto/keypair", "crypto/keywrap", "storage"},
+	"server":                      {"proto/*", "internal/front", "iam", "iam/sigv4", "iam/totp", "keystore", "authz", "authz/lint", "audit", "crypto", "crypto/keypair", "crypto/keywrap", "storage"},
 	"proto/kmsd/organizations/v1": {"proto/kmsd/iam/v1"},
 	"client":                      {"proto/*", "crypto", "client/envelope"},
 	"client/envelope":             {"crypto"},
-	"internal/daemon":             {"client", "proto/*", "server", "iam", "iam/sigv4", "keystore", "authz", "audit", "crypto", "crypto/keypair", "storage", "seal", "internal/durable"},
+	"internal/daemon":             {"gateway/*", "internal/front", "client", "proto/*", "server", "iam", "iam/sigv4", "keystore", "authz", "audit", "crypto", "crypto/keypair", "storage", "seal", "internal/durable"},
 	"internal/kmstest":            {"proto/*", "iam/totp", "internal/daemon", "client", "client/envelope", "audit", "storage", "crypto", "seal", "server"},
-	"cmd/kmsd":                    {"internal/daemon", "server", "crypto", "seal", "storage", "audit"},
+	"cmd/kmsd":                    {"gateway/k8s", "client", "internal/daemon", "server", "crypto", "seal", "storage", "audit"},
 	"cmd/kmsctl":                  {"authz", "authz/lint", "authz/diff", "client", "client/envelope", "proto/*", "audit", "crypto", "crypto/keypair", "crypto/keywrap", "internal/durable"},
 	"bench/echo":                  {"proto/*", "client", "bench/load"},
 	"bench/load":                  {"proto/*", "client", "crypto"},
@@ -65,7 +68,7 @@ var testImports = []string{"internal/leaktest", "internal/vectors", "internal/km
 var exposers = []string{"crypto", "crypto/keypair", "crypto/keywrap", "seal", "storage", "iam", "iam/sigv4", "iam/totp", "keystore", "server", "client", "client/envelope", "cmd/kmsctl", "internal/daemon"}
 
 // grpcUsers may import gRPC.
-var grpcUsers = []string{"server", "client", "cmd/kmsd", "cmd/kmsctl", "internal/daemon", "internal/kmstest", "bench/*", "proto/*"}
+var grpcUsers = []string{"server", "client", "gateway/*", "cmd/kmsd", "cmd/kmsctl", "internal/daemon", "internal/kmstest", "bench/*", "proto/*"}
 
 func allowed(list []string, pkg string) bool {
 	return slices.ContainsFunc(list, func(a string) bool {

@@ -170,6 +170,7 @@ func (n *encoder) key(k *Key) {
 func (n *encoder) network(w *Network) {
 	start := n.open(`"network":{`)
 	n.text(`"cipherSuite":`, w.CipherSuite)
+	n.text(`"front":`, w.Front)
 	n.text(`"listener":`, w.Listener)
 	n.chosen(`"sni":`, w.SNI)
 	n.text(`"srcIP":`, w.SrcIP)

@@ -121,6 +121,7 @@ type Session struct {
 
 // Network is where the call came from.
 type Network struct {
+	Front       string // through which front the call came: "aws", "k8s"; empty for gRPC
 	SrcIP       string
 	SrcPort     int
 	Listener    string

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/kmsd/kmsd/audit"
+	"github.com/kmsd/kmsd/internal/front"
 )
 
 // connection is what is known of a connection since its handshake, worked out once and read by every call on it.
@@ -36,12 +37,26 @@ type connection struct {
 func (*connection) AuthType() string { return "tls" }
 
 func connectionOf(ctx context.Context) (*connection, error) {
+	if f := front.FromContext(ctx); f != nil && f.Conn != nil {
+		return connectionOfFront(f.Conn), nil
+	}
 	if p, ok := peer.FromContext(ctx); ok {
 		if c, ok := p.AuthInfo.(*connection); ok {
 			return c, nil
 		}
 	}
 	return nil, errors.New("finding the connection of a call: it has none")
+}
+
+// connectionOfFront is a connection that is not gRPC's. It has no client certificate.
+func connectionOfFront(f *front.Conn) *connection {
+	c := &connection{network: audit.Network{
+		Front: f.Front, Listener: f.Listener, TLSVersion: f.TLSVersion, CipherSuite: f.CipherSuite, SNI: bounded(f.SNI),
+	}}
+	if c.address = f.Peer.Addr().Unmap().WithZone(""); c.address.IsValid() {
+		c.network.SrcIP, c.network.SrcPort = c.address.String(), int(f.Peer.Port())
+	}
+	return c
 }
 
 // handshaker is gRPC's TLS, which keeps what the pipeline needs as the connection's credentials.AuthInfo.

@@ -11,7 +11,7 @@ func (c *call) gatherFacts() {
 	x := &c.facts
 	x.Time = c.event.ReceivedTime
 	x.SourceIP = c.conn.address
-	x.SecureTransport = true // every listener speaks TLS
+	x.SecureTransport = c.conn.network.TLSVersion != ""
 	x.UserAgent = c.event.Network.UserAgent
 	x.Region = c.s.place.Region
 }

@@ -130,6 +130,9 @@ func receive(decode func(any) error, req proto.Message, most int) error {
 	if errors.Is(in.err, errTooLarge) {
 		return &failure{code: codes.InvalidArgument, reason: reasonValidation, message: "the request is larger than this kmsd takes", class: "TooLarge"}
 	}
+	if f := translation(in.err); f != nil {
+		return f
+	}
 	if in.err != nil {
 		return &failure{code: codes.InvalidArgument, reason: reasonValidation, message: "the request is not a valid message of its type", class: "Malformed"}
 	}
@@ -329,6 +332,17 @@ func table() []*method {
 		rpc(organizationsv1.OrganizationsService_ListPoliciesForTarget_FullMethodName, 0, checkListPoliciesForTarget, listPoliciesForTarget, authz.OrganizationsListPoliciesForTarget),
 		rpc(organizationsv1.OrganizationsService_ListTargetsForPolicy_FullMethodName, 0, checkListTargetsForPolicy, listTargetsForPolicy, authz.OrganizationsListTargetsForPolicy),
 	}
+}
+
+// unaryMethods are the methods that are no stream, by name.
+func unaryMethods(rows []*method) map[string]*method {
+	all := map[string]*method{}
+	for _, m := range rows {
+		if m.stream == nil {
+			all[m.name] = m
+		}
+	}
+	return all
 }
 
 // files are the .proto files whose services kmsd serves.

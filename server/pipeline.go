@@ -17,6 +17,7 @@ import (
 	"github.com/kmsd/kmsd/audit"
 	"github.com/kmsd/kmsd/authz"
 	"github.com/kmsd/kmsd/iam"
+	"github.com/kmsd/kmsd/internal/front"
 	"github.com/kmsd/kmsd/keystore"
 	iamv1 "github.com/kmsd/kmsd/proto/kmsd/iam/v1"
 )
@@ -142,8 +143,14 @@ func (c *call) run(decode func(any) error) (out proto.Message, err error) {
 		return nil, err
 	}
 	c.event.Network = c.conn.network
-	if agent := md["user-agent"]; len(agent) == 1 {
+	through := front.FromContext(c.ctx)
+	if through != nil {
+		c.event.Network.UserAgent = bounded(through.UserAgent)
+	} else if agent := md["user-agent"]; len(agent) == 1 {
 		c.event.Network.UserAgent = bounded(agent[0])
+	}
+	if through != nil && through.Refused != nil {
+		return nil, translation(through.Refused)
 	}
 	if err := c.authenticate(md); err != nil {
 		return nil, err

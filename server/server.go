@@ -98,7 +98,8 @@ type Server struct {
 	grpc        *grpc.Server
 	health      *health.Server
 
-	items     []*method // :: kind of item of a batch → its row of the table
+	items     []*method          // :: kind of item of a batch → its row of the table
+	unary     map[string]*method // by name, what a front may call; never written
 	anonymous *anonymousCalls
 	stop      func()         // closes stopping, once
 	stopping  chan struct{}  // closed when Shutdown begins
@@ -121,6 +122,7 @@ func New(cfg Config) (*Server, error) {
 	if s.items, err = itemMethods(rows); err != nil {
 		return nil, err
 	}
+	s.unary = unaryMethods(rows)
 	l := s.limits
 	s.anonymous = newAnonymousCalls(rows, l)
 	s.flood = newFlood(l.UnauthenticatedPerSecond)
