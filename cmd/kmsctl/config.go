@@ -97,12 +97,12 @@ func (c config) save() error {
 
 func (a *app) configCommand() *cobra.Command {
 	return a.group(&cobra.Command{
-		Use: "config", Short: "name credentials files, and choose one of them",
+		Use: "config", Short: "name credentials files, choose one of them, and set up AWS's clients",
 		Long: `A context is a name for a credentials file. The current one is used where neither --credentials, --profile nor KMSD_CREDENTIALS says otherwise. The
 names are kept in kmsctl/config.yaml below XDG_CONFIG_HOME, or else ~/.config; the credentials stay where they are. A credentials file can be the profile of a role,
 which kmsctl then assumes (set-profile); its sessions are kept in kmsctl below XDG_CACHE_HOME, or else ~/.cache.`,
 		Example: "  kmsctl config set-context production --credentials ~/prod.yaml\n  kmsctl config use-context production",
-	}, a.setContextCommand(), a.setProfileCommand(), a.useContextCommand(), a.getContextsCommand(), a.currentContextCommand(), a.deleteContextCommand())
+	}, a.setContextCommand(), a.setProfileCommand(), a.useContextCommand(), a.getContextsCommand(), a.currentContextCommand(), a.deleteContextCommand(), a.configAWSCommand())
 }
 
 func noContext(name string) error {

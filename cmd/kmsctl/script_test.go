@@ -40,7 +40,7 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(scripts) < 28 {
+	if len(scripts) < 29 {
 		t.Fatalf("found %d scripts in testdata: they are not all there", len(scripts))
 	}
 	if testing.Short() { // under the race detector each command takes a second: those that use several goroutines
