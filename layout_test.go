@@ -33,8 +33,9 @@ var imports = map[string][]string{
 	"internal/cow":                {},
 	"internal/idempotency":        {"storage"},
 	"internal/front":              {"iam/sigv4"},
-	"gateway/aws":                 {"proto/*", "internal/front", "iam/sigv4"},
-	"gateway/k8s":                 {"proto/*", "internal/front"},
+	"internal/netlimit":           {},
+	"gateway/aws":                 {"proto/*", "internal/front", "internal/netlimit", "iam/sigv4"},
+	"gateway/k8s":                 {"proto/*", "internal/front", "internal/netlimit"},
 	"internal/powerfs":            {},
 	"internal/vectors":            {},
 	"internal/vectors/pack":       {"internal/vectors"},
@@ -49,7 +50,7 @@ var imports = map[string][]string{
 	"proto/kmsd/kms/v1":           {"proto/kmsd/iam/v1"},
 	"proto/kmsd/iam/v1":           {},
 	"proto/kmsd/sts/v1":           {"proto/kmsd/iam/v1"},
-	"server":                      {"proto/*", "internal/front", "iam", "iam/sigv4", "iam/totp", "keystore", "authz", "authz/lint", "audit", "crypto", "crypto/keypair", "crypto/keywrap", "storage"},
+	"server":                      {"proto/*", "internal/front", "internal/netlimit", "iam", "iam/sigv4", "iam/totp", "keystore", "authz", "authz/lint", "audit", "crypto", "crypto/keypair", "crypto/keywrap", "storage"},
 	"proto/kmsd/organizations/v1": {"proto/kmsd/iam/v1"},
 	"client":                      {"proto/*", "crypto", "client/envelope"},
 	"client/envelope":             {"crypto"},
@@ -65,7 +66,7 @@ var imports = map[string][]string{
 var testImports = []string{"internal/leaktest", "internal/vectors", "internal/kmstest", "authz/ref", "internal/durable", "crypto", "storage", "authz", "audit", "client", "client/envelope", "server", "proto/*", "internal/daemon"}
 
 // exposers may read the bytes of a crypto.Secret.
-var exposers = []string{"crypto", "crypto/keypair", "crypto/keywrap", "seal", "storage", "iam", "iam/sigv4", "iam/totp", "keystore", "server", "client", "client/envelope", "cmd/kmsctl", "internal/daemon"}
+var exposers = []string{"crypto", "crypto/keypair", "crypto/keywrap", "seal", "storage", "iam", "iam/sigv4", "iam/totp", "keystore", "server", "client", "client/envelope", "cmd/kmsctl", "internal/daemon", "bench/load"}
 
 // grpcUsers may import gRPC.
 var grpcUsers = []string{"server", "client", "gateway/*", "cmd/kmsd", "cmd/kmsctl", "internal/daemon", "internal/kmstest", "bench/*", "proto/*"}
@@ -190,6 +191,8 @@ var unmapped = map[string]string{
 	"keystore.ErrDryRun":      "is how a dry run succeeds",
 	"iam.ErrExpired":          "authentication gives its own failure",
 
+	"sigv4.ErrMissing":     "authentication gives its own failure",
+	"sigv4.ErrUnsigned":    "authentication gives its own failure",
 	"sigv4.ErrIncomplete":  "authentication gives its own failure",
 	"sigv4.ErrExpired":     "authentication gives its own failure",
 	"sigv4.ErrNotYetValid": "authentication gives its own failure",

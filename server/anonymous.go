@@ -7,6 +7,8 @@ import (
 
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/peer"
+
+	"github.com/kmsd/kmsd/internal/netlimit"
 )
 
 // anonymousCalls bounds the calls under way that are received before anybody has proven who makes them: the transport takes as large a message of them
@@ -17,7 +19,7 @@ type anonymousCalls struct {
 
 	mu    sync.Mutex
 	all   int
-	perIP map[netip.Prefix]int // :: neighbourhood → its calls
+	perIP map[netip.Prefix]int // :: host → its calls
 }
 
 func newAnonymousCalls(rows []*method, l Limits) *anonymousCalls {
@@ -40,7 +42,7 @@ func (a *anonymousCalls) enter(ctx context.Context, method string) error {
 	}
 	var from netip.Prefix
 	if p, ok := peer.FromContext(ctx); ok {
-		from = neighbourhood(p.Addr)
+		from = netlimit.Host(p.Addr)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 
 	"google.golang.org/grpc/credentials"
@@ -101,79 +100,4 @@ func networkOf(conn net.Conn, state tls.ConnectionState) audit.Network {
 		n.SrcIP, n.SrcPort = a.Addr().Unmap().WithZone("").String(), int(a.Port())
 	}
 	return n
-}
-
-// limitedListener refuses connections beyond a number in all and a number for each address, by closing them at once: what
-// waits for a place would hold memory for whoever sent it.
-type limitedListener struct {
-	net.Listener
-	most, mostPerIP int
-	refused         func()
-
-	mu    sync.Mutex
-	all   int
-	perIP map[netip.Prefix]int // :: neighbourhood → its open connections
-}
-
-func (l *limitedListener) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		ip := neighbourhood(conn.RemoteAddr())
-		if l.enter(ip) {
-			return &countedConn{Conn: conn, leave: sync.OnceFunc(func() { l.leave(ip) })}, nil
-		}
-		l.refused()
-		conn.Close() // refused: there is nobody to tell
-	}
-}
-
-// neighbourhood is what one host can take addresses from: its address in IPv4, its network of 64 bits in IPv6.
-func neighbourhood(a net.Addr) netip.Prefix {
-	at, err := netip.ParseAddrPort(a.String())
-	if err != nil {
-		return netip.Prefix{}
-	}
-	ip, bits := at.Addr().Unmap().WithZone(""), 64
-	if ip.Is4() {
-		bits = 32
-	}
-	p, err := ip.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return p
-}
-
-func (l *limitedListener) enter(ip netip.Prefix) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.all >= l.most || l.perIP[ip] >= l.mostPerIP {
-		return false
-	}
-	l.all++
-	l.perIP[ip]++
-	return true
-}
-
-func (l *limitedListener) leave(ip netip.Prefix) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all--
-	if l.perIP[ip]--; l.perIP[ip] == 0 {
-		delete(l.perIP, ip)
-	}
-}
-
-type countedConn struct {
-	net.Conn
-	leave func()
-}
-
-// Close ends the connection and frees its place.
-func (c *countedConn) Close() error {
-	defer c.leave()
-	return c.Conn.Close()
 }

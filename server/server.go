@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -33,6 +32,7 @@ import (
 	"github.com/kmsd/kmsd/audit"
 	"github.com/kmsd/kmsd/crypto"
 	"github.com/kmsd/kmsd/iam"
+	"github.com/kmsd/kmsd/internal/netlimit"
 	"github.com/kmsd/kmsd/keystore"
 	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
 	"github.com/kmsd/kmsd/storage"
@@ -216,10 +216,9 @@ func (s *Server) limitTime(ctx context.Context, info *tap.Info) (context.Context
 
 // Serve answers calls on l until Shutdown, and returns nil then.
 func (s *Server) Serve(l net.Listener) error {
-	err := s.grpc.Serve(&limitedListener{
-		Listener: l, most: s.limits.Connections, mostPerIP: s.limits.ConnectionsPerIP,
-		refused: s.metrics.refusedConnections.Inc, perIP: map[netip.Prefix]int{},
-	})
+	err := s.grpc.Serve(netlimit.Listen(l, netlimit.Config{
+		Most: s.limits.Connections, MostPerHost: s.limits.ConnectionsPerIP, Refused: s.metrics.refusedConnections.Inc,
+	}))
 	if errors.Is(err, grpc.ErrServerStopped) {
 		return nil
 	}
