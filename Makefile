@@ -94,6 +94,10 @@ bench: build ## kmsd beside a bare gRPC echo, in one run; writes bench-out/lates
 bench-quick: build ## a sample of `make bench` in under 50 seconds
 	@./bench/run --quick
 
+.PHONY: bench-aws
+bench-aws: build ## the AWS front beside the gRPC front: server CPU per call, Encrypt at most twice as much
+	@./bench/aws
+
 .PHONY: bench-go
 bench-go: ## the Go micro-benchmarks
 	go test -run '^$$' -bench . -benchmem ./crypto ./authz ./audit ./storage ./keystore ./iam/... ./client/...

@@ -4,6 +4,7 @@
 //	load setup   makes a key and a user with credentials in a fresh kmsd, and records its answers for the echo server
 //	load disk    measures fdatasync, which every answer of kmsd waits for
 //	load report  makes a table and a JSON file of measurements
+//	load compare makes a table of kmsd's two fronts, and fails if the AWS front costs too much
 //	load port    prints a free loopback port
 //
 // It does not start servers: bench/run does. It measures a closed loop, in which a caller that waits asks for nothing: the latencies are those of a
@@ -30,7 +31,7 @@ func main() {
 	os.Exit(code)
 }
 
-const usage = `usage: load run|setup|disk|report|port [flags]
+const usage = `usage: load run|setup|disk|report|compare|port [flags]
   load run --help    says what the flags of run are
 `
 
@@ -49,6 +50,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = diskCommand(args[1:], stdout, stderr)
 	case "report":
 		err = reportCommand(args[1:], stdout, stderr)
+	case "compare":
+		err = compareCommand(args[1:], stdout, stderr)
 	case "port":
 		err = portCommand(stdout)
 	default:

@@ -26,14 +26,14 @@ const (
 
 // sample is one measurement.
 type sample struct {
-	Server       string  `json:"server"`
+	Server       string  `json:"server"` // "kmsd" or "echo", or of kmsd's fronts "grpc" or "aws"
 	Operation    string  `json:"operation"`
 	Credential   string  `json:"credential"` // "access-key" or "certificate"
 	Bytes        int     `json:"bytes"`      // of the plaintext
 	Callers      int     `json:"callers"`
 	Connections  int     `json:"connections"`
-	RequestBytes int     `json:"request_bytes"` // of the protobuf message
-	AnswerBytes  int     `json:"answer_bytes"`  // of the protobuf message
+	RequestBytes int     `json:"request_bytes"` // of the protobuf message, or of the body
+	AnswerBytes  int     `json:"answer_bytes"`  // likewise
 	Seconds      float64 `json:"seconds"`
 	Calls        int64   `json:"calls"`
 	RPS          float64 `json:"rps"`
@@ -48,19 +48,25 @@ type runFlags struct {
 	sample
 	credentials      string
 	duration, warmup time.Duration
+	calls            int64
 	pid              int
+	aws              string
+	h2               bool
 }
 
 func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var r runFlags
 	f := flag.NewFlagSet("load run", flag.ContinueOnError)
-	f.StringVar(&r.Server, "server", "kmsd", "what the measurement is called: kmsd or echo")
+	f.StringVar(&r.Server, "server", "kmsd", "what the measurement is called: kmsd or echo; grpc or aws to compare kmsd's fronts")
+	f.StringVar(&r.aws, "aws", "", "the URL of kmsd's AWS front, to call that; its answers are checked over gRPC")
+	f.BoolVar(&r.h2, "h2", false, "call the AWS front over HTTP/2")
 	f.StringVar(&r.credentials, "credentials", "", "the credentials file to call with (required)")
 	f.StringVar(&r.Operation, "operation", "encrypt", "encrypt, decrypt, generate-data-key or describe-key")
 	f.IntVar(&r.Bytes, "bytes", 64, "length of the plaintext or data key; 0 for describe-key")
 	f.IntVar(&r.Callers, "callers", 64, "how many callers there are, each with one call at a time")
 	f.IntVar(&r.Connections, "connections", 0, "over how many connections; 0 for one per 128 callers")
 	f.DurationVar(&r.duration, "duration", 5*time.Second, "how long to measure")
+	f.Int64Var(&r.calls, "calls", 0, "end as soon as so many calls were measured; 0 for the whole --duration, within which they must end")
 	f.DurationVar(&r.warmup, "warmup", time.Second, "how long to call before that")
 	f.IntVar(&r.pid, "pid", 0, "the server's process, whose CPU time is measured (required)")
 	if err := parse(f, args, stderr); err != nil {
@@ -84,6 +90,8 @@ func (r *runFlags) check() error {
 		return fmt.Errorf("--callers must be 1 to %d", maxCallers)
 	case r.duration <= 0 || r.duration > maxDuration || r.warmup < 0 || r.warmup > maxDuration:
 		return fmt.Errorf("--duration and --warmup must be at most %v", maxDuration)
+	case r.calls < 0:
+		return errors.New("--calls must not be negative")
 	case r.Bytes < 0 || r.Bytes > 64<<10:
 		return errors.New("--bytes must be 0 to 65536")
 	}
@@ -108,11 +116,20 @@ func (r *runFlags) measure(ctx context.Context) (sample, error) {
 		return sample{}, err
 	}
 	defer c.Close() // its connections carry nothing any more
-	e, err := newTarget(c).prepare(ctx, r.Operation, r.Bytes)
+	prepare := newTarget(c).prepare
+	if r.aws != "" {
+		t, err := newAWSTarget(r.aws, credentials, r.Callers, r.h2, newTarget(c))
+		if err != nil {
+			return sample{}, err
+		}
+		defer t.close()
+		prepare = t.prepare
+	}
+	e, err := prepare(ctx, r.Operation, r.Bytes)
 	if err != nil {
 		return sample{}, fmt.Errorf("before measuring %s: %w", r.Operation, err)
 	}
-	l := loop{callers: r.Callers, warmup: r.warmup, duration: r.duration, call: e.call, cpu: func() (cpuTimes, error) { return readCPU(r.pid) }}
+	l := loop{callers: r.Callers, warmup: r.warmup, duration: r.duration, calls: r.calls, call: e.call, cpu: func() (cpuTimes, error) { return readCPU(r.pid) }}
 	got, err := l.run(ctx)
 	if err != nil {
 		return sample{}, err
@@ -127,11 +144,14 @@ func (r *runFlags) measure(ctx context.Context) (sample, error) {
 type loop struct {
 	callers          int
 	warmup, duration time.Duration
+	calls            int64 // the measurement ends with this one; 0 for the whole duration
 	call             func(context.Context) error
 	cpu              func() (cpuTimes, error)
 
 	measuring atomic.Bool // calls that end while it is true count
 	stopped   atomic.Bool
+	counted   atomic.Int64
+	enough    chan struct{} // closed with the last of calls
 }
 
 // tally is what a loop has counted.
@@ -149,6 +169,7 @@ func (l *loop) run(ctx context.Context) (tally, error) {
 	var callers sync.WaitGroup
 	defer callers.Wait()
 	defer l.stopped.Store(true)
+	l.enough = make(chan struct{})
 	histograms := make([]*hdrhistogram.Histogram, l.callers)
 	failed := make(chan error, l.callers)
 	for i := range histograms {
@@ -159,7 +180,7 @@ func (l *loop) run(ctx context.Context) (tally, error) {
 			}
 		})
 	}
-	if err := sleep(ctx, l.warmup, failed); err != nil {
+	if _, err := sleep(ctx, l.warmup, failed, nil); err != nil {
 		return tally{}, err
 	}
 	t, err := l.window(ctx, failed)
@@ -191,8 +212,11 @@ func (l *loop) window(ctx context.Context, failed <-chan error) (t tally, err er
 	}
 	began := time.Now()
 	l.measuring.Store(true)
-	if err := sleep(ctx, l.duration, failed); err != nil {
+	switch ended, err := sleep(ctx, l.duration, failed, l.enough); {
+	case err != nil:
 		return t, err
+	case l.calls > 0 && !ended:
+		return t, fmt.Errorf("%d of %d calls ended within %v", l.counted.Load(), l.calls, l.duration)
 	}
 	l.measuring.Store(false)
 	t.elapsed = time.Since(began)
@@ -211,6 +235,14 @@ func (l *loop) repeat(ctx context.Context, h *hdrhistogram.Histogram) error {
 		if !l.measuring.Load() {
 			continue
 		}
+		if l.calls > 0 {
+			switch n := l.counted.Add(1); {
+			case n == l.calls:
+				close(l.enough)
+			case n > l.calls:
+				continue
+			}
+		}
 		if err := h.RecordValue(max(1, took.Microseconds())); err != nil {
 			return err
 		}
@@ -218,17 +250,19 @@ func (l *loop) repeat(ctx context.Context, h *hdrhistogram.Histogram) error {
 	return nil
 }
 
-// sleep waits for d, or for a call that fails.
-func sleep(ctx context.Context, d time.Duration, failed <-chan error) error {
+// sleep waits for d, or until there is enough, which it reports, or for a call that fails.
+func sleep(ctx context.Context, d time.Duration, failed <-chan error, enough <-chan struct{}) (ended bool, err error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
+		return false, nil
+	case <-enough:
+		return true, nil
 	case err := <-failed:
-		return fmt.Errorf("a call failed: %w", err)
+		return false, fmt.Errorf("a call failed: %w", err)
 	case <-ctx.Done():
-		return ctx.Err()
+		return false, ctx.Err()
 	}
 }
 

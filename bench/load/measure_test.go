@@ -87,6 +87,25 @@ func TestLoopFailsIfACallFails(t *testing.T) {
 	}
 }
 
+func TestLoopEndsWithTheLastOfItsCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		call := func(context.Context) error { time.Sleep(100 * time.Millisecond); return nil }
+		l := loop{callers: 4, warmup: 1050 * time.Millisecond, duration: time.Hour, calls: 401, cpu: steps(cpuTimes{}), call: call}
+		got, err := l.run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Four callers end 10 calls a second each: the 401st ends in the 101st tenth of a second.
+		if n := got.latency.TotalCount(); n != 401 || got.elapsed < 10*time.Second || got.elapsed > 10200*time.Millisecond {
+			t.Errorf("counted %d calls in %v, want 401 in 10.05 s", n, got.elapsed)
+		}
+		l = loop{callers: 1, duration: time.Second, calls: 100, cpu: steps(cpuTimes{}), call: call}
+		if got, err := l.run(t.Context()); err == nil {
+			t.Errorf("a loop that ended %d of 100 calls gave figures", got.latency.TotalCount())
+		}
+	})
+}
+
 func TestLoopEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
