@@ -1,0 +1,125 @@
+package aws
+
+import (
+	"net/http"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// errorForm is how a service of AWS JSON tells an error.
+type errorForm struct {
+	code    int    // of HTTP; 0 is 400
+	name    string // AWS's name for it, if it is not the pipeline's reason
+	text    string // AWS's words, if they are not the pipeline's
+	silent  bool   // AWS says nothing
+	capital bool   // the member is called Message
+}
+
+// errorForms is the errors of a service, by the pipeline's reasons. What is not in it has AWS's name already and is the client's fault.
+type errorForms struct {
+	forms    map[string]errorForm
+	internal string // what the service calls a fault of its own, which SDKs repeat
+	capital  bool   // the member is called Message, in every error of the service's model
+}
+
+// commonErrors are those that every service of AWS has, whose members are called message.
+var commonErrors = map[string]bool{
+	"AccessDeniedException": true, "ExpiredTokenException": true, "IncompleteSignatureException": true, "InvalidSignatureException": true,
+	"MissingAuthenticationTokenException": true, "SerializationException": true, "SignatureDoesNotMatch": true, "ThrottlingException": true,
+	"UnknownOperationException": true, "UnrecognizedClientException": true, "ValidationException": true, "RequestEntityTooLargeException": true,
+}
+
+// kmsErrors are AWS KMS's.
+var kmsErrors = &errorForms{
+	internal: "KMSInternalException",
+	forms: map[string]errorForm{
+		"KMSInternalException":           {code: http.StatusInternalServerError},
+		"KeyUnavailableException":        {code: http.StatusInternalServerError},
+		"DependencyTimeoutException":     {code: http.StatusServiceUnavailable},
+		"RequestCanceled":                {code: http.StatusServiceUnavailable, name: "DependencyTimeoutException"},
+		"InvalidCiphertextException":     {silent: true},
+		"KMSInvalidSignatureException":   {silent: true},
+		"KMSInvalidMacException":         {silent: true},
+		"RequestEntityTooLargeException": {code: http.StatusRequestEntityTooLarge},
+	},
+}
+
+// organizationsErrors are AWS Organizations'.
+var organizationsErrors = &errorForms{
+	internal: "ServiceException",
+	capital:  true,
+	forms: map[string]errorForm{
+		"ValidationException":                  {name: "InvalidInputException"},
+		"IdempotentParameterMismatchException": {name: "InvalidInputException"},
+		"InvalidMarkerException":               {name: "InvalidInputException"},
+		"ThrottlingException":                  {name: "TooManyRequestsException"},
+		"LimitExceededException":               {name: "ConstraintViolationException"},
+		"NoSuchEntityException":                {name: "AccountNotFoundException"},
+		"KMSInternalException":                 {code: http.StatusInternalServerError, name: "ServiceException"},
+		"KeyUnavailableException":              {code: http.StatusInternalServerError, name: "ServiceException"},
+		"DependencyTimeoutException":           {code: http.StatusInternalServerError, name: "ServiceException"},
+		"RequestCanceled":                      {code: http.StatusInternalServerError, name: "ServiceException"},
+		"RequestEntityTooLargeException":       {code: http.StatusRequestEntityTooLarge},
+	},
+}
+
+// fail is what an error of the pipeline looks like in AWS JSON 1.1.
+func (j *jsonProtocol) fail(_ *service, op *operation, st *status.Status) failure {
+	p := problemOf(st)
+	reason := p.reason
+	if reason == "" {
+		reason = j.errors.reason(p.code)
+	}
+	form := j.errors.forms[reason]
+	name, text := reason, p.message
+	if form.name != "" {
+		name = form.name
+	}
+	if reason == reasonValidation {
+		text = p.validation(op)
+	}
+	if form.text != "" {
+		text = form.text
+	}
+	if form.silent {
+		text = ""
+	}
+	code := form.code
+	if code == 0 {
+		code = http.StatusBadRequest
+	}
+	return failure{code: code, errorType: name, body: errorBody(name, text, j.errors.capital && !commonErrors[name])}
+}
+
+// reason is that of a call which did not come from the pipeline's own table.
+func (e *errorForms) reason(c codes.Code) string {
+	switch c {
+	case codes.InvalidArgument:
+		return reasonValidation
+	case codes.Unimplemented:
+		return reasonUnknownOperation
+	case codes.ResourceExhausted:
+		return "ThrottlingException"
+	case codes.DeadlineExceeded, codes.Canceled:
+		return "DependencyTimeoutException"
+	}
+	return "KMSInternalException"
+}
+
+// errorBody is {"__type": name, "message": text}; an empty text is left out, as AWS does.
+func errorBody(name, text string, capital bool) []byte {
+	w := jsonWriter{buf: make([]byte, 0, 64+len(text))}
+	w.raw(`{"__type":`)
+	w.text(name)
+	if text != "" {
+		if capital {
+			w.raw(`,"Message":`)
+		} else {
+			w.raw(`,"message":`)
+		}
+		w.text(text)
+	}
+	w.raw("}")
+	return w.buf
+}

@@ -1,0 +1,50 @@
+package aws
+
+import (
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// problem is what the pipeline says of a call that failed.
+type problem struct {
+	code       codes.Code
+	reason     string // AWS's name of the error; empty if the pipeline gave none
+	message    string
+	requestID  string
+	violations []violation
+}
+
+// violation is one thing that is wrong with one field, in the words of package server.
+type violation struct{ field, what string }
+
+// problemOf takes a status apart.
+func problemOf(st *status.Status) problem {
+	p := problem{code: st.Code(), message: st.Message()}
+	for _, d := range st.Details() {
+		switch d := d.(type) {
+		case *errdetails.ErrorInfo:
+			p.reason = d.GetReason()
+		case *errdetails.RequestInfo:
+			p.requestID = d.GetRequestId()
+		case *errdetails.BadRequest:
+			for _, v := range d.GetFieldViolations() {
+				p.violations = append(p.violations, violation{v.GetField(), v.GetDescription()})
+			}
+		}
+	}
+	return p
+}
+
+// requestID is the id of the audit event of a call that failed; empty if it has none.
+func requestID(st *status.Status) string { return problemOf(st).requestID }
+
+// dryRunStatus is what the answer of a dry run becomes.
+func dryRunStatus(requestID string) *status.Status {
+	st := status.New(codes.FailedPrecondition, "The request would have succeeded, but the DryRun option is set.")
+	with, err := st.WithDetails(&errdetails.ErrorInfo{Reason: reasonDryRun, Domain: "kms"}, &errdetails.RequestInfo{RequestId: requestID})
+	if err != nil {
+		return st
+	}
+	return with
+}
