@@ -115,7 +115,7 @@ func TestClientCertificate(t *testing.T) {
 			if err := cred.Usable(c.NotAfter); !errors.Is(err, ErrExpired) {
 				t.Errorf("Usable at the end = %v, want %v", err, ErrExpired)
 			}
-			if cred.SigningKey("20261123").Date() != "" {
+			if cred.SigningKey("20261123", "local", Service).Date() != "" {
 				t.Error("a certificate has a signing key")
 			}
 		})

@@ -252,7 +252,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	w.mustUser("ann")
 	k := w.mustKey("ann")
 	c, _ := w.Snapshot().AccessKey(k.ID)
-	c.SigningKey("20261123")
+	c.SigningKey("20261123", "local", Service)
 	p, _ := w.Snapshot().principal(testAccount, "ann")
 	leaktest.Check(t, k.Secret.Expose(), k, &k, c, p.keys, p.keys[0], p, w.Snapshot(), w.IAM)
 	server, err := w.IssueServerCertificate([]string{"localhost"})
@@ -314,7 +314,7 @@ func TestConcurrentReadersAndWriters(t *testing.T) {
 				if c, ok := s.AccessKey(w.root.ID); !ok {
 					t.Error("the root user's access key is gone")
 				} else {
-					c.SigningKey(fmt.Sprintf("202611%02d", 10+len(users)))
+					c.SigningKey(fmt.Sprintf("202611%02d", 10+len(users)), "local", Service)
 				}
 			}
 		})

@@ -85,7 +85,7 @@ func BenchmarkSigningKey(b *testing.B) {
 	c, _ := w.Snapshot().AccessKey(w.root.ID)
 	b.ReportAllocs()
 	for b.Loop() {
-		if c.SigningKey("20261123").Date() == "" {
+		if c.SigningKey("20261123", "local", Service).Date() == "" {
 			b.Fatal("no key")
 		}
 	}

@@ -3,12 +3,17 @@ package iam
 import (
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
 	"github.com/kmsd/kmsd/authz"
 	"github.com/kmsd/kmsd/crypto"
+	"github.com/kmsd/kmsd/iam/sigv4"
 )
 
 func TestCreateUserNames(t *testing.T) {
@@ -295,16 +300,64 @@ func TestSigningKey(t *testing.T) {
 	w := newWorld(t)
 	c, _ := w.Snapshot().AccessKey(w.root.ID)
 	for _, date := range []string{"20261130", "20261201", "20261130", "20261203", ""} {
-		if got := c.SigningKey(date).Date(); got != date {
+		if got := c.SigningKey(date, "local", Service).Date(); got != date {
 			t.Errorf("SigningKey(%q) is for %q", date, got)
 		}
 	}
-	if allocs := testing.AllocsPerRun(100, func() { c.SigningKey("20261203") }); allocs > 1 {
+	if allocs := testing.AllocsPerRun(100, func() { c.SigningKey("20261203", "local", Service) }); allocs > 1 {
 		t.Errorf("a kept signing key costs %v allocations", allocs)
 	}
-	if got := (&Credential{secret: crypto.Secret{}}).SigningKey("20261130"); got.Date() != "" {
+	if got := (&Credential{secret: crypto.Secret{}}).SigningKey("20261130", "local", Service); got.Date() != "" {
 		t.Errorf("a credential without a secret has a signing key")
 	}
+	for _, r := range []struct {
+		region, service string
+		served          bool
+	}{
+		{"local", "kms", true}, {"local", "sts", true}, {"local", "iam", true}, {"local", "organizations", true},
+		{"us-east-1", "sts", true}, {"us-east-1", "iam", true}, {"us-east-1", "organizations", true},
+		{"us-east-1", "kms", false}, {"elsewhere", "iam", false}, {"", "iam", false}, {"local", "s3", false}, {"local", "", false},
+	} {
+		if got := ServesScope(r.region, r.service, "local"); got != r.served {
+			t.Errorf("ServesScope(%q, %q) = %v, want %v", r.region, r.service, got, r.served)
+		}
+		request, signature := signedHTTP(t, w.root, r.region, r.service)
+		for range 2 { // derived, then kept
+			err := signature.Verify(c.SigningKey("20261130", r.region, r.service), request, signature.Time)
+			if (err == nil) != r.served {
+				t.Errorf("a request for %q in %q verifies with %v under its signing key; served: %v", r.service, r.region, err, r.served)
+			}
+		}
+		if allocs := testing.AllocsPerRun(100, func() { c.SigningKey("20261130", r.region, r.service) }); allocs > 0 {
+			t.Errorf("a kept signing key of %q in %q costs %v allocations", r.service, r.region, allocs)
+		}
+	}
+}
+
+// signedHTTP is a request of 2026-11-30 that AWS's signer signed with an access key.
+func signedHTTP(t *testing.T, k AccessKey, region, service string) (sigv4.Request, sigv4.Signature) {
+	t.Helper()
+	const hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	r, err := http.NewRequest(http.MethodPost, "https://kmsd.example/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	credentials := aws.Credentials{AccessKeyID: k.ID, SecretAccessKey: string(k.Secret.Expose())}
+	if err := v4.NewSigner().SignHTTP(t.Context(), credentials, r, hash, service, region, time.Date(2026, 11, 30, 9, 0, 0, 0, time.UTC)); err != nil {
+		t.Fatal(err)
+	}
+	out := sigv4.Request{Method: "POST", Path: "/", Host: "kmsd.example", Headers: map[string][]string{}, PayloadHash: hash}
+	for name, values := range r.Header {
+		out.Headers[strings.ToLower(name)] = values
+	}
+	if region == "" || service == "" {
+		return out, sigv4.Signature{} // no signature has such a scope
+	}
+	s, err := sigv4.ParseHTTP(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out, s
 }
 
 func TestUserPolicies(t *testing.T) {

@@ -148,6 +148,9 @@ const (
 // repeatsVerified reports whether v is, to the letter, the signature that the last call of the method on this
 // connection was let in with, and fills in what that one proved.
 func (c *call) repeatsVerified(v *verified) bool {
+	if c.conn.signatures == nil {
+		return false // a front's, on which there is no metadata to repeat but that of a gateway's own calls
+	}
 	last := c.conn.signatures[c.m.number].Load()
 	if last == nil || last.authorization != v.authorization || last.date != v.date || last.host != v.host || last.nonce != v.nonce || last.payload != v.payload || last.path != v.path || last.token != v.token || last.claims != v.claims {
 		return false
@@ -174,12 +177,12 @@ func (c *call) verify(md metadata.MD, v *verified) error {
 	if err != nil {
 		return err
 	}
-	err = sig.Verify(cred.SigningKey(sig.Date), sigv4.Request{Method: "POST", Path: c.m.name, Host: v.host, Headers: md, PayloadHash: sigv4.UnsignedPayload}, c.event.ReceivedTime)
+	err = sig.Verify(cred.SigningKey(sig.Date, c.s.place.Region, iam.Service), sigv4.Request{Method: "POST", Path: c.m.name, Host: v.host, Headers: md, PayloadHash: sigv4.UnsignedPayload}, c.event.ReceivedTime)
 	if err != nil {
 		return signatureFailure(err)
 	}
 	v.credential, v.signature = cred, sig
-	if !c.m.mutating {
+	if !c.m.mutating && c.conn.signatures != nil {
 		kept := *v // so that v stays on the stack of calls that repeat it
 		c.conn.signatures[c.m.number].Store(&kept)
 	}

@@ -1,15 +1,17 @@
-// Package sigv4 verifies AWS Signature Version 4 on a call whose headers are at hand.
+// Package sigv4 verifies AWS Signature Version 4 on a call whose headers are at hand: on the metadata of gRPC (Parse), and on HTTP requests of AWS's own
+// clients (ParseHTTP). Both give a Signature, and Verify checks either.
 //
-// It parses the authorization header, derives signing keys, and checks that a signature fits a request and is of
-// this moment. It does not sign (clients use the AWS SDK's signer), does not look up secrets, and does not read
-// bodies: the payload's hash is a header that is signed. It is stricter than AWS: one spelling of the
-// authorization header, one value for each signed header, no white space to fold, no path to escape. What two
-// readers could read differently is refused. So whoever accepts a request here knows that method, path, host and
-// each x-amz- and x-kmsd- header are byte for byte those that were signed.
+// It parses what claims to be a signature, derives signing keys, and checks that a signature fits a request and is of this moment. It does not sign
+// (clients use the AWS SDK's signer), does not look up secrets, and does not read bodies: whoever has the body tells its hash. It takes signatures of
+// headers only: not of query strings (presigned URLs), of chunks, or of another algorithm.
 //
-// Trust: everything in a Request and an authorization header is hostile. Who sees a signed call can repeat it,
-// unchanged, to the same host until MaxSkew after its date; replay is for TLS and the caller's nonce cache to
-// prevent.
+// Over gRPC it is stricter than AWS: one spelling of the authorization header, one value for each signed header, no white space to fold, no path to
+// escape, no query. What two readers could read differently is refused. Over HTTP it takes what AWS's clients send, and canonicalizes as AWS does for
+// all services but S3. In both, who accepts a request knows that method, path, query, host, and each x-amz- and x-kmsd- header are those that were
+// signed; over HTTP, the body too.
+//
+// Trust: everything in a Request and an authorization header is hostile, but for PayloadHash, which is the caller's own reckoning. Who sees a signed
+// call can repeat it, unchanged, to the same host until MaxSkew after its date; replay is for TLS and the caller's nonce cache to prevent.
 //
 // Source: AWS IAM User Guide, "Create a signed AWS API request".
 package sigv4
@@ -46,26 +48,30 @@ const (
 	terminator        = "aws4_request"
 )
 
-// Errors that Parse and Verify return, wrapped with what is wrong. None quotes the request.
+// Errors that Parse, ParseHTTP and Verify return, wrapped with what is wrong. None quotes the request.
 var (
+	// ErrMissing: the request is not signed at all (AWS: MissingAuthenticationTokenException). Of ParseHTTP only.
+	ErrMissing = errors.New("the request is not signed")
 	// ErrIncomplete: the authorization header, the date or a header the signature needs is absent or malformed
 	// (AWS: IncompleteSignatureException).
 	ErrIncomplete = errors.New("the signature of the request is incomplete or malformed")
-	// ErrExpired: the date lies more than MaxSkew in the past (AWS: SignatureDoesNotMatch, "signature expired").
+	// ErrUnsigned: a header of an HTTP request that must be signed is not (AWS: InvalidSignatureException).
+	ErrUnsigned = errors.New("a header of the request must be signed and is not")
+	// ErrExpired: the date lies more than MaxSkew in the past (AWS: InvalidSignatureException, "signature expired").
 	ErrExpired = errors.New("the signature of the request has expired")
-	// ErrNotYetValid: the date lies more than MaxSkew in the future (AWS: SignatureDoesNotMatch, "not yet current").
+	// ErrNotYetValid: the date lies more than MaxSkew in the future (AWS: InvalidSignatureException, "not yet current").
 	ErrNotYetValid = errors.New("the signature of the request is not yet valid")
 	// ErrScope: the credential is scoped to another date, region or service than the key.
 	ErrScope = errors.New("the credential of the request is scoped to another date, region or service")
-	// ErrMismatch: the signature is not that of this request under this key (AWS: SignatureDoesNotMatch).
+	// ErrMismatch: the signature is not that of this request under this key (AWS: InvalidSignatureException).
 	ErrMismatch = errors.New("the signature of the request does not match")
 )
 
-// Signature is what an authorization header and a date claim. Only Parse makes one that can verify. It is a value,
-// safe for concurrent use; its strings share memory with what was parsed.
+// Signature is what an authorization header and a date claim. Only Parse and ParseHTTP make one that can verify. It is a
+// value, safe for concurrent use; its strings share memory with what was parsed.
 type Signature struct {
-	AccessKeyID string    // 16 to 128 of A-Z and 0-9
-	Time        time.Time // of the x-amz-date header, whole seconds, UTC
+	AccessKeyID string    // 16 to 128 of A-Z and 0-9; over HTTP, 1 to 128 of A-Z, a-z, 0-9 and _
+	Time        time.Time // of the x-amz-date header (or over HTTP date), whole seconds, UTC
 	Date        string    // of the credential scope, in DateFormat; always the date of Time
 	Region      string
 	Service     string
@@ -74,7 +80,15 @@ type Signature struct {
 	scope   string // "date/region/service/aws4_request"
 	headers string // the signed headers, joined by semicolons, sorted, unique
 	value   [32]byte
+
+	http     bool   // made by ParseHTTP: Verify canonicalizes
+	dateName string // over HTTP, the header that Time is of
+	dateSent string // over HTTP, its value
 }
+
+// Hex returns the signature itself, 64 lower-case hexadecimal digits. Two requests that are signed anew, even alike, have the same one only if they are
+// the same in all that is signed, the second of their date with it.
+func (s Signature) Hex() string { return hex.EncodeToString(s.value[:]) }
 
 // Parse reads an authorization header and the value of the x-amz-date header of the same request. It accepts one
 // spelling only:
@@ -104,8 +118,14 @@ func Parse(authorization, date string) (Signature, error) {
 	if err := s.parseCredential(credential); err != nil {
 		return Signature{}, err
 	}
+	if len(s.AccessKeyID) < minAccessKeyID || !all(s.AccessKeyID, upperOrDigit) {
+		return Signature{}, incomplete("the access key id is malformed")
+	}
 	if err := checkSignedHeaders(headers); err != nil {
 		return Signature{}, err
+	}
+	if !s.signs(hostHeader) || !s.signs(hashHeader) || !s.signs(dateHeader) {
+		return Signature{}, incomplete("host, x-amz-content-sha256 and x-amz-date must be signed")
 	}
 	if err := s.parseValue(hexValue); err != nil {
 		return Signature{}, err
@@ -134,7 +154,7 @@ func (s *Signature) parseCredential(c string) error {
 		return incomplete("the credential scope must end with " + terminator)
 	}
 	switch {
-	case len(s.AccessKeyID) < minAccessKeyID || len(s.AccessKeyID) > maxAccessKeyID || !all(s.AccessKeyID, upperOrDigit):
+	case s.AccessKeyID == "" || len(s.AccessKeyID) > maxAccessKeyID || !all(s.AccessKeyID, wordByte):
 		return incomplete("the access key id is malformed")
 	case len(s.Date) != len(DateFormat) || !all(s.Date, digit):
 		return incomplete("the date of the credential scope is malformed")
@@ -147,7 +167,6 @@ func (s *Signature) parseCredential(c string) error {
 }
 
 func checkSignedHeaders(headers string) error {
-	var host, date, hash bool
 	last := ""
 	for n, rest, more := 0, headers, true; more; n++ {
 		var name string
@@ -162,13 +181,7 @@ func checkSignedHeaders(headers string) error {
 		case name == "authorization":
 			return incomplete("the authorization header cannot be signed")
 		}
-		host = host || name == hostHeader
-		date = date || name == dateHeader
-		hash = hash || name == hashHeader
 		last = name
-	}
-	if !host || !date || !hash {
-		return incomplete("host, x-amz-content-sha256 and x-amz-date must be signed")
 	}
 	return nil
 }
@@ -214,6 +227,7 @@ func lower(c byte) bool        { return 'a' <= c && c <= 'z' }
 func upper(c byte) bool        { return 'A' <= c && c <= 'Z' }
 func upperOrDigit(c byte) bool { return upper(c) || digit(c) }
 func lowerHex(c byte) bool     { return digit(c) || 'a' <= c && c <= 'f' }
+func wordByte(c byte) bool     { return lower(c) || upperOrDigit(c) || c == '_' }
 func scopeByte(c byte) bool    { return lower(c) || digit(c) || c == '-' }
 func headerByte(c byte) bool   { return lower(c) || digit(c) || c == '-' || c == '_' || c == '.' }
 

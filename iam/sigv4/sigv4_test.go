@@ -334,7 +334,7 @@ func TestPublishedVectors(t *testing.T) {
 	canonical, err := s.appendCanonical(nil, Request{
 		Method: "GET", Path: "/", Host: "example.amazonaws.com", PayloadHash: hex.EncodeToString(empty[:]),
 		Headers: map[string][]string{dateHeader: {"20150830T123600Z"}},
-	})
+	}, "example.amazonaws.com")
 	if err != nil {
 		t.Fatal(err)
 	}
