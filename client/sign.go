@@ -77,20 +77,25 @@ func (s *signer) GetRequestMetadata(ctx context.Context, _ ...string) (map[strin
 	if !ok {
 		return nil, errors.New("signing the call: its method is not known")
 	}
+	return s.metadata(ctx, info.Method)
+}
+
+// metadata returns the headers that sign a call of a method.
+func (s *signer) metadata(ctx context.Context, method string) (map[string]string, error) {
 	c, err := s.retrieve(ctx)
 	if err != nil {
 		return nil, err
 	}
 	now := time.Now()
-	slot, reads := s.recent[info.Method]
+	slot, reads := s.recent[method]
 	if !reads {
-		return s.sign(c, info.Method, rand.Text(), now)
+		return s.sign(c, method, rand.Text(), now)
 	}
 	second := now.Unix()
 	if last := slot.Load(); last != nil && last.second == second && last.keyID == c.AccessKeyID {
 		return last.metadata, nil // gRPC only reads it
 	}
-	md, err := s.sign(c, info.Method, "", now)
+	md, err := s.sign(c, method, "", now)
 	if err != nil {
 		return nil, err
 	}

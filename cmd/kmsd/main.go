@@ -1,4 +1,5 @@
-// Command kmsd is the key management service: it makes a data folder (kmsd init), serves it (kmsd serve), and checks its configuration.
+// Command kmsd is the key management service: it makes a data folder (kmsd init), serves it (kmsd serve), checks its configuration, and is the plugin of
+// a Kubernetes API server (kmsd k8s-plugin).
 //
 // Trust: flags and the environment come from whoever starts the process, who can do everything that it can. Secrets come by file, never by
 // flag or variable.
@@ -58,7 +59,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(initCommand(stdin, stderr), serveCommand(stdin, stderr), checkConfigCommand(), &cobra.Command{
+	root.AddCommand(initCommand(stdin, stderr), serveCommand(stdin, stderr), k8sPluginCommand(stderr), checkConfigCommand(), &cobra.Command{
 		Use: "version", Short: "print version, commit, Go version and FIPS state", Args: noArgs,
 		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), version()) },
 	})

@@ -47,6 +47,8 @@ type Config struct {
 	Audit AuditConfig `yaml:"audit,omitempty"`
 	// OIDC says from where the keys of identity providers may be fetched.
 	OIDC OIDCConfig `yaml:"oidc,omitempty"`
+	// K8s makes kmsd the KMS v2 plugin of a Kubernetes API server on this machine.
+	K8s K8sConfig `yaml:"k8s,omitempty"`
 	// Limits bound what clients can make kmsd hold.
 	Limits LimitsConfig `yaml:"limits,omitempty"`
 }
@@ -205,7 +207,7 @@ func (c *Config) Check() error {
 	case c.Audit.SegmentMiB < 0 || c.Audit.SegmentMiB > 4096:
 		return errors.New("audit.segment_mib: must be 1 to 4096, or 0 for the default")
 	}
-	return c.Limits.check()
+	return errors.Join(c.K8s.check(), c.Limits.check())
 }
 
 func (l LimitsConfig) check() error {

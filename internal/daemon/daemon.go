@@ -55,6 +55,7 @@ type Daemon struct {
 	domain crypto.Secret
 
 	listener net.Listener
+	k8s      *kubernetes // nil if there is none
 	admin    *admin
 	cert     atomic.Pointer[tls.Certificate]
 	failed   chan error // capacity 1: what kmsd cannot go on after
@@ -244,6 +245,9 @@ func (d *Daemon) serve(o Options) error {
 	if err := d.admin.listen(d.cfg.AdminListen); err != nil {
 		return fmt.Errorf("%w; choose another address with admin_listen in %s or --admin-listen", err, ConfigFile)
 	}
+	if d.k8s, err = d.listenK8s(); err != nil {
+		return err
+	}
 	if err := d.note("KmsdStarted"); err != nil {
 		return err
 	}
@@ -254,6 +258,7 @@ func (d *Daemon) serve(o Options) error {
 			d.fatal(err)
 		}
 	})
+	d.k8s.serve(d)
 	d.done.Go(func() { d.watch(ctx) })
 	d.keys.Start()
 	d.log.Info("serving", "listen", d.Address(), "admin", d.admin.address(), "version", o.Version, "account", d.people.Snapshot().ManagementAccount(), "generation", d.store.Generation())
@@ -365,6 +370,7 @@ func (d *Daemon) Failed() <-chan error { return d.failed }
 // Shutdown stops serving, finishes the calls under way until ctx ends, and closes everything.
 func (d *Daemon) Shutdown(ctx context.Context) error {
 	d.log.Info("shutting down")
+	d.k8s.shutdown(ctx)
 	d.server.Shutdown(ctx)
 	if err := d.people.SaveLastUsed(); err != nil {
 		d.log.Error("saving when access keys were last used", "error", err)
@@ -388,6 +394,7 @@ func (d *Daemon) close() error {
 	if d.listener != nil {
 		d.listener.Close() // closed already unless the start failed
 	}
+	d.k8s.close()
 	d.done.Wait()
 	if d.audit != nil {
 		errs = append(errs, d.audit.Close())
