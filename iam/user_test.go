@@ -314,9 +314,18 @@ func TestSigningKey(t *testing.T) {
 		region, service string
 		served          bool
 	}{
-		{"local", "kms", true}, {"local", "sts", true}, {"local", "iam", true}, {"local", "organizations", true},
-		{"us-east-1", "sts", true}, {"us-east-1", "iam", true}, {"us-east-1", "organizations", true},
-		{"us-east-1", "kms", false}, {"elsewhere", "iam", false}, {"", "iam", false}, {"local", "s3", false}, {"local", "", false},
+		{"local", "kms", true},
+		{"local", "sts", true},
+		{"local", "iam", true},
+		{"local", "organizations", true},
+		{"us-east-1", "sts", true},
+		{"us-east-1", "iam", true},
+		{"us-east-1", "organizations", true},
+		{"us-east-1", "kms", false},
+		{"elsewhere", "iam", false},
+		{"", "iam", false},
+		{"local", "s3", false},
+		{"local", "", false},
 	} {
 		if got := ServesScope(r.region, r.service, "local"); got != r.served {
 			t.Errorf("ServesScope(%q, %q) = %v, want %v", r.region, r.service, got, r.served)

@@ -14,6 +14,7 @@ import (
 	"github.com/kmsd/kmsd/authz"
 	"github.com/kmsd/kmsd/iam"
 	"github.com/kmsd/kmsd/iam/sigv4"
+	"github.com/kmsd/kmsd/internal/front"
 )
 
 // verified is a signature that was found good. It stands for every call that repeats it to the letter, while the
@@ -42,12 +43,15 @@ func unknownCredential(class string) *failure {
 	return unauthenticated("UnrecognizedClientException", "the security token included in the request is invalid", class)
 }
 
-// authenticate finds out who calls: by the signature in the metadata, or else by the client certificate of the
-// connection. Who sends both must be the same principal by both.
+// authenticate finds out who calls: by the signature of an HTTP request that a front has received, by the signature in the metadata, or else by the
+// client certificate of the connection. Who sends the two latter must be the same principal by both.
 func (c *call) authenticate(md metadata.MD) error {
 	if c.m.anonymous {
 		c.event.Actor.ClientCertThumbprint = c.conn.thumbprint
 		return nil
+	}
+	if f := front.FromContext(c.ctx); f != nil && f.Signed != nil {
+		return c.byHTTP(f)
 	}
 	authorization, err := single(md, "authorization")
 	if err != nil {
@@ -150,6 +154,9 @@ const (
 func (c *call) repeatsVerified(v *verified) bool {
 	if c.conn.signatures == nil {
 		return false // a front's, on which there is no metadata to repeat but that of a gateway's own calls
+	}
+	if len(c.conn.signatures) == 0 { // of a call in process
+		return false
 	}
 	last := c.conn.signatures[c.m.number].Load()
 	if last == nil || last.authorization != v.authorization || last.date != v.date || last.host != v.host || last.nonce != v.nonce || last.payload != v.payload || last.path != v.path || last.token != v.token || last.claims != v.claims {
