@@ -6,8 +6,10 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	iamv1 "github.com/kmsd/kmsd/proto/kmsd/iam/v1"
 	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
 	organizationsv1 "github.com/kmsd/kmsd/proto/kmsd/organizations/v1"
+	stsv1 "github.com/kmsd/kmsd/proto/kmsd/sts/v1"
 )
 
 // TestEveryRowOfTheTablesApplies: a row, an extra member or a value that is misspelt would silently change nothing.
@@ -18,6 +20,8 @@ func TestEveryRowOfTheTablesApplies(t *testing.T) {
 	}{
 		"kms":           {[]protoreflect.ServiceDescriptor{kmsv1.File_kmsd_kms_v1_key_service_proto.Services().Get(0), kmsv1.File_kmsd_kms_v1_crypto_service_proto.Services().Get(0)}, kmsTables()},
 		"organizations": {[]protoreflect.ServiceDescriptor{organizationsv1.File_kmsd_organizations_v1_organizations_service_proto.Services().Get(0)}, organizationsTables()},
+		"iam":           {[]protoreflect.ServiceDescriptor{iamv1.File_kmsd_iam_v1_iam_service_proto.Services().Get(0)}, iamTables()},
+		"sts":           {[]protoreflect.ServiceDescriptor{stsv1.File_kmsd_sts_v1_sts_service_proto.Services().Get(0)}, stsTables()},
 	} {
 		b := newBuilder(file.tables)
 		for _, d := range file.services {
@@ -34,6 +38,9 @@ func TestEveryRowOfTheTablesApplies(t *testing.T) {
 			keys = append(keys, key)
 		}
 		for key := range b.pascal {
+			keys = append(keys, key)
+		}
+		for key := range b.names {
 			keys = append(keys, key)
 		}
 		for key := range b.refused {
