@@ -101,27 +101,43 @@ func checkExample(t *testing.T, line string) {
 	}
 }
 
-// TestManualShowsOnlyWhatThereIs: the commands in docs/kmsctl.md are right, too.
+// TestManualShowsOnlyWhatThereIs: the commands in docs/kmsctl.md and docs/aws-clients.md are right, too.
 func TestManualShowsOnlyWhatThereIs(t *testing.T) {
-	b, err := os.ReadFile("../../docs/kmsctl.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, code := 0, false
-	for line := range strings.Lines(string(b)) {
-		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "```") {
-			code = !code
-			continue
+	for page, least := range map[string]int{"kmsctl.md": 30, "aws-clients.md": 4} {
+		n, code := 0, false
+		for line := range strings.Lines(readFile(t, "../../docs/"+page)) {
+			line = strings.TrimSpace(line)
+			if strings.HasPrefix(line, "```") {
+				code = !code
+				continue
+			}
+			if code && strings.Contains(line, "kmsctl ") && !strings.HasPrefix(line, "#") {
+				n++
+				call, _, _ := strings.Cut(line, " #")
+				checkExample(t, call)
+			}
 		}
-		if code && strings.Contains(line, "kmsctl ") && !strings.HasPrefix(line, "#") {
-			n++
-			call, _, _ := strings.Cut(line, " #")
-			checkExample(t, call)
+		if n < least {
+			t.Errorf("found %d commands in docs/%s, want at least %d", n, page, least)
 		}
 	}
-	if n < 30 {
-		t.Errorf("found %d commands in docs/kmsctl.md, want at least 30", n)
+}
+
+// TestAWSPageShowsTheProfile: what docs/aws-clients.md shows is what kmsctl config aws prints.
+func TestAWSPageShowsTheProfile(t *testing.T) {
+	p := awsProfile{
+		name: "kmsd", region: "local", endpoint: "https://localhost:" + awsPort, caFile: "/home/alice/.aws/kmsd-ca.pem",
+		process: "/usr/local/bin/kmsctl --credentials /home/alice/alice.yaml config aws --credential-process",
+	}
+	page := readFile(t, "../../docs/aws-clients.md")
+	if want := "```\n" + text(p.config()) + "```\n"; !strings.Contains(page, want) {
+		t.Errorf("docs/aws-clients.md does not show the profile:\n%s", want)
+	}
+	for _, v := range p.environment() {
+		service, perService := strings.CutPrefix(v.name, "AWS_ENDPOINT_URL")
+		if !strings.Contains(page, v.name) && (!perService || !strings.Contains(page, "`"+service+"`")) {
+			t.Errorf("docs/aws-clients.md does not name %s", v.name)
+		}
 	}
 }
 
