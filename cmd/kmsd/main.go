@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,6 +105,7 @@ names another place. Keep it elsewhere than the data folder's backups: who has b
 	f.StringVar(&o.Config.Data, "data", "./kmsd-data", "the folder to make; it must not exist or be empty")
 	f.StringVar(&o.Config.Listen, "listen", "127.0.0.1:7443", "where to serve gRPC")
 	f.StringVar(&o.Config.AdminListen, "admin-listen", "127.0.0.1:7444", `where to serve metrics and health, loopback only, or "off"`)
+	f.StringVar(&o.Config.AWS.Listen, "aws-listen", "", `where to serve clients that were written for AWS, "host:port" or "unix:/path" (default: they are not served)`)
 	f.StringSliceVar(&o.Config.Hosts, "host", nil, "DNS name or IP address that clients know the server by (repeatable; default localhost, 127.0.0.1, ::1)")
 	f.StringVar(&o.AccountID, "account-id", "", "id of the management account, 12 digits (default random)")
 	f.StringVar(&o.Partition, "partition", "aws", "partition in ARNs")
@@ -135,13 +137,14 @@ func initialize(cmd *cobra.Command, o *daemon.InitOptions, stdin *os.File, stder
 }
 
 // configFlags are the flags that override the configuration file.
-type configFlags struct{ data, listen, adminListen, logLevel string }
+type configFlags struct{ data, listen, adminListen, awsListen, logLevel string }
 
 func (c *configFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&c.data, "data", "./kmsd-data", "the data folder (also KMSD_DATA)")
 	f.StringVar(&c.listen, "listen", "", "where to serve gRPC, instead of the configuration's")
 	f.StringVar(&c.adminListen, "admin-listen", "", `where to serve metrics and health, or "off"`)
+	f.StringVar(&c.awsListen, "aws-listen", "", `where to serve clients that were written for AWS, "host:port" or "unix:/path"`)
 	f.StringVar(&c.logLevel, "log-level", "", "debug, info, warn or error")
 }
 
@@ -160,7 +163,7 @@ func (c *configFlags) load(cmd *cobra.Command) (daemon.Config, error) {
 		flag, value string
 		to          *string
 	}{
-		{"listen", c.listen, &cfg.Listen}, {"admin-listen", c.adminListen, &cfg.AdminListen}, {"log-level", c.logLevel, &cfg.LogLevel},
+		{"listen", c.listen, &cfg.Listen}, {"admin-listen", c.adminListen, &cfg.AdminListen}, {"aws-listen", c.awsListen, &cfg.AWS.Listen}, {"log-level", c.logLevel, &cfg.LogLevel},
 	} {
 		if cmd.Flags().Changed(o.flag) {
 			*o.to = o.value
@@ -180,7 +183,7 @@ func checkConfigCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "the configuration of %s is good: gRPC on %s, metrics and health on %s\n", cfg.Data, cfg.Listen, cfg.AdminListen)
+			fmt.Fprintf(cmd.OutOrStdout(), "the configuration of %s is good: gRPC on %s, clients of AWS on %s, metrics and health on %s\n", cfg.Data, cfg.Listen, cmp.Or(cfg.AWS.Listen, "nothing"), cfg.AdminListen)
 			return nil
 		},
 	}

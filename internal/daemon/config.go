@@ -23,7 +23,7 @@ import (
 const ConfigFile = "kmsd.yaml"
 
 // Config is how a kmsd runs. It is read from kmsd.yaml, whose keys are the yaml names below; an environment variable KMSD_<KEY> in
-// upper case overrides a key of the top level, and a flag overrides both. Unknown keys are errors. Relative paths are below the
+// upper case overrides a key of the top level, or one that names its variable, and a flag overrides both. Unknown keys are errors. Relative paths are below the
 // data folder. The zero value of a key is its default.
 type Config struct {
 	// Data is the folder that kmsd keeps everything in. It is not a key of the file: the file is in it.
@@ -47,6 +47,8 @@ type Config struct {
 	Audit AuditConfig `yaml:"audit,omitempty"`
 	// OIDC says from where the keys of identity providers may be fetched.
 	OIDC OIDCConfig `yaml:"oidc,omitempty"`
+	// AWS says where clients that were written for AWS are served.
+	AWS AWSConfig `yaml:"aws,omitempty"`
 	// K8s makes kmsd the KMS v2 plugin of a Kubernetes API server on this machine.
 	K8s K8sConfig `yaml:"k8s,omitempty"`
 	// Limits bound what clients can make kmsd hold.
@@ -133,6 +135,11 @@ func UnknownVariables(environ []string) (unknown []string) {
 	t := reflect.TypeFor[Config]()
 	for i := range t.NumField() {
 		known[variable(t.Field(i))] = true
+		if section := t.Field(i).Type; section.Kind() == reflect.Struct {
+			for j := range section.NumField() {
+				known[section.Field(j).Tag.Get("env")] = true
+			}
+		}
 	}
 	for _, e := range environ {
 		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "KMSD_") && !known[name] {
@@ -147,10 +154,13 @@ func variable(f reflect.StructField) string {
 	return "KMSD_" + strings.ToUpper(strings.TrimSuffix(f.Tag.Get("yaml"), ",omitempty"))
 }
 
-// overlay lays KMSD_<KEY> variables over the keys of the top level.
+// overlay lays KMSD_<KEY> variables over the keys of the top level, and over those below that name theirs.
 func (c *Config) overlay(environ []string) error {
 	v := reflect.ValueOf(c).Elem()
 	for i := range v.NumField() {
+		if section := v.Field(i); section.Kind() == reflect.Struct {
+			overlaySection(section, environ)
+		}
 		name := variable(v.Type().Field(i))
 		value, ok := lookup(environ, name)
 		if !ok {
@@ -166,6 +176,16 @@ func (c *Config) overlay(environ []string) error {
 		}
 	}
 	return nil
+}
+
+func overlaySection(section reflect.Value, environ []string) {
+	for i := range section.NumField() {
+		if name := section.Type().Field(i).Tag.Get("env"); name != "" {
+			if value, ok := lookup(environ, name); ok {
+				section.Field(i).SetString(value)
+			}
+		}
+	}
 }
 
 func lookup(environ []string, name string) (string, bool) {
@@ -207,7 +227,7 @@ func (c *Config) Check() error {
 	case c.Audit.SegmentMiB < 0 || c.Audit.SegmentMiB > 4096:
 		return errors.New("audit.segment_mib: must be 1 to 4096, or 0 for the default")
 	}
-	return errors.Join(c.K8s.check(), c.Limits.check())
+	return errors.Join(c.AWS.check(), c.K8s.check(), c.Limits.check())
 }
 
 func (l LimitsConfig) check() error {

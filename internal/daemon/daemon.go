@@ -55,6 +55,7 @@ type Daemon struct {
 	domain crypto.Secret
 
 	listener net.Listener
+	aws      *awsFront   // nil if there is none
 	k8s      *kubernetes // nil if there is none
 	admin    *admin
 	cert     atomic.Pointer[tls.Certificate]
@@ -147,6 +148,10 @@ func (d *Daemon) open(o Options) (err error) {
 		Store: d.store, People: d.people, Keys: d.keys, Place: place, Audit: d.audit, Log: d.log, Registry: registry, TLS: tlsConfig,
 		Markers: crypto.NewMAC(crypto.Derive(d.domain, "kmsd/marker/v1", nil, 32)), Limits: d.cfg.Limits.limits(),
 	})
+	if err != nil {
+		return err
+	}
+	d.aws, err = d.listenAWS(tlsConfig, registry)
 	return err
 }
 
@@ -258,6 +263,7 @@ func (d *Daemon) serve(o Options) error {
 			d.fatal(err)
 		}
 	})
+	d.aws.serve(d)
 	d.k8s.serve(d)
 	d.done.Go(func() { d.watch(ctx) })
 	d.keys.Start()
@@ -370,6 +376,7 @@ func (d *Daemon) Failed() <-chan error { return d.failed }
 // Shutdown stops serving, finishes the calls under way until ctx ends, and closes everything.
 func (d *Daemon) Shutdown(ctx context.Context) error {
 	d.log.Info("shutting down")
+	d.aws.shutdown(ctx)
 	d.k8s.shutdown(ctx)
 	d.server.Shutdown(ctx)
 	if err := d.people.SaveLastUsed(); err != nil {
@@ -394,6 +401,7 @@ func (d *Daemon) close() error {
 	if d.listener != nil {
 		d.listener.Close() // closed already unless the start failed
 	}
+	d.aws.close()
 	d.k8s.close()
 	d.done.Wait()
 	if d.audit != nil {

@@ -165,6 +165,9 @@ func (o InitOptions) fill() (r InitResult, err error) {
 	if strings.HasSuffix(cfg.Listen, ":0") {
 		return r, errors.New("listen: give a port: clients find it in their credentials")
 	}
+	if strings.HasSuffix(cfg.AWS.Listen, ":0") {
+		return r, errors.New("aws.listen: give a port: clients are told it")
+	}
 	source, err := cfg.source(o.Passphrase)
 	if err != nil {
 		return r, err

@@ -81,7 +81,7 @@ func (k *KMS) Start() {
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	cfg.Listen, cfg.AdminListen = "127.0.0.1:0", "127.0.0.1:0"
+	cfg.Listen, cfg.AdminListen, cfg.AWS.Listen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	if k.opts.Config != nil {
 		k.opts.Config(&cfg)
 	}
@@ -156,6 +156,12 @@ func (k *KMS) AuditDir() string { return filepath.Join(k.dir, "audit") }
 
 // Address is where gRPC is served: it changes with each start.
 func (k *KMS) Address() string { return k.daemon.Address() }
+
+// AWSAddress is where clients of AWS are served: it changes with each start.
+func (k *KMS) AWSAddress() string { return k.daemon.AWSAddress() }
+
+// AWSEndpoint is the URL that clients of AWS are given. The certificate is of the authority in Credentials.
+func (k *KMS) AWSEndpoint() string { return k.daemon.AWSEndpoint() }
 
 // AdminAddress is where metrics and health are served.
 func (k *KMS) AdminAddress() string { return k.daemon.AdminAddress() }
