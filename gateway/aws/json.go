@@ -19,11 +19,10 @@ func (*jsonProtocol) contentType() string { return "application/x-amz-json-1.1" 
 func (*jsonProtocol) decode(op *operation, body []byte, m proto.Message) error {
 	d := jsonDecoder{jsonReader: jsonReader{in: body}}
 	defer d.wipe()
-	d.space()
-	if d.at == len(d.in) {
+	if len(body) == 0 {
 		d.missing(op.in, 0)
 	} else {
-		if d.in[d.at] != '{' {
+		if d.next() != '{' {
 			return errNotJSON
 		}
 		if err := d.structure(op.in, m.ProtoReflect()); err != nil {

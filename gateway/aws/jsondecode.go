@@ -130,7 +130,7 @@ func (d *jsonDecoder) member(f *member, m protoreflect.Message) (given bool, err
 
 // dict reads an object of texts.
 func (d *jsonDecoder) dict(f *member, m protoreflect.Message) error {
-	switch d.in[d.at] {
+	switch d.next() {
 	case '{':
 	case '[':
 		return errStartOfList
@@ -168,7 +168,7 @@ func (d *jsonDecoder) dict(f *member, m protoreflect.Message) error {
 
 // list reads an array.
 func (d *jsonDecoder) list(f *member, m protoreflect.Message) error {
-	switch d.in[d.at] {
+	switch d.next() {
 	case '[':
 	case '{':
 		return errStartOfStructure
@@ -223,7 +223,7 @@ func (d *jsonDecoder) entries(f *member, n int) {
 // value reads one value of the kind of f, for m or for the list, if there is one. It is not valid, without an error, if the findings say why.
 func (d *jsonDecoder) value(f *member, m protoreflect.Message, list protoreflect.List) (protoreflect.Value, error) {
 	listed := list != nil
-	switch c := d.in[min(d.at, len(d.in)-1)]; f.kind {
+	switch c := d.next(); f.kind {
 	case kindText:
 		if c != '"' {
 			return none, d.mismatch("String")
