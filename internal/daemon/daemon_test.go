@@ -279,6 +279,7 @@ func TestConfig(t *testing.T) {
 		{name: "admin for everybody", text: "seal: {key_file: k}\nadmin_listen: 0.0.0.0:80", wrong: "loopback"},
 		{name: "bad level from the environment", text: "seal: {key_file: k}", env: []string{"KMSD_LOG_LEVEL=loud"}, wrong: "log_level"},
 		{name: "a section in the environment", text: "seal: {key_file: k}", env: []string{"KMSD_LIMITS=1"}, wrong: "KMSD_LIMITS"},
+		{name: "plugin of Kubernetes without a key", text: "seal: {key_file: k}\nk8s: {socket: s, credentials_file: c}", wrong: "k8s: socket, key_id and credentials_file"},
 		{name: "negative limit", text: "seal: {key_file: k}\nlimits: {call_timeout: -1s}", wrong: "limits.call_timeout"},
 		{name: "message limit below what a call needs", text: "seal: {key_file: k}\nlimits: {message_bytes: 1024}", wrong: "limits.message_bytes"},
 		{name: "not YAML", text: "\x00", wrong: "kmsd.yaml"},
