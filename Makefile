@@ -119,6 +119,10 @@ differential: ## CASES (100000) random cases per algorithm against OpenSSL 4, Ja
 wycheproof-fetch: ## make the vectors of Project Wycheproof anew, at the commit in internal/vectors/testdata/ORIGIN
 	@./internal/vectors/fetch
 
+.PHONY: sigv4-suite
+sigv4-suite: ## get the published test suite of Signature Version 4, at the commit in iam/sigv4/testdata/ORIGIN, and run it
+	@./iam/sigv4/suite
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin bench-out .tmp

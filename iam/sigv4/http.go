@@ -139,6 +139,19 @@ func (s *Signature) verifyHTTP(key SigningKey, r Request) error {
 	return err
 }
 
+// wellFormedHost reports whether h is a host with one port at most, so that there is one way to take a default port off.
+func wellFormedHost(h string) bool {
+	if h == "" || len(h) > maxHost || !cleanValue(h) || strings.Contains(h, " ") {
+		return false
+	}
+	rest := h
+	if h[0] == '[' { // an address of IPv6
+		rest = h[strings.LastIndexByte(h, ']')+1:]
+	}
+	_, port, colon := strings.Cut(rest, ":")
+	return !colon || len(port) > 0 && len(port) <= 5 && all(port, digit)
+}
+
 // checkHTTP refuses headers that steer the call without being signed, and a request that is not the one that s was parsed of.
 func (s *Signature) checkHTTP(r Request) error {
 	switch {
@@ -146,7 +159,7 @@ func (s *Signature) checkHTTP(r Request) error {
 		return incomplete("the method is malformed")
 	case !strings.HasPrefix(r.Path, "/") || len(r.Path) > maxPath:
 		return incomplete("the path is malformed or too long")
-	case r.Host == "" || len(r.Host) > maxHost || !cleanValue(r.Host) || strings.Contains(r.Host, " "):
+	case !wellFormedHost(r.Host):
 		return incomplete("the host is malformed")
 	case len(r.PayloadHash) != signatureHexBytes || !all(r.PayloadHash, lowerHex):
 		return incomplete("the hash of the payload is malformed")
