@@ -24,7 +24,7 @@ type fake struct {
 	kmsv1.CryptoServiceClient
 	encrypts atomic.Int32
 	encrypt  func(ctx context.Context, n int32) (under version, err error)
-	decrypt  func(in []byte) []byte
+	decrypt  func(material string, in []byte) []byte
 }
 
 func (f *fake) Encrypt(ctx context.Context, r *kmsv1.EncryptRequest, _ ...grpc.CallOption) (*kmsv1.EncryptResponse, error) {
@@ -39,7 +39,7 @@ func (f *fake) Decrypt(_ context.Context, r *kmsv1.DecryptRequest, _ ...grpc.Cal
 	b := r.GetCiphertextBlob()
 	out := b[1:]
 	if f.decrypt != nil {
-		out = f.decrypt(out)
+		out = f.decrypt(string(b[:1]), out)
 	}
 	return kmsv1.DecryptResponse_builder{Plaintext: out, KeyId: testKey, KeyMaterialId: strings.Repeat(string(b[:1]), 64)}.Build(), nil
 }
@@ -138,6 +138,38 @@ func TestVersionOfStatus(t *testing.T) {
 	})
 }
 
+// TestHealthOfTheVersion: a check of a version that was left meanwhile says nothing of the one that is current.
+func TestHealthOfTheVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{encrypt: func(_ context.Context, n int32) (version, error) {
+			if n == 1 {
+				return material("a"), nil
+			}
+			return material("b"), nil
+		}}
+		f.decrypt = func(material string, in []byte) []byte {
+			if material == "b" {
+				return nil
+			}
+			time.Sleep(time.Second)
+			return in
+		}
+		p := newFake(t, f)
+		defer p.Shutdown(t.Context())
+		var asking sync.WaitGroup
+		asking.Go(func() {
+			if healthz, id := healthOf(t, p); healthz == "ok" || id != material("b").String() {
+				t.Errorf("Status = %q, %q, want that version b cannot be decrypted", healthz, id)
+			}
+		})
+		time.Sleep(time.Millisecond)
+		if _, err := p.Encrypt(t.Context(), &kmsapi.EncryptRequest{Plaintext: []byte("seed")}); err != nil {
+			t.Error(err)
+		}
+		asking.Wait()
+	})
+}
+
 // TestBadAnswers: what a kmsd that is not well says makes the plugin unhealthy.
 func TestBadAnswers(t *testing.T) {
 	good := func(context.Context, int32) (version, error) { return material("a"), nil }
@@ -146,8 +178,8 @@ func TestBadAnswers(t *testing.T) {
 		kmsd *fake
 		says string
 	}{
-		{"another plaintext", &fake{encrypt: good, decrypt: func(b []byte) []byte { b[0] ^= 1; return b }}, "decrypts to something else"},
-		{"no plaintext", &fake{encrypt: good, decrypt: func([]byte) []byte { return nil }}, "decrypts to something else"},
+		{"another plaintext", &fake{encrypt: good, decrypt: func(_ string, b []byte) []byte { b[0] ^= 1; return b }}, "decrypts to something else"},
+		{"no plaintext", &fake{encrypt: good, decrypt: func(string, []byte) []byte { return nil }}, "decrypts to something else"},
 		{"no version", &fake{encrypt: func(context.Context, int32) (version, error) { return version{testKey, "x"}, nil }}, "does not know"},
 		{"an error of gRPC", &fake{encrypt: func(context.Context, int32) (version, error) {
 			return version{}, status.Error(codes.Unavailable, "gone")
