@@ -115,7 +115,9 @@ func lowerCase(r *http.Request) map[string][]string {
 		lower := strings.ToLower(name)
 		all[lower] = append(all[lower], values...)
 	}
-	all["host"] = []string{r.Host}
+	if all["host"] == nil { // else HTTP/2 had one beside :authority
+		all["host"] = []string{r.Host}
+	}
 	if all["content-length"] == nil && r.ContentLength >= 0 && len(r.TransferEncoding) == 0 {
 		all["content-length"] = []string{strconv.FormatInt(r.ContentLength, 10)}
 	}
