@@ -38,6 +38,11 @@ func (*jsonProtocol) decode(op *operation, body []byte, m proto.Message) error {
 	if d.refused != nil {
 		return d.refused
 	}
+	for _, f := range op.in.presets {
+		if r := m.ProtoReflect(); !r.Has(f.field) {
+			r.Set(f.field, protoreflect.ValueOfEnum(f.preset))
+		}
+	}
 	return nil
 }
 
@@ -55,15 +60,13 @@ func (w *jsonWriter) structure(s *shape, m protoreflect.Message) {
 	w.raw("{")
 	first := true
 	for _, f := range s.ordered {
-		switch {
-		case !f.out:
+		if !f.told(m) {
 			continue
-		case f.literal != "":
+		}
+		if f.literal != "" {
 			w.name(f.name, first)
 			w.raw(f.literal)
 			first = false
-			continue
-		case !m.Has(f.field) && !f.always:
 			continue
 		}
 		v := m.Get(f.field)

@@ -63,7 +63,12 @@ func kmsExtras() map[string][]extra {
 			{name: "MultiRegion", refused: true},
 			{name: "XksKeyId", refused: true},
 		},
-		"kms.v1.GenerateRandomRequest": {{name: "Recipient", refused: true}, {name: "CustomKeyStoreId", refused: true}},
+		// What a grant would be narrower for, or for whom it would be.
+		"kms.v1.GrantConstraints":           {{name: "SourceArn", refused: true}},
+		"kms.v1.CreateGrantRequest":         {{name: "GranteeServicePrincipal", refused: true}, {name: "RetiringServicePrincipal", refused: true}},
+		"kms.v1.ListGrantsRequest":          {{name: "GranteeServicePrincipal", refused: true}},
+		"kms.v1.ListRetirableGrantsRequest": {{name: "RetiringServicePrincipal", refused: true}},
+		"kms.v1.GenerateRandomRequest":      {{name: "Recipient", refused: true}, {name: "CustomKeyStoreId", refused: true}},
 	}
 	for _, name := range []string{"Decrypt", "DeriveSharedSecret", "Decapsulate", "Encapsulate", "GenerateDataKey", "GenerateDataKeyPair"} {
 		extras["kms.v1."+name+"Request"] = []extra{{name: "Recipient", refused: true}}

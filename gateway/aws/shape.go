@@ -16,6 +16,7 @@ type shape struct {
 	members  map[string]*member // by AWS's name
 	ordered  []*member          // by field number, and then what has no field
 	required int                // how many members a request must have
+	presets  []*member          // what a request without them has another meaning for than kmsd's
 }
 
 // member is one member of a shape.
@@ -35,9 +36,17 @@ type member struct {
 	must     int    // its number among those of its shape that a request must have
 	literal  string // has no field: answers always have this text of JSON in its place
 	refused  bool   // has no field: a request that has it, and not as null or false, cannot be carried out
-	encoded  bool   // Query: the text of answers is URL-encoded, as IAM does with policies
+	only     condition
+	encoded  bool // Query: the text of answers is URL-encoded, as IAM does with policies
 	bounds   bounds
 	instead  string // Query: the text of answers where the field is empty
+	preset   protoreflect.EnumNumber
+}
+
+// condition is when answers have a member: where another field is set, and has the number, if that is not 0. The zero value is always.
+type condition struct {
+	field  protoreflect.FieldDescriptor
+	number protoreflect.EnumNumber
 }
 
 // bounds is how much a member of a request may hold, where AWS allows less than kmsd or kmsd could not tell that it was given: bytes of a text or
@@ -73,9 +82,11 @@ type row struct {
 	silent  bool   // answers do not have it
 	always  bool
 	encoded bool
+	only    string // answers have it only where this field of the message is set; "key_spec=SYMMETRIC_DEFAULT": where it has this value
 	bounds  bounds
 	blob    bool   // AWS has a blob where kmsd has a text
 	instead string // Query: the text of answers where the field is empty
+	preset  string // AWS's name of the value that a request without the member means, where kmsd means another
 }
 
 // extra is a member that has no field of its own.
@@ -161,6 +172,9 @@ func (s *shape) add(m *member) {
 		m.must = s.required
 		s.required++
 	}
+	if m.preset != 0 {
+		s.presets = append(s.presets, m)
+	}
 	s.members[m.name] = m
 	s.ordered = append(s.ordered, m)
 }
@@ -181,7 +195,7 @@ func (b *builder) member(f protoreflect.FieldDescriptor) *member {
 	if r.blob {
 		m.kind = kindBlob
 	}
-	m.out = !r.silent
+	m.out, m.only = !r.silent, conditionOf(f.ContainingMessage(), r.only)
 	// What is true or false is told either way, and so is how a page of a list is empty.
 	m.always = r.always || m.kind == kindBoolean && !m.list || m.list && isPage(f.ContainingMessage())
 	switch m.kind {
@@ -189,8 +203,39 @@ func (b *builder) member(f protoreflect.FieldDescriptor) *member {
 		m.shape = b.shape(f.Message())
 	case kindEnum:
 		m.enum = b.enum(f.Enum(), b.names[short(f.Enum().FullName())])
+		m.preset = m.enum.numbers[r.preset]
+	}
+	if r.preset != "" && m.preset == 0 {
+		panic(fmt.Sprintf("aws: internal error: %s has no value %s", f.FullName(), r.preset))
 	}
 	return m
+}
+
+// conditionOf reads a row's only, for a field of d.
+func conditionOf(d protoreflect.MessageDescriptor, only string) condition {
+	if only == "" {
+		return condition{}
+	}
+	name, value, _ := strings.Cut(only, "=")
+	c := condition{field: d.Fields().ByName(protoreflect.Name(name))}
+	if value != "" {
+		prefix := strings.TrimSuffix(string(c.field.Enum().Values().ByNumber(0).Name()), "UNSPECIFIED")
+		c.number = c.field.Enum().Values().ByName(protoreflect.Name(prefix + value)).Number()
+	}
+	return c
+}
+
+// told reports whether the answer m has the member.
+func (m *member) told(answer protoreflect.Message) bool {
+	switch {
+	case !m.out:
+		return false
+	case m.literal != "":
+		return true
+	case m.only.field != nil && (!answer.Has(m.only.field) || m.only.number != 0 && answer.Get(m.only.field).Enum() != m.only.number):
+		return false
+	}
+	return m.always || answer.Has(m.field)
 }
 
 func (b *builder) extra(d protoreflect.MessageDescriptor, e extra) *member {
