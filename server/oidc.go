@@ -35,7 +35,7 @@ func (v *violations) keySet(jwks, uri string) {
 	v.text("jwks", jwks, 0, maxJWKS)
 	v.text("jwks_uri", uri, 0, maxURI)
 	if (jwks == "") == (uri == "") {
-		v.add("jwks", "or jwks_uri must be given, and not both")
+		v.add("jwks", "must be given, or jwks_uri, and not both")
 	}
 }
 

@@ -20,7 +20,7 @@ type queryError struct {
 func commonQueryErrors() map[string]queryError {
 	return map[string]queryError{
 		"AccessDeniedException":                {name: "AccessDenied", code: http.StatusForbidden},
-		"MissingAuthenticationTokenException":  {name: "MissingAuthenticationToken", code: http.StatusForbidden},
+		"MissingAuthenticationTokenException":  {name: "MissingAuthenticationToken", code: http.StatusForbidden, text: "Request is missing Authentication Token"},
 		"IncompleteSignatureException":         {name: "IncompleteSignature", code: http.StatusBadRequest},
 		"InvalidSignatureException":            {name: "SignatureDoesNotMatch", code: http.StatusForbidden},
 		"UnrecognizedClientException":          {name: "InvalidClientTokenId", code: http.StatusForbidden},
@@ -41,6 +41,7 @@ func iamErrors() map[string]queryError {
 	all := commonQueryErrors()
 	maps.Copy(all, map[string]queryError{
 		"NoSuchEntityException":              {name: "NoSuchEntity", code: http.StatusNotFound},
+		"NotFoundException":                  {name: "NoSuchEntity", code: http.StatusNotFound},
 		"EntityAlreadyExistsException":       {name: "EntityAlreadyExists", code: http.StatusConflict},
 		"DeleteConflictException":            {name: "DeleteConflict", code: http.StatusConflict},
 		"LimitExceededException":             {name: "LimitExceeded", code: http.StatusConflict},
