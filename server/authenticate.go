@@ -155,9 +155,6 @@ func (c *call) repeatsVerified(v *verified) bool {
 	if c.conn.signatures == nil {
 		return false // a front's, on which there is no metadata to repeat but that of a gateway's own calls
 	}
-	if len(c.conn.signatures) == 0 { // of a call in process
-		return false
-	}
 	last := c.conn.signatures[c.m.number].Load()
 	if last == nil || last.authorization != v.authorization || last.date != v.date || last.host != v.host || last.nonce != v.nonce || last.payload != v.payload || last.path != v.path || last.token != v.token || last.claims != v.claims {
 		return false

@@ -22,12 +22,15 @@ func (s *Server) InProcess() grpc.ClientConnInterface { return inProcess{s} }
 
 type inProcess struct{ s *Server }
 
+// errStopped is what calls in process are told after Shutdown.
+var errStopped = &failure{code: codes.Unavailable, reason: reasonInternal, class: "Stopping", message: "kmsd stops: try again later"}
+
 // Invoke carries out one call. What it returns is a status error, with the details that a client of gRPC sees.
 func (p inProcess) Invoke(ctx context.Context, name string, args, reply any, opts ...grpc.CallOption) error {
 	s := p.s
 	select {
 	case <-s.stopping:
-		return errStopping.status("").Err()
+		return errStopped.status("").Err()
 	default:
 	}
 	m, ok := s.unary[name]
@@ -65,8 +68,11 @@ func deliver(m *method, out proto.Message, reply any, header *replyHeader) error
 			r.RequestID = id[0]
 		}
 	case proto.Message:
+		defer m.wipe(out)
+		if r.ProtoReflect().Descriptor() != out.ProtoReflect().Descriptor() {
+			return status.Errorf(codes.Internal, "%T is not the answer of this method", reply)
+		}
 		proto.Merge(r, out)
-		m.wipe(out)
 	default:
 		m.wipe(out)
 		return status.Errorf(codes.Internal, "%T is no reply", reply)
