@@ -26,9 +26,19 @@ func (c *call) target(field, text string) (target, error) {
 	if err != nil {
 		f := failureOf(err)
 		f.fields = []violation{{field, f.message}}
+		if errors.Is(err, keystore.ErrInvalidKeyID) && isWord(text) {
+			f.message = "Invalid keyId '" + text + "'"
+		}
 		return target{}, f
 	}
 	return c.lookUp(ref, partOf(field)), nil
+}
+
+// isWord reports whether a name of no form can be repeated to the caller: it looks like an id, and is not an ARN, of which more is to be said.
+func isWord(text string) bool {
+	return len(text) > 0 && len(text) <= 64 && !strings.ContainsFunc(text, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	})
 }
 
 // partOf is the part of a key in the call, by the field that names it.

@@ -9,16 +9,16 @@ import (
 
 // errorForm is how a service of AWS JSON tells an error.
 type errorForm struct {
-	code    int    // of HTTP; 0 is 400
-	name    string // AWS's name for it, if it is not the pipeline's reason
-	text    string // AWS's words, if they are not the pipeline's
-	silent  bool   // AWS says nothing
-	capital bool   // the member is called Message
+	code   int    // of HTTP; 0 is 400
+	name   string // AWS's name for it, if it is not the pipeline's reason
+	text   string // AWS's words, if they are not the pipeline's
+	silent bool   // AWS says nothing
 }
 
 // errorForms is the errors of a service, by the pipeline's reasons. What is not in it has AWS's name already and is the client's fault.
 type errorForms struct {
 	forms    map[string]errorForm
+	rewords  []reword
 	internal string // what the service calls a fault of its own, which SDKs repeat
 	capital  bool   // the member is called Message, in every error of the service's model
 }
@@ -33,11 +33,12 @@ var commonErrors = map[string]bool{
 // kmsErrors are AWS KMS's.
 var kmsErrors = &errorForms{
 	internal: "KMSInternalException",
+	rewords:  kmsRewords,
 	forms: map[string]errorForm{
 		"KMSInternalException":           {code: http.StatusInternalServerError},
 		"KeyUnavailableException":        {code: http.StatusInternalServerError},
-		"DependencyTimeoutException":     {code: http.StatusServiceUnavailable},
-		"RequestCanceled":                {code: http.StatusServiceUnavailable, name: "DependencyTimeoutException"},
+		"DependencyTimeoutException":     {code: http.StatusInternalServerError},
+		"RequestCanceled":                {code: http.StatusInternalServerError, name: "DependencyTimeoutException"},
 		"InvalidCiphertextException":     {silent: true},
 		"KMSInvalidSignatureException":   {silent: true},
 		"KMSInvalidMacException":         {silent: true},
@@ -71,13 +72,14 @@ func (j *jsonProtocol) fail(_ *service, op *operation, st *status.Status) failur
 	if reason == "" {
 		reason = j.errors.reason(p.code)
 	}
+	text, reworded := p.message, false
+	if reason, text, reworded = j.errors.reworded(reason, text); !reworded && reason == reasonValidation {
+		text = p.validation(op)
+	}
 	form := j.errors.forms[reason]
-	name, text := reason, p.message
+	name := reason
 	if form.name != "" {
 		name = form.name
-	}
-	if reason == reasonValidation {
-		text = p.validation(op)
 	}
 	if form.text != "" {
 		text = form.text
@@ -105,6 +107,23 @@ func (e *errorForms) reason(c codes.Code) string {
 		return "DependencyTimeoutException"
 	}
 	return "KMSInternalException"
+}
+
+// reworded is AWS's error for one whose words tell, in the pipeline, what has a name or words of its own there.
+func (e *errorForms) reworded(reason, text string) (string, string, bool) {
+	for i := range e.rewords {
+		r := &e.rewords[i]
+		if r.reason != reason {
+			continue
+		}
+		if m := r.words.FindStringSubmatchIndex(text); m != nil {
+			if r.name != "" {
+				reason = r.name
+			}
+			return reason, string(r.words.ExpandString(nil, r.text, text, m)), true
+		}
+	}
+	return reason, text, false
 }
 
 // errorBody is {"__type": name, "message": text}; an empty text is left out, as AWS does.

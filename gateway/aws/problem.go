@@ -36,9 +36,6 @@ func problemOf(st *status.Status) problem {
 	return p
 }
 
-// requestID is the id of the audit event of a call that failed; empty if it has none.
-func requestID(st *status.Status) string { return problemOf(st).requestID }
-
 // dryRunStatus is what the answer of a dry run becomes.
 func dryRunStatus(requestID string) *status.Status {
 	st := status.New(codes.FailedPrecondition, "The request would have succeeded, but the DryRun option is set.")
