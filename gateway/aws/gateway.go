@@ -67,7 +67,7 @@ func New(cfg Config) (*Gateway, error) {
 			MaxReceiveBufferPerConnection: 256 << 10, MaxReceiveBufferPerStream: 64 << 10,
 			SendPingTimeout: time.Minute, PingTimeout: 20 * time.Second, WriteByteTimeout: l.Write,
 		},
-		BaseContext: func(net.Listener) context.Context { return ctx },
+		BaseContext: func(l net.Listener) context.Context { return context.WithValue(ctx, listenerKey{}, l.Addr()) },
 		ConnContext: newConnection,
 		ConnState:   g.idle.note,
 		ErrorLog:    slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug), // handshakes that fail, and the like
@@ -139,7 +139,10 @@ type connection struct {
 	conn front.Conn // whole once a request has come
 }
 
-type connectionKey struct{}
+type (
+	connectionKey struct{}
+	listenerKey   struct{}
+)
 
 // newConnection is http.Server's ConnContext: it is called before the handshake.
 func newConnection(ctx context.Context, c net.Conn) context.Context {
@@ -147,8 +150,8 @@ func newConnection(ctx context.Context, c net.Conn) context.Context {
 	if at, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {
 		conn.conn.Peer = at
 	}
-	if local := c.LocalAddr(); local.Network() == "unix" {
-		conn.conn.Listener = UnixPrefix + local.String()
+	if l, ok := ctx.Value(listenerKey{}).(net.Addr); ok && l.Network() == "unix" {
+		conn.conn.Listener = UnixPrefix + l.String() // the connection's own address may be an earlier name of the socket
 	}
 	return context.WithValue(ctx, connectionKey{}, conn)
 }
