@@ -116,7 +116,7 @@ func (r *runFlags) measure(ctx context.Context) (sample, error) {
 		return sample{}, err
 	}
 	defer c.Close() // its connections carry nothing any more
-	prepare := newTarget(c).prepare
+	var prepare preparing = newTarget(c).prepare
 	if r.aws != "" {
 		t, err := newAWSTarget(r.aws, credentials, r.Callers, r.h2, newTarget(c))
 		if err != nil {

@@ -34,6 +34,9 @@ type exchange struct {
 
 var errAnswer = errors.New("the answer is not what it must be")
 
+// preparing makes an exchange of an operation with so many bytes.
+type preparing func(ctx context.Context, operation string, bytes int) (exchange, error)
+
 // prepare makes an exchange, after having made it once with everything checked: that what is encrypted decrypts to what it was.
 func (t target) prepare(ctx context.Context, operation string, size int) (exchange, error) {
 	switch operation {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -108,20 +109,36 @@ func (x *exchange) sign() {
 	x.call.Signed = &x.signed
 }
 
-// lowerCase is the headers of a request by lower-case name, those that net/http keeps elsewhere among them.
+// lowerCase is the headers of a request by lower-case name, those that net/http keeps elsewhere among them. Its values are those of the request.
 func lowerCase(r *http.Request) map[string][]string {
 	all := make(map[string][]string, len(r.Header)+2)
 	for name, values := range r.Header {
-		lower := strings.ToLower(name)
-		all[lower] = append(all[lower], values...)
+		lower, ok := lowerNames[name]
+		if !ok {
+			lower = strings.ToLower(name)
+		}
+		if before := all[lower]; before != nil {
+			values = slices.Concat(before, values)
+		}
+		all[lower] = values
 	}
-	if all["host"] == nil { // else HTTP/2 had one beside :authority
-		all["host"] = []string{r.Host}
-	}
+	all["host"] = []string{r.Host}
 	if all["content-length"] == nil && r.ContentLength >= 0 && len(r.TransferEncoding) == 0 {
 		all["content-length"] = []string{strconv.FormatInt(r.ContentLength, 10)}
 	}
 	return all
+}
+
+// lowerNames :: name of a header that AWS's clients send, as net/http has it → in lower case, so that it need not be made for each request. Never written.
+var lowerNames = lowered("Accept", "Accept-Encoding", "Amz-Sdk-Invocation-Id", "Amz-Sdk-Request", "Authorization", "Connection", "Content-Length", "Content-Type", "User-Agent",
+	"X-Amz-Content-Sha256", "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Target", "X-Amz-User-Agent", "X-Amzn-Trace-Id")
+
+func lowered(names ...string) map[string]string {
+	m := make(map[string]string, len(names))
+	for _, n := range names {
+		m[n] = strings.ToLower(n)
+	}
+	return m
 }
 
 // DecodeTo reads the body as the request of the operation. The pipeline calls it once it knows the caller.
