@@ -101,7 +101,7 @@ func iamExtras() map[string][]extra {
 		"iam.v1.CreateOpenIDConnectProviderRequest": {{name: "Tags", refused: true}, {name: "ThumbprintList", refused: true}},
 		"iam.v1.ListPoliciesRequest":                {{name: "PolicyUsageFilter", refused: true}},
 		"iam.v1.SimulateCustomPolicyRequest":        {{name: "ResourceHandlingOption", refused: true}},
-		"iam.v1.SimulatePrincipalPolicyRequest":     {{name: "ResourceHandlingOption", refused: true}},
+		"iam.v1.SimulatePrincipalPolicyRequest":     {{name: "ResourceHandlingOption", refused: true}, {name: "PolicyExclusionList", refused: true}},
 	}
 	// kmsd answers these lists whole, since they are short: there is no second page to ask for, and how large a page may be says nothing.
 	for _, list := range []string{
