@@ -33,6 +33,7 @@ var update = flag.Bool("update", false, "write the replies of testdata/golden an
 //	as NAME          who signs; root if there is none, and nobody for the name "nobody"
 //	do NAME          something of the test's that happens before
 //	undo NAME        and after
+//	unordered NAME   a list of a reply in JSON whose order is by chance
 //	keep NAME PATH   gives a value of the reply a name: of JSON by its path with dots, of XML by the name of its first element
 //
 // Behind an empty line follows the target (JSON) or nothing (Query), and then the body. <NAME> in the body is the value that was kept. In replies
@@ -123,7 +124,7 @@ func (g *golden) exchange(name, text string) string {
 	if strings.HasPrefix(text, "\n") {
 		head, body = "", text[1:]
 	}
-	as, mode := "root", ""
+	as, mode, unordered := "root", "", ""
 	var keep [][2]string
 	for line := range strings.Lines(head) {
 		f := strings.Fields(line)
@@ -132,6 +133,8 @@ func (g *golden) exchange(name, text string) string {
 			as = f[1]
 		case len(f) == 2 && f[0] == "sign":
 			mode = f[1]
+		case len(f) == 2 && f[0] == "unordered":
+			unordered = f[1]
 		case len(f) == 2 && f[0] == "do":
 			g.hook(name, f[1])
 		case len(f) == 2 && f[0] == "undo":
@@ -152,7 +155,34 @@ func (g *golden) exchange(name, text string) string {
 		}
 		g.kept[k[0]] = v
 	}
-	return g.reply(code, header, reply)
+	return g.reply(code, header, g.sorted(reply, unordered))
+}
+
+// sorted is a reply with a list in the order of its entries as the golden files have them.
+func (g *golden) sorted(reply []byte, list string) []byte {
+	g.t.Helper()
+	before, after, found := bytes.Cut(reply, []byte(`"`+list+`":`))
+	if list == "" || !found {
+		return reply
+	}
+	var entries []json.RawMessage
+	d := json.NewDecoder(bytes.NewReader(after))
+	if err := d.Decode(&entries); err != nil {
+		g.t.Fatal(err)
+	}
+	slices.SortFunc(entries, func(a, b json.RawMessage) int { return strings.Compare(g.replaced(string(a)), g.replaced(string(b))) })
+	var b bytes.Buffer
+	b.Write(before)
+	b.WriteString(`"` + list + `":[`)
+	for i, e := range entries {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.Write(e)
+	}
+	b.WriteByte(']')
+	b.Write(after[d.InputOffset():])
+	return b.Bytes()
 }
 
 func (g *golden) hook(name, what string) {
@@ -279,7 +309,11 @@ func (g *golden) reply(code int, header http.Header, body []byte) string {
 	}
 	b.WriteByte('\n')
 	b.Write(body)
-	text := b.String()
+	return g.replaced(b.String()) + "\n"
+}
+
+// replaced is text with names for what is by chance.
+func (g *golden) replaced(text string) string {
 	names := make([]string, 0, len(g.kept))
 	for name, v := range g.kept {
 		if v != "" {
@@ -308,5 +342,5 @@ func (g *golden) reply(code int, header http.Header, body []byte) string {
 		}
 		return fmt.Sprintf(`"<base64, %d bytes>"%s`, n/4*3-strings.Count(s, "="), s[len(s)-1:])
 	})
-	return text + "\n"
+	return text
 }

@@ -16,8 +16,8 @@ import (
 	organizationsv1 "github.com/kmsd/kmsd/proto/kmsd/organizations/v1"
 )
 
-// requestOf reads a body as the request of an operation of KMS.
-func requestOf(t *testing.T, op, body string) (proto.Message, error) {
+// jsonRequest reads a body as the request of an operation of KMS.
+func jsonRequest(t *testing.T, op, body string) (proto.Message, error) {
 	t.Helper()
 	s := newKMS()
 	o := s.operations[op]
@@ -82,6 +82,7 @@ func TestRequestsAreRead(t *testing.T) {
 			kmsv1.ListKeyRotationsRequest_builder{KeyId: "k", IncludeKeyMaterial: kmsv1.IncludeKeyMaterial_INCLUDE_KEY_MATERIAL_ALL_KEY_MATERIAL}.Build(),
 		},
 		"what is refused is accepted as false":  {"CreateKey", `{"MultiRegion":false,"CustomKeyStoreId":null}`, &kmsv1.CreateKeyRequest{}},
+		"what is refused is accepted empty":     {"CreateKey", `{"CustomKeyStoreId":"","XksKeyId":[ ],"MultiRegion":{}}`, &kmsv1.CreateKeyRequest{}},
 		"a name with an escape":                 {"ListKeys", `{"Lim\u0069t":4}`, kmsv1.ListKeysRequest_builder{Limit: 4}.Build()},
 		"base64 with escaped solidus":           {"Decrypt", `{"CiphertextBlob":"\/\/\/\/"}`, kmsv1.DecryptRequest_builder{CiphertextBlob: []byte{255, 255, 255}}.Build()},
 		"a character as two halves of a pair":   {"UpdateKeyDescription", `{` + key + `,"Description":"\ud83d\ude00"}`, kmsv1.UpdateKeyDescriptionRequest_builder{KeyId: "k", Description: "😀"}.Build()},
@@ -90,7 +91,7 @@ func TestRequestsAreRead(t *testing.T) {
 		"a checksum":                            {"Encrypt", `{` + key + `,"Plaintext":"AA==","PlaintextCrc32c":4294967295}`, kmsv1.EncryptRequest_builder{KeyId: "k", Plaintext: []byte{0}, PlaintextCrc32C: proto.Uint32(1<<32 - 1)}.Build()},
 		"as many bytes as AWS encrypts at most": {"Encrypt", `{` + key + `,"Plaintext":"` + strings.Repeat("AAAA", 1365) + `AA=="}`, kmsv1.EncryptRequest_builder{KeyId: "k", Plaintext: make([]byte, 4096)}.Build()},
 	} {
-		got, err := requestOf(t, c.op, c.body)
+		got, err := jsonRequest(t, c.op, c.body)
 		if err != nil || !proto.Equal(got, c.want) {
 			t.Errorf("%s: %s %s = %v, %v, want %v", name, c.op, c.body, got, err, c.want)
 		}
@@ -206,7 +207,7 @@ func TestRequestsAreRefusedInAWSsWords(t *testing.T) {
 		"an origin that kmsd has not":        {"CreateKey", `{"Origin":"AWS_CLOUDHSM"}`, unsupported, "kmsd does not have AWS_CLOUDHSM."},
 		"what is wrong goes before refusals": {"CreateKey", `{"Origin":"AWS_CLOUDHSM","Policy":""}`, validation, one + "Value at 'policy' failed to satisfy constraint: Member must have length greater than or equal to 1"},
 	} {
-		_, err := requestOf(t, c.op, c.body)
+		_, err := jsonRequest(t, c.op, c.body)
 		var e *front.Error
 		if !errors.As(err, &e) || e.Reason != c.reason || e.Message != c.message && (c.message != "" || c.reason == serialization) {
 			t.Errorf("%s: %s %.100s: error %v, want %s: %s", name, c.op, c.body, err, c.reason, c.message)
@@ -219,7 +220,7 @@ func TestRequestsAreRefusedInAWSsWords(t *testing.T) {
 
 // TestFindingsAreBounded: a request with very much wrong is answered briefly.
 func TestFindingsAreBounded(t *testing.T) {
-	_, err := requestOf(t, "CreateKey", `{"Tags":[`+strings.Repeat(`{},`, 1000)+`{}]}`)
+	_, err := jsonRequest(t, "CreateKey", `{"Tags":[`+strings.Repeat(`{},`, 1000)+`{}]}`)
 	if err == nil || len(err.Error()) > 4096 {
 		t.Errorf("a thousand empty tags: an error of %d bytes, want some, at most 4096", len(err.Error()))
 	}
@@ -281,12 +282,12 @@ func TestAnswersAreAWSs(t *testing.T) {
 			}.Build()}.Build(),
 			`{"Account":{"Id":"1","State":"CLOSED","Status":"SUSPENDED"}}`,
 		},
-		"an account that was made, and not its secrets": {
+		"an account that was made, and its key where that was asked for": {
 			newOrganizations(), "CreateAccount", organizationsv1.CreateAccountResponse_builder{
 				CreateAccountStatus: organizationsv1.CreateAccountStatus_builder{Id: "car-1", State: organizationsv1.CreateAccountState_CREATE_ACCOUNT_STATE_SUCCEEDED}.Build(),
-				Account:             &organizationsv1.Account{}, RootAccessKey: organizationsv1.RootAccessKey_builder{SecretAccessKey: "s"}.Build(),
+				Account:             &organizationsv1.Account{}, RootAccessKey: organizationsv1.RootAccessKey_builder{AccessKeyId: "a", SecretAccessKey: "s"}.Build(),
 			}.Build(),
-			`{"CreateAccountStatus":{"Id":"car-1","State":"SUCCEEDED"}}`,
+			`{"CreateAccountStatus":{"Id":"car-1","State":"SUCCEEDED"},"RootAccessKey":{"AccessKeyId":"a","SecretAccessKey":"s"}}`,
 		},
 		"an organization": {
 			newOrganizations(), "DescribeOrganization", organizationsv1.DescribeOrganizationResponse_builder{Organization: organizationsv1.Organization_builder{Id: "o-1"}.Build()}.Build(),

@@ -106,10 +106,7 @@ func (d *jsonDecoder) ignore() error {
 func (d *jsonDecoder) member(f *member, m protoreflect.Message) (given bool, err error) {
 	c := d.next()
 	if f.refused {
-		if c != 'n' && c != 'f' && d.refused == nil {
-			d.refused = &front.Error{Reason: reasonUnsupported, Message: "kmsd does not have " + f.name + "."}
-		}
-		return false, d.ignore()
+		return false, d.refuse(f)
 	}
 	if c == 'n' {
 		m.Clear(f.field)
@@ -126,6 +123,26 @@ func (d *jsonDecoder) member(f *member, m protoreflect.Message) (given bool, err
 		m.Set(f.field, v)
 	}
 	return true, err
+}
+
+// refuse reads the value of a member that kmsd cannot do. What asks for nothing is no reason to refuse: null, false, and what is empty.
+func (d *jsonDecoder) refuse(f *member) error {
+	start := d.at
+	if err := d.ignore(); err != nil {
+		return err
+	}
+	switch value := d.in[start:d.at]; value[0] {
+	case 'n', 'f':
+		return nil
+	case '[', '{', '"':
+		if len(bytes.TrimSpace(value[1:len(value)-1])) == 0 {
+			return nil
+		}
+	}
+	if d.refused == nil {
+		d.refused = &front.Error{Reason: reasonUnsupported, Message: "kmsd does not have " + f.name + "."}
+	}
+	return nil
 }
 
 // dict reads an object of texts.

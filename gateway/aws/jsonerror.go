@@ -25,7 +25,7 @@ type errorForms struct {
 
 // commonErrors are those that every service of AWS has, whose members are called message.
 var commonErrors = map[string]bool{
-	"AccessDeniedException": true, "ExpiredTokenException": true, "IncompleteSignatureException": true, "InvalidSignatureException": true,
+	"ExpiredTokenException": true, "IncompleteSignatureException": true, "InvalidSignatureException": true,
 	"MissingAuthenticationTokenException": true, "SerializationException": true, "SignatureDoesNotMatch": true, "ThrottlingException": true,
 	"UnknownOperationException": true, "UnrecognizedClientException": true, "ValidationException": true, "RequestEntityTooLargeException": true,
 }
@@ -54,14 +54,35 @@ var organizationsErrors = &errorForms{
 		"ValidationException":                  {name: "InvalidInputException"},
 		"IdempotentParameterMismatchException": {name: "InvalidInputException"},
 		"InvalidMarkerException":               {name: "InvalidInputException"},
-		"ThrottlingException":                  {name: "TooManyRequestsException"},
+		"ThrottlingException":                  {name: "TooManyRequestsException", text: "You have sent too many requests in too short a period of time. The quota helps protect against denial-of-service attacks. Try again later."},
 		"LimitExceededException":               {name: "ConstraintViolationException"},
+		"EmailAlreadyExistsException":          {name: "ConstraintViolationException"},
+		"ConflictException":                    {name: "ConcurrentModificationException"},
 		"NoSuchEntityException":                {name: "AccountNotFoundException"},
 		"KMSInternalException":                 {code: http.StatusInternalServerError, name: "ServiceException"},
 		"KeyUnavailableException":              {code: http.StatusInternalServerError, name: "ServiceException"},
 		"DependencyTimeoutException":           {code: http.StatusInternalServerError, name: "ServiceException"},
 		"RequestCanceled":                      {code: http.StatusInternalServerError, name: "ServiceException"},
 		"RequestEntityTooLargeException":       {code: http.StatusRequestEntityTooLarge},
+		"UnsupportedOperationException":        {name: "UnsupportedAPIEndpointException"},
+
+		"AWSOrganizationsNotInUseException":    {text: "Your account is not a member of an organization."},
+		"AccountAlreadyClosedException":        {text: "You attempted to close an account that is already closed."},
+		"AccountNotFoundException":             {text: "You specified an account that doesn't exist."},
+		"ChildNotFoundException":               {text: "You specified a child that doesn't exist."},
+		"DestinationParentNotFoundException":   {text: "We can't find the destination container (a root or OU) with the ParentId that you specified."},
+		"DuplicateAccountException":            {text: "That account is already present in the specified destination."},
+		"DuplicateOrganizationalUnitException": {text: "An OU with the same name already exists."},
+		"DuplicatePolicyAttachmentException":   {text: "The selected policy is already attached to the specified target."},
+		"DuplicatePolicyException":             {text: "A policy with the same name already exists."},
+		"OrganizationalUnitNotEmptyException":  {text: "The specified OU is not empty. Move all accounts to another root or to other OUs, remove all child OUs, and try the operation again."},
+		"OrganizationalUnitNotFoundException":  {text: "You specified an organizational unit that doesn't exist."},
+		"ParentNotFoundException":              {text: "You specified a parent that doesn't exist."},
+		"PolicyInUseException":                 {text: "The policy is attached to one or more entities. You must detach it from all roots, OUs, and accounts before performing this operation."},
+		"PolicyNotAttachedException":           {text: "The policy isn't attached to the specified target in the specified root."},
+		"PolicyNotFoundException":              {text: "You specified a policy that doesn't exist."},
+		"SourceParentNotFoundException":        {text: "We can't find a source root or OU with the ParentId that you specified."},
+		"TargetNotFoundException":              {text: "You specified a target that doesn't exist."},
 	},
 }
 

@@ -31,8 +31,7 @@ func organizationsTables() tables {
 		rows: map[string]row{
 			"findings":     {silent: true},
 			"client_token": {silent: true},
-			"organizations.v1.CreateAccountResponse.account":         {silent: true},
-			"organizations.v1.CreateAccountResponse.root_access_key": {silent: true},
+			"organizations.v1.CreateAccountResponse.account": {silent: true},
 			"max_results": {bounds: bounds{1, 20}},
 			"organizations.v1.PolicySummary.description": {always: true},
 			"iam.v1.Tag.value":                           {always: true},
