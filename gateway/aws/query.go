@@ -19,6 +19,8 @@ type queryProtocol struct {
 	internal string                // what the service calls a fault of its own
 }
 
+var _ protocol = (*queryProtocol)(nil)
+
 func (*queryProtocol) contentType() string { return "text/xml" }
 
 // The errors of values, in the words of AWS's own services. They are never written.
