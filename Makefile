@@ -11,6 +11,7 @@ FUZZTIME ?= 5s
 CRASH_ROUNDS ?= 200
 AUTHZ_CASES ?= 3000000
 CASES ?= 100000
+EXECS ?= 10000000
 
 .PHONY: help
 help: ## list the targets
@@ -85,6 +86,12 @@ crash: ## kill -9 and power cuts under writers, CRASH_ROUNDS (200) of each, and 
 .PHONY: fuzz
 fuzz: ## FUZZTIME (5s) of fuzzing for every target
 	@./.ci/fuzz $(FUZZTIME)
+
+.PHONY: fuzz-front
+fuzz-front: ## EXECS (10000000) executions of the HTTP front, altered from what a minute of fuzzing finds; says how many crashed and the slowest
+	go test -run '^$$' -fuzz '^FuzzHTTP$$' -fuzztime 60s ./gateway/aws
+	KMSD_FUZZ_FRONT=$(EXECS) KMSD_FUZZ_CORPUS=$$(go env GOCACHE)/fuzz/github.com/kmsd/kmsd/gateway/aws/FuzzHTTP \
+		go test -count=1 -timeout 60m -run '^TestFuzzFront$$' -v ./gateway/aws | grep -a -v '^=== '
 
 .PHONY: bench
 bench: build ## kmsd beside a bare gRPC echo, in one run; writes bench-out/latest.json

@@ -1,6 +1,7 @@
 package aws_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -213,7 +214,9 @@ func TestUnixSocket(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the socket has %v, %v, want mode 0600", info, err)
 	}
-	tr := &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) }}
+	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}}
 	defer tr.CloseIdleConnections()
 	got := s.do(&http.Client{Transport: tr}, s.request("ListKeys", "{}"))
 	if got.StatusCode != http.StatusOK {
