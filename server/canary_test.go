@@ -102,6 +102,7 @@ var allowedSinks = map[string]string{
 	"error: key_id":                                 named,
 	"error: source_key_id":                          named,
 	"error: destination_key_id":                     named,
+	"error: target_key_id":                          named,
 	"error: alias_name":                             named,
 	"error: user_name":                              named,
 	"error: new_user_name":                          named,
