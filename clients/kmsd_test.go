@@ -288,20 +288,20 @@ func (k *kmsd) arn(resource string) string {
 
 // description is what kmsctl tells of a key.
 type description struct {
-	Arn string `json:"arn"`
+	ID       string `json:"key_id"`
+	Arn      string `json:"arn"`
+	Material string `json:"current_key_material_id"`
 }
 
 // describe describes a key by kmsctl.
 func (k *kmsd) describe(t testing.TB, keyID string) description {
 	t.Helper()
-	var d struct {
-		Key description `json:"key_metadata"`
-	}
+	var d description
 	if err := json.Unmarshal([]byte(k.kmsctl(t, "key", "describe", keyID, "-o", "json")), &d); err != nil {
 		t.Fatal(err)
 	}
-	if d.Key.Arn == "" {
+	if d.Arn == "" {
 		t.Fatalf("kmsctl key describe %s -o json says no ARN", keyID)
 	}
-	return d.Key
+	return d
 }
