@@ -40,11 +40,11 @@ func (i *issuer) jwks() string {
 	return fmt.Sprintf(`{"keys":[{"kty":"EC","crv":"P-256","use":"sig","alg":"ES256","kid":"1","x":%q,"y":%q}]}`, base64url(public[1:33]), base64url(public[33:]))
 }
 
-// token is a token of issuerURL for a subject.
-func (i *issuer) token(t testing.TB, audience, subject string) string {
+// token is a token of the issuer of a URL for a subject.
+func (i *issuer) token(t testing.TB, url, audience, subject string) string {
 	t.Helper()
 	payload, err := json.Marshal(map[string]any{
-		"iss": issuerURL, "aud": audience, "sub": subject, "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(),
+		"iss": url, "aud": audience, "sub": subject, "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package clients
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -102,7 +101,7 @@ func TestSops(t *testing.T) {
 	}
 	c.run(t, "a role that is to use the key", func(t *testing.T) {
 		f, u := folder(t), k.accessKey(t, "sops-user", allow("sts:AssumeRole"))
-		k.sopsRole(t, arn)
+		k.role(t, "sops", trustAccount, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["kms:Encrypt","kms:Decrypt"],"Resource":"`+arn+`"}]}`)
 		f.more = []string{"AWS_ACCESS_KEY_ID=" + u.keyID, "AWS_SECRET_ACCESS_KEY=" + u.secret}
 		f.sops(t, "encrypt", "--in-place", "--kms", arn+"+arn:aws:iam::"+account+":role/sops", "secrets.yaml")
 		want(t, "what decrypt prints", f.sops(t, "decrypt", "secrets.yaml"), plainYAML)
@@ -167,33 +166,4 @@ func sopsEnc(t *testing.T, f *sopsFolder) string {
 	}
 	line, _, _ := strings.Cut(after, "\n")
 	return line
-}
-
-// sopsRole makes the role sops, which may use a key.
-func (k *kmsd) sopsRole(t *testing.T, arn string) {
-	t.Helper()
-	k.kmsctl(t, "role", "create", "sops", writeFile(t, "trust.json", trustAccount))
-	k.kmsctl(t, "role", "put-policy", "sops", "use", writeFile(t, "policy.json",
-		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["kms:Encrypt","kms:Decrypt"],"Resource":"`+arn+`"}]}`))
-}
-
-// accessKey makes a user with policies and an access key, by kmsctl.
-func (k *kmsd) accessKey(t testing.TB, name string, policies ...string) *user {
-	t.Helper()
-	k.kmsctl(t, "user", "create", name)
-	for i, p := range policies {
-		k.kmsctl(t, "user", "put-policy", name, string(rune('a'+i)), writeFile(t, "policy.json", p))
-	}
-	file := filepath.Join(t.TempDir(), "credentials.yaml")
-	k.kmsctl(t, "user", "create-access-key", name, "--out", file)
-	cmd := exec.Command(filepath.Join(k.bin, "kmsctl"), "--credentials", file, "config", "aws", "--endpoint", k.endpoint, "--credential-process")
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var u struct{ AccessKeyID, SecretAccessKey string }
-	if err := json.Unmarshal(out, &u); err != nil {
-		t.Fatal(err)
-	}
-	return &user{name: name, arn: "arn:aws:iam::" + account + ":user/" + name, keyID: u.AccessKeyID, secret: u.SecretAccessKey, file: file}
 }

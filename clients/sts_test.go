@@ -19,28 +19,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 )
 
-// assumable makes a role that principals of the account may assume and that may list keys.
-func (s *goSDK) assumable(t testing.TB, name, trust string) string {
-	t.Helper()
-	ctx := t.Context()
-	made := must(s.iam.CreateRole(ctx, &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trust}))(t)
-	must(s.iam.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String("p"), PolicyDocument: aws.String(allow("kms:ListKeys"))}))(t)
-	return *made.Role.Arn
-}
-
-// federate makes the identity provider issuerURL and a role for what it vouches for.
-func (s *goSDK) federate(t testing.TB, i *issuer, name string) string {
-	t.Helper()
-	jwks := filepath.Join(t.TempDir(), "jwks.json")
-	if err := os.WriteFile(jwks, []byte(i.jwks()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.k.kmsctl(t, "identity-provider", "create", issuerURL, "--client-id", "kmsd", "--jwks", jwks)
-	host := strings.TrimPrefix(issuerURL, "https://")
-	return s.assumable(t, name, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::`+account+`:oidc-provider/`+host+
-		`"},"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"`+host+`:aud":"kmsd"}}}]}`)
-}
-
 // checkSession wants temporary credentials to be those of an assumed role, and good for what the role may.
 func (s *goSDK) checkSession(ctx context.Context, c *types.Credentials, arn string) error {
 	if c == nil || c.Expiration == nil || time.Until(*c.Expiration) < 14*time.Minute {
@@ -61,13 +39,13 @@ func (s *goSDK) checkSession(ctx context.Context, c *types.Credentials, arn stri
 func stsOperations(t *testing.T, s *goSDK) {
 	caller := s.user(t, "sts-caller", allow("sts:AssumeRole"), allow("kms:ListKeys"))
 	as := sts.NewFromConfig(s.as(caller.provider()))
-	role := s.assumable(t, "sts-role", strings.Replace(trustAccount, `"sts:AssumeRole"`, `["sts:AssumeRole","sts:SetSourceIdentity","sts:TagSession"]`, 1))
+	role := s.k.role(t, "sts-role", strings.Replace(trustAccount, `"sts:AssumeRole"`, `["sts:AssumeRole","sts:SetSourceIdentity","sts:TagSession"]`, 1))
 	must(s.iam.PutUserPolicy(t.Context(), &iam.PutUserPolicyInput{
 		UserName: &caller.name, PolicyName: aws.String("sessions"),
 		PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sts:SetSourceIdentity","sts:TagSession"],"Resource":"*"}]}`),
 	}))(t)
 	i := newIssuer(t)
-	federated := s.federate(t, i, "sts-federated")
+	federated := s.k.federated(t, i, issuerURL, "sts-federated")
 	s.steps(t, []step{
 		{"GetCallerIdentity", func(ctx context.Context) error {
 			return then(as.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}))(func(o *sts.GetCallerIdentityOutput) error {
@@ -87,7 +65,7 @@ func stsOperations(t *testing.T, s *goSDK) {
 		{"AssumeRoleWithWebIdentity", func(ctx context.Context) error {
 			anonymous := sts.NewFromConfig(s.as(aws.AnonymousCredentials{}))
 			return then(anonymous.AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
-				RoleArn: &federated, RoleSessionName: aws.String("pod"), WebIdentityToken: aws.String(i.token(t, "kmsd", "pod-1")), Policy: aws.String(allow("kms:*")),
+				RoleArn: &federated, RoleSessionName: aws.String("pod"), WebIdentityToken: aws.String(i.token(t, issuerURL, "kmsd", "pod-1")), Policy: aws.String(allow("kms:*")),
 			}))(func(o *sts.AssumeRoleWithWebIdentityOutput) error {
 				return errors.Join(same("Audience", *o.Audience, "kmsd"), same("SubjectFromWebIdentityToken", *o.SubjectFromWebIdentityToken, "pod-1"),
 					s.checkSession(ctx, o.Credentials, "arn:aws:sts::"+account+":assumed-role/sts-federated/pod"))
@@ -106,7 +84,7 @@ func stsOperations(t *testing.T, s *goSDK) {
 	}{
 		{"InvalidIdentityTokenException", typed[*types.InvalidIdentityTokenException](), func(ctx context.Context) error {
 			return done(as.AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
-				RoleArn: &federated, RoleSessionName: aws.String("pod"), WebIdentityToken: aws.String(newIssuer(t).token(t, "kmsd", "pod-1")),
+				RoleArn: &federated, RoleSessionName: aws.String("pod"), WebIdentityToken: aws.String(newIssuer(t).token(t, issuerURL, "kmsd", "pod-1")),
 			}))
 		}},
 		{"MalformedPolicyDocumentException", typed[*types.MalformedPolicyDocumentException](), func(ctx context.Context) error {
@@ -123,7 +101,7 @@ func stsOperations(t *testing.T, s *goSDK) {
 
 // credentialProviders uses what programs configure: the SDK then asks STS by itself.
 func credentialProviders(t *testing.T, s *goSDK) {
-	role := s.assumable(t, "provider-role", trustAccount)
+	role := s.k.role(t, "provider-role", trustAccount)
 	caller := s.user(t, "provider-caller", allow("sts:AssumeRole"))
 	i := newIssuer(t)
 	whoami := func(t *testing.T, c aws.Config) string {
@@ -158,7 +136,7 @@ func credentialProviders(t *testing.T, s *goSDK) {
 		}
 		jwks := writeFile(t, "jwks.json", i.jwks())
 		s.k.kmsctl(t, "identity-provider", "update-keys", "arn:aws:iam::"+account+":oidc-provider/issuer.example", "--jwks", jwks)
-		t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", writeFile(t, "token", i.token(t, "kmsd", "pod-2")))
+		t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", writeFile(t, "token", i.token(t, issuerURL, "kmsd", "pod-2")))
 		t.Setenv("AWS_ROLE_ARN", "arn:aws:iam::"+account+":role/sts-federated")
 		t.Setenv("AWS_ROLE_SESSION_NAME", "file")
 		c, err := config.LoadDefaultConfig(t.Context())
