@@ -22,7 +22,9 @@ func TestOddRequests(t *testing.T) {
 	head := func(more ...string) string {
 		return "POST / HTTP/1.1\r\nHost: kms\r\nX-Amz-Target: TrentService.ListKeys\r\nContent-Type: " + jsonType + "\r\n" + strings.Join(more, "\r\n") + "\r\n"
 	}
-	line := func(line string) string { return line + "\r\nHost: kms\r\nContent-Length: 0\r\n\r\n" }
+	line := func(line string) string {
+		return line + strings.TrimPrefix(head("Content-Length: 2", ""), "POST / HTTP/1.1") + "{}"
+	}
 	const (
 		served  = "MissingAuthenticationTokenException" // all is well, but for the signature
 		unknown = "UnknownOperationException"
@@ -39,11 +41,11 @@ func TestOddRequests(t *testing.T) {
 		{"a method that is none", line("FROB / HTTP/1.1"), 404, unknown},
 		{"OPTIONS *", line("OPTIONS * HTTP/1.1"), 404, unknown},
 		{"CONNECT", line("CONNECT kms:443 HTTP/1.1"), 404, unknown},
-		{"a presigned URL", line("GET /?Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Signature=00 HTTP/1.1"), 400, "UnsupportedOperation"},
+		{"a presigned URL", "GET /?Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Signature=00 HTTP/1.1\r\nHost: kms\r\n\r\n", 400, "UnsupportedOperation"},
 		{"another path", line("POST /kms HTTP/1.1"), 404, unknown},
 		{"a path that climbs", line("POST /../../etc/passwd HTTP/1.1"), 404, unknown},
 		{"a path with an escaped dot", line("POST /%2e HTTP/1.1"), 404, unknown},
-		{"the absolute form of the target", "POST https://kms/ HTTP/1.1\r\nHost: kms\r\nContent-Length: 0\r\n\r\n", 404, unknown},
+		{"the absolute form of the target", line("POST https://kms/ HTTP/1.1"), 400, served},
 		{"a path that is not escaped well", line("POST /%zz HTTP/1.1"), 400, ""},
 		{"another version of HTTP", line("POST / HTTP/3.7"), 505, ""},
 		{"no HTTP at all", "\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400, ""},
@@ -126,11 +128,12 @@ func TestOddRequests(t *testing.T) {
 // A second request that somebody hides behind a chunked one is not answered: the connection ends with the first.
 func TestSmuggling(t *testing.T) {
 	s := newSide(t, nil)
-	hidden := "POST / HTTP/1.1\r\nHost: kms\r\nContent-Length: 0\r\n\r\n"
+	head := "POST / HTTP/1.1\r\nHost: kms\r\nX-Amz-Target: TrentService.ListKeys\r\nContent-Type: " + jsonType + "\r\n"
+	hidden := head + "Content-Length: 0\r\n\r\n"
 	for name, sent := range map[string]string{
-		"the length covers it":     "POST / HTTP/1.1\r\nHost: kms\r\nContent-Length: " + fmt.Sprint(5+len(hidden)) + "\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden,
-		"the chunks end before":    "POST / HTTP/1.1\r\nHost: kms\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden,
-		"a body that is too large": "POST / HTTP/1.1\r\nHost: kms\r\nContent-Length: 100000000\r\n\r\n" + hidden,
+		"the length covers it":     head + "Content-Length: " + fmt.Sprint(5+len(hidden)) + "\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden,
+		"the chunks end before":    head + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden,
+		"a body that is too large": head + "Content-Length: 100000000\r\n\r\n" + hidden,
 	} {
 		conn := s.dial()
 		if _, err := io.WriteString(conn, sent); err != nil {
