@@ -25,8 +25,11 @@ import (
 	"github.com/kmsd/kmsd/internal/kmstest"
 )
 
-// breaking is an audit log's files, which fail as long as broken is set.
-type breaking struct{ broken atomic.Bool }
+// breaking is an audit log's files, which fail as long as broken is set, and take the time slow to sync.
+type breaking struct {
+	broken atomic.Bool
+	slow   atomic.Int64 // nanoseconds
+}
 
 func (b *breaking) open(path string, flag int, perm fs.FileMode) (audit.File, error) {
 	f, err := os.OpenFile(path, flag, perm)
@@ -52,6 +55,7 @@ func (f *breakingFile) Datasync() error {
 	if f.b.broken.Load() {
 		return unix.EIO
 	}
+	time.Sleep(time.Duration(f.b.slow.Load()))
 	return unix.Fdatasync(int(f.Fd()))
 }
 

@@ -278,6 +278,21 @@ func TestSlowRequests(t *testing.T) {
 	}
 }
 
+// The time for a request to come is not the time for its answer.
+func TestSlowCalls(t *testing.T) {
+	log := &breaking{}
+	o := with(func(c *daemon.AWSConfig) { c.ReadTimeout, c.HeaderTimeout = 250*time.Millisecond, 250*time.Millisecond })
+	o.OpenAudit = log.open
+	s := newSide(t, o)
+	log.slow.Store(int64(600 * time.Millisecond))
+	for _, version := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		if got := s.do(s.client(version), s.request("ListKeys", "{}")); got.StatusCode != http.StatusOK {
+			t.Errorf("over %s a call of 600 ms = %s %s", version, got.Status, got.body)
+		}
+	}
+	log.slow.Store(0)
+}
+
 // As long as the audit log fails, each request ends as KMS's own fault, which clients repeat, and no key material leaves.
 func TestAuditLogFails(t *testing.T) {
 	log := &breaking{}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -78,8 +77,6 @@ func (x *exchange) receive() {
 	if x.body, x.refused = x.readBody(); x.refused != nil {
 		return
 	}
-	// The time for the request is over; a call that takes longer is not cut off by it.
-	_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{}) // which only a stub has not
 	x.service, x.op, x.absent, x.refused = x.g.services.route(x.r, x.body.bytes())
 }
 
