@@ -159,7 +159,7 @@ func newConnection(ctx context.Context, c net.Conn) context.Context {
 // UnixPrefix is how the address of a unix socket begins: "unix:/run/kmsd.sock".
 const UnixPrefix = "unix:"
 
-// of returns the connection of a request, with what the handshake has said.
+// connectionOf returns the connection of a request, with what the handshake has said.
 func connectionOf(r *http.Request) *connection {
 	c, ok := r.Context().Value(connectionKey{}).(*connection)
 	if !ok {

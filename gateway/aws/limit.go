@@ -27,7 +27,7 @@ type Limits struct {
 	Idle             time.Duration // a connection without a request is closed after
 }
 
-// DefaultLimits are those of docs/threat-model.md.
+// DefaultLimits are those of docs/operations.md.
 func DefaultLimits() Limits {
 	return Limits{
 		Connections: 4096, ConnectionsPerIP: 512, Streams: 128, Requests: 2048, HeaderBytes: 16 << 10, BodyBytes: 1 << 20, Bodies: 64 << 20,
