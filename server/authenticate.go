@@ -318,6 +318,9 @@ func newNonceCache() nonceCache {
 	return nonceCache{current: newNonceGeneration(), past: newNonceGeneration()}
 }
 
+// classReplay is what the audit event calls a request that was sent before.
+const classReplay = "Replay"
+
 func (n *nonceCache) first(account, accessKey, nonce string, now time.Time) error {
 	if len(nonce) < 16 || len(nonce) > 64 {
 		return unauthenticated("IncompleteSignatureException", "the header "+headerNonce+" must have 16 to 64 characters", "Nonce")
@@ -331,7 +334,7 @@ func (n *nonceCache) first(account, accessKey, nonce string, now time.Time) erro
 	_, a := n.current.seen[key]
 	_, b := n.past.seen[key]
 	if a || b {
-		return unauthenticated("InvalidSignatureException", "the request was sent before: sign each request anew", "Replay")
+		return unauthenticated("InvalidSignatureException", "the request was sent before: sign each request anew", classReplay)
 	}
 	if len(n.current.seen) >= noncesKept || n.current.shares[account] >= noncesPerAccount || n.current.shares[accessKey] >= noncesPerKey {
 		return &failure{code: codes.ResourceExhausted, reason: reasonThrottling, message: "too many changes in ten minutes", class: "NonceCacheFull"}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/kmsd/kmsd/audit"
 	"github.com/kmsd/kmsd/iam"
 	"github.com/kmsd/kmsd/iam/sigv4"
@@ -44,7 +46,21 @@ func (c *call) byHTTP(f *front.Call) error {
 		return nil
 	}
 	// AWS's clients send no nonce. The signature is one: it is over the date and all that tells two requests apart.
-	return c.s.nonces.first(cred.Account, cred.ID, sig.Hex(), now)
+	if err := c.s.nonces.first(cred.Account, cred.ID, sig.Hex(), now); err != nil {
+		return signAnew(err)
+	}
+	return nil
+}
+
+// signAnew is err, but for a request that was sent before. It is not carried out; but it need not be a repetition: the SDK for Python, and so the aws
+// command line, does not sign the id of an invocation, and asks twice for the same in one second with one signature. Throttling makes it wait, sign anew
+// and ask again, as it does by itself where AWS throttles.
+func signAnew(err error) error {
+	var f *failure
+	if !errors.As(err, &f) || f.class != classReplay {
+		return err
+	}
+	return &failure{code: codes.ResourceExhausted, reason: reasonThrottling, message: f.message, class: f.class}
 }
 
 // httpSignatureFailure is how a call ends whose signature is not good because of err.

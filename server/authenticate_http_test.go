@@ -292,7 +292,7 @@ func TestHTTPReplay(t *testing.T) {
 				switch reason, _ := detailsOf(err); {
 				case err == nil:
 					made.Add(1)
-				case reason == "InvalidSignatureException" && strings.Contains(status.Convert(err).Message(), "sent before"):
+				case reason == reasonThrottling && strings.Contains(status.Convert(err).Message(), "sent before"):
 					refused.Add(1)
 				default:
 					t.Errorf("a repeated request: %v", err)

@@ -15,7 +15,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
-// A restart forgets which changes were sent before. One that an SDK of AWS's made is made once all the same: the id of its invocation, which is signed, is its
+// A restart forgets which changes were sent before. One that an SDK of AWS's made is made once all the same: the id of its invocation, if that is signed, is its
 // client token.
 func TestHTTPReplayAfterRestart(t *testing.T) {
 	d := newDoor(t, nil)
