@@ -14,6 +14,7 @@ import (
 	"github.com/kmsd/kmsd/client"
 	"github.com/kmsd/kmsd/gateway/k8s"
 	"github.com/kmsd/kmsd/internal/daemon"
+	"github.com/kmsd/kmsd/internal/unixsocket"
 )
 
 // k8sPluginFlags are the flags of kmsd k8s-plugin.
@@ -81,8 +82,8 @@ func k8sPlugin(ctx context.Context, flags k8sPluginFlags, stderr io.Writer) erro
 
 // servePlugin serves until ctx ends, and then finishes the calls under way.
 func servePlugin(ctx context.Context, stop func(), plugin *k8s.Plugin, socket string, log *slog.Logger) error {
-	l, err := k8s.Listen(socket)
-	if errors.Is(err, k8s.ErrInUse) {
+	l, err := unixsocket.Listen(socket)
+	if errors.Is(err, unixsocket.ErrInUse) {
 		return fmt.Errorf("%w: stop that process, or choose another --socket", err)
 	}
 	if err != nil {

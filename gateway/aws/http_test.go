@@ -350,3 +350,28 @@ func TestCallerLeaves(t *testing.T) {
 		t.Errorf("afterwards ListKeys = %s", got.Status)
 	}
 }
+
+// TestVersionOfHTTP: what a client offers decides, and one that offers both gets HTTP/1.1.
+func TestVersionOfHTTP(t *testing.T) {
+	s := newSide(t, nil)
+	for _, row := range []struct {
+		offered []string
+		want    string
+	}{
+		{[]string{"h2", "http/1.1"}, "http/1.1"},
+		{[]string{"http/1.1", "h2"}, "http/1.1"},
+		{[]string{"http/1.1"}, "http/1.1"},
+		{[]string{"h2"}, "h2"},
+		{nil, ""}, // and HTTP/1.1 is spoken
+	} {
+		conn, err := tls.Dial("tcp", s.k.AWSAddress(), &tls.Config{RootCAs: s.roots, NextProtos: row.offered})
+		if err != nil {
+			t.Errorf("a client that offers %v: %v", row.offered, err)
+			continue
+		}
+		if got := conn.ConnectionState().NegotiatedProtocol; got != row.want {
+			t.Errorf("a client that offers %v gets %q, want %q", row.offered, got, row.want)
+		}
+		conn.Close()
+	}
+}

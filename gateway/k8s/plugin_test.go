@@ -19,6 +19,7 @@ import (
 	"github.com/kmsd/kmsd/gateway/k8s"
 	"github.com/kmsd/kmsd/internal/daemon"
 	"github.com/kmsd/kmsd/internal/kmstest"
+	"github.com/kmsd/kmsd/internal/unixsocket"
 	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
 )
 
@@ -95,7 +96,7 @@ func serve(t *testing.T, socket string, cfg k8s.Config) *k8s.Plugin {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := k8s.Listen(socket)
+	l, err := unixsocket.Listen(socket)
 	if err != nil {
 		t.Fatal(err)
 	}

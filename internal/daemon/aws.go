@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/kmsd/kmsd/gateway/aws"
-	"github.com/kmsd/kmsd/gateway/k8s"
+	"github.com/kmsd/kmsd/internal/unixsocket"
 )
 
 // AWSConfig says where clients that were written for AWS are served, and what they can make kmsd hold.
@@ -107,7 +107,7 @@ func (d *Daemon) listenAWS(secure *tls.Config, registry *prometheus.Registry) (*
 	}
 	var l net.Listener
 	if path, ok := strings.CutPrefix(cfg.Listen, aws.UnixPrefix); ok {
-		l, err = k8s.Listen(d.cfg.path(path))
+		l, err = unixsocket.Listen(d.cfg.path(path))
 	} else {
 		l, err = net.Listen("tcp", cfg.Listen)
 	}

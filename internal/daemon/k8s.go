@@ -9,6 +9,7 @@ import (
 
 	"github.com/kmsd/kmsd/client"
 	"github.com/kmsd/kmsd/gateway/k8s"
+	"github.com/kmsd/kmsd/internal/unixsocket"
 	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
 )
 
@@ -58,7 +59,7 @@ func (d *Daemon) listenK8s() (*kubernetes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("k8s: %w", err)
 	}
-	l, err := k8s.Listen(socket)
+	l, err := unixsocket.Listen(socket)
 	if err != nil {
 		return nil, fmt.Errorf("k8s.socket: %w", err)
 	}

@@ -1,4 +1,4 @@
-package k8s_test
+package unixsocket_test
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/kmsd/kmsd/gateway/k8s"
+	"github.com/kmsd/kmsd/internal/unixsocket"
 )
 
 // leaves wants nothing in a folder but these.
@@ -33,7 +33,7 @@ func leaves(t *testing.T, dir string, want ...string) {
 func TestSocket(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "k.sock")
-	l, err := k8s.Listen(path)
+	l, err := unixsocket.Listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestSocket(t *testing.T) {
 	if err != nil || info.Mode() != fs.ModeSocket|0o600 || l.Addr().String() != path {
 		t.Errorf("the socket %v has mode %v, %v, want %v and 0600", l.Addr(), info.Mode(), err, path)
 	}
-	if _, err := k8s.Listen(path); !errors.Is(err, k8s.ErrInUse) {
+	if _, err := unixsocket.Listen(path); !errors.Is(err, unixsocket.ErrInUse) {
 		t.Errorf("Listen on a socket in use = %v, want ErrInUse", err)
 	}
 	if conn, err := net.Dial("unix", path); err != nil {
@@ -68,7 +68,7 @@ func TestSocketOfAnotherRun(t *testing.T) {
 	if err := errors.Join(os.Chmod(path, 0o777), stale.Close()); err != nil {
 		t.Fatal(err)
 	}
-	first, err := k8s.Listen(path)
+	first, err := unixsocket.Listen(path)
 	if err != nil {
 		t.Fatalf("Listen on a stale socket = %v", err)
 	}
@@ -78,7 +78,7 @@ func TestSocketOfAnotherRun(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	second, err := k8s.Listen(path)
+	second, err := unixsocket.Listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestSocketOfAnotherRun(t *testing.T) {
 	if err := os.WriteFile(path, []byte("something"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := k8s.Listen(path); err == nil || !strings.Contains(err.Error(), "no socket") {
+	if _, err := unixsocket.Listen(path); err == nil || !strings.Contains(err.Error(), "no socket") {
 		t.Errorf("Listen on a file = %v, want that it is no socket", err)
 	}
 	if b, err := os.ReadFile(path); string(b) != "something" {
@@ -104,12 +104,12 @@ func TestSocketOfOne(t *testing.T) {
 	var all sync.WaitGroup
 	for range 16 {
 		all.Go(func() {
-			l, err := k8s.Listen(path)
+			l, err := unixsocket.Listen(path)
 			switch {
 			case err == nil:
 				got.Add(1)
 				t.Cleanup(func() { l.Close() })
-			case !errors.Is(err, k8s.ErrInUse):
+			case !errors.Is(err, unixsocket.ErrInUse):
 				t.Error(err)
 			}
 		})
@@ -127,7 +127,7 @@ func TestSocketThatCannotBe(t *testing.T) {
 		{"a folder that is not there", filepath.Join(dir, "none", "k.sock"), "no such file"},
 		{"a folder", dir, "no socket"},
 	} {
-		if _, err := k8s.Listen(row.path); err == nil || !strings.Contains(err.Error(), row.says) {
+		if _, err := unixsocket.Listen(row.path); err == nil || !strings.Contains(err.Error(), row.says) {
 			t.Errorf("%s: Listen = %v, want an error that says %q", row.name, err, row.says)
 		}
 	}

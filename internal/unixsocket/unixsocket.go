@@ -1,4 +1,9 @@
-package k8s
+// Package unixsocket opens unix sockets that only their owner can connect to, and replaces those that a killed process has left behind.
+//
+// It does not know what is spoken on them.
+//
+// Trust: the folder of a socket belongs to who runs kmsd. Who can write there can put a socket of his own in its place.
+package unixsocket
 
 import (
 	"errors"
@@ -88,7 +93,7 @@ func free(path string) error {
 
 // bind makes the socket in a folder that nobody else can enter, and moves it to its place when its mode is right.
 func bind(path string) (_ net.Listener, err error) {
-	dir, err := os.MkdirTemp(filepath.Dir(path), ".k8s-")
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".kmsd-")
 	if err != nil {
 		return nil, err
 	}
