@@ -118,6 +118,10 @@ bench-keys: build ## KEYS (1000000) keys: how long until they serve, what memory
 interop: build ## files of kmsctl and of the AWS Encryption SDK for JavaScript, each read by the other (needs node and npm)
 	@./interop/run
 
+.PHONY: clients
+clients: build ## AWS's clients against kmsd: SDKs, aws, sops, Tink, gocloud, Encryption SDK, Kubernetes (says what it skips; not part of the gate)
+	@./clients/run
+
 .PHONY: differential
 differential: ## CASES (100000) random cases per algorithm against OpenSSL 4, Java and Tink (needs python3 with cryptography 48 and java 17, says what it skips)
 	@./difftest/run $(CASES)

@@ -96,6 +96,7 @@ func inProcessConfig(t *testing.T, s *goSDK, k *kmstest.KMS) aws.Config {
 	h := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true}}
 	t.Cleanup(h.CloseIdleConnections)
 	c := s.as(static(root.AccessKeyID, string(root.SecretAccessKey.Expose()), ""))
+	c.ConfigSources = nil // the environment, which names another kmsd
 	c.HTTPClient, c.Region, c.BaseEndpoint = h, root.Region, aws.String(k.AWSEndpoint())
 	return c
 }

@@ -60,30 +60,19 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// sharedKmsd is the kmsd of most tests, started by the first that asks for it.
-type sharedKmsd struct {
-	once sync.Once
-	k    *kmsd
-	err  error
-}
-
-var shared sharedKmsd
-
-// server returns the kmsd that tests share. Each test makes keys and users of its own in it.
-func server(t testing.TB) *kmsd {
+// server starts a kmsd for a test.
+func server(t *testing.T) *kmsd {
 	t.Helper()
-	shared.once.Do(func() { shared.k, shared.err = startKmsd(region) })
-	if shared.err != nil {
-		t.Fatal(shared.err)
+	k, err := startKmsd(region)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return shared.k
-}
-
-func (s *sharedKmsd) stop() error {
-	if s.k == nil {
-		return nil
-	}
-	return s.k.close()
+	t.Cleanup(func() {
+		if err := k.close(); err != nil {
+			t.Errorf("stopping kmsd: %v", err)
+		}
+	})
+	return k
 }
 
 // startKmsd makes a data folder and starts a kmsd over it.

@@ -25,10 +25,6 @@ func run(m *testing.M) int {
 		return 2
 	}
 	code := m.Run()
-	if err := shared.stop(); err != nil {
-		fmt.Fprintln(os.Stderr, "stopping kmsd:", err)
-		code = 1
-	}
 	if !printTable(os.Stdout) && code == 0 {
 		fmt.Fprintln(os.Stderr, "clients: nothing was tested")
 		code = 1

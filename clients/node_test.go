@@ -18,14 +18,20 @@ func nodeCases(t *testing.T, c *client, env []string, program string, args ...st
 	var stderr lockedBuffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
+	c.told(t, bufio.NewScanner(bytes.NewReader(out)), err, stderr.String())
+}
+
+// told takes each line that a program has printed for a case. err is how it ended.
+func (c *client) told(t *testing.T, lines *bufio.Scanner, err error, stderr string) {
+	t.Helper()
 	n := 0
-	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); n++ {
+	for ; lines.Scan(); n++ {
 		var result struct {
 			Case  string
 			Error *string
 		}
 		if err := json.Unmarshal(lines.Bytes(), &result); err != nil {
-			t.Fatalf("%s printed %q: %v", program, lines.Text(), err)
+			t.Fatalf("the program printed %q: %v", lines.Text(), err)
 		}
 		c.run(t, result.Case, func(t *testing.T) {
 			if result.Error != nil {
@@ -35,12 +41,12 @@ func nodeCases(t *testing.T, c *client, env []string, program string, args ...st
 	}
 	c.run(t, "to its end", func(t *testing.T) {
 		if err != nil || n == 0 {
-			t.Errorf("%s: %d cases, %v: %s", program, n, err, tail(stderr.String()))
+			t.Errorf("%d cases, %v: %s", n, err, tail(stderr))
 		}
 	})
 }
 
-// needNode skips the client, aloud, where node or its modules are missing, and returns the version of a module.
+// needNode skips the client, aloud, where node is missing. Its version is that of a module.
 func needNode(t *testing.T, c *client, module string) {
 	t.Helper()
 	for _, tool := range []string{"node", "npm"} {

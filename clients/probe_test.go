@@ -124,7 +124,7 @@ func (p *prober) probe(t *testing.T, operation string, steps []pathStep) verdict
 		status, answer := p.post(t, write(t, operation, steps, sent))
 		switch {
 		case status == http.StatusOK:
-		case bytes.Contains(answer, []byte("UnsupportedOperation")) && bytes.Contains(answer, []byte("kmsd does not have "+steps[len(steps)-1].name)):
+		case bytes.Contains(answer, []byte("Unsupported")) && bytes.Contains(answer, []byte("kmsd does not have "+steps[len(steps)-1].name)):
 			return refuses
 		case bytes.Contains(answer, []byte("SerializationException")), bytes.Contains(answer, []byte("MalformedInput")):
 			v = reads
@@ -144,7 +144,7 @@ func (p *prober) json(t *testing.T, operation string, steps []pathStep, sent []b
 	t.Helper()
 	var value any = true // no text, and no list, structure or blob
 	if steps[len(steps)-1].kind == number {
-		value = []any{}
+		value = map[string]any{"x": 1}
 	}
 	for i := len(steps) - 1; i > 0; i-- {
 		value = map[string]any{steps[i].name: value}
