@@ -2,6 +2,7 @@ package clients
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -25,6 +26,9 @@ const (
 	region  = "eu-central-1"
 	account = "123456789012"
 )
+
+// binaries is the folder of kmsd and kmsctl.
+var binaries = cmp.Or(os.Getenv("KMSD_BIN"), "../bin")
 
 // kmsd is a process of kmsd with a data folder of its own, and the root user's credentials.
 type kmsd struct {
@@ -77,7 +81,7 @@ func server(t *testing.T) *kmsd {
 
 // startKmsd makes a data folder and starts a kmsd over it.
 func startKmsd(region string) (_ *kmsd, err error) {
-	bin, err := filepath.Abs("../bin")
+	bin, err := filepath.Abs(binaries)
 	if err != nil {
 		return nil, err
 	}

@@ -55,16 +55,6 @@ func environment(more ...string) []string {
 	return append(os.Environ(), more...)
 }
 
-// repository is the folder of kmsd's source.
-func repository(t testing.TB) string {
-	t.Helper()
-	dir, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
 // tail is the end of what a program has said, for a failure.
 func tail(s string) string {
 	s = strings.TrimSpace(s)
