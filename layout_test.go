@@ -33,6 +33,7 @@ var imports = map[string][]string{
 	"internal/cow":                {},
 	"internal/idempotency":        {"storage"},
 	"internal/front":              {"iam/sigv4"},
+	"internal/logtest":            {},
 	"internal/unixsocket":         {},
 	"internal/netlimit":           {},
 	"gateway/aws":                 {"proto/*", "internal/front", "internal/netlimit", "iam/sigv4"},
@@ -56,7 +57,7 @@ var imports = map[string][]string{
 	"client":                      {"proto/*", "crypto", "client/envelope"},
 	"client/envelope":             {"crypto"},
 	"internal/daemon":             {"gateway/*", "internal/unixsocket", "internal/front", "client", "proto/*", "server", "iam", "iam/sigv4", "keystore", "authz", "audit", "crypto", "crypto/keypair", "storage", "seal", "internal/durable"},
-	"internal/kmstest":            {"proto/*", "iam/totp", "internal/daemon", "client", "client/envelope", "audit", "storage", "crypto", "seal", "server"},
+	"internal/kmstest":            {"internal/logtest", "proto/*", "iam/totp", "internal/daemon", "client", "client/envelope", "audit", "storage", "crypto", "seal", "server"},
 	"cmd/kmsd":                    {"gateway/k8s", "internal/unixsocket", "client", "internal/daemon", "server", "crypto", "seal", "storage", "audit"},
 	"cmd/kmsctl":                  {"authz", "authz/lint", "authz/diff", "client", "client/envelope", "proto/*", "audit", "crypto", "crypto/keypair", "crypto/keywrap", "internal/durable"},
 	"bench/echo":                  {"proto/*", "client", "bench/load"},
@@ -64,7 +65,7 @@ var imports = map[string][]string{
 }
 
 // testImports is what tests may import beyond that.
-var testImports = []string{"internal/unixsocket", "internal/leaktest", "internal/vectors", "internal/kmstest", "authz/ref", "internal/durable", "crypto", "storage", "authz", "audit", "client", "client/envelope", "server", "proto/*", "internal/daemon"}
+var testImports = []string{"internal/logtest", "internal/unixsocket", "internal/leaktest", "internal/vectors", "internal/kmstest", "authz/ref", "internal/durable", "crypto", "storage", "authz", "audit", "client", "client/envelope", "server", "proto/*", "internal/daemon"}
 
 // exposers may read the bytes of a crypto.Secret.
 var exposers = []string{"crypto", "crypto/keypair", "crypto/keywrap", "seal", "storage", "iam", "iam/sigv4", "iam/totp", "keystore", "server", "client", "client/envelope", "cmd/kmsctl", "internal/daemon", "bench/load"}

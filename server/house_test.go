@@ -16,7 +16,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +29,7 @@ import (
 	"github.com/kmsd/kmsd/authz"
 	"github.com/kmsd/kmsd/crypto"
 	"github.com/kmsd/kmsd/iam"
+	"github.com/kmsd/kmsd/internal/logtest"
 	"github.com/kmsd/kmsd/keystore"
 	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
 	"github.com/kmsd/kmsd/storage"
@@ -43,28 +43,11 @@ type house struct {
 	s      *Server
 	store  *storage.Store
 	domain crypto.Secret
-	log    *lockedBuffer
+	log    *logtest.Buffer
 	ctx    context.Context
 	rows   map[string]*method
 
 	foreign string // another account
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 const homeAccount = "111122223333"
@@ -73,7 +56,7 @@ var homePlace = keystore.Place{Partition: "aws", Region: "local"}
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h := &house{t: t, dir: t.TempDir(), domain: crypto.RandomSecret(32), log: &lockedBuffer{}, rows: map[string]*method{}}
+	h := &house{t: t, dir: t.TempDir(), domain: crypto.RandomSecret(32), log: &logtest.Buffer{}, rows: map[string]*method{}}
 	at := storage.Config{Path: filepath.Join(h.dir, "store.db"), Domain: h.domain}
 	h.check(storage.Create(at))
 	var err error

@@ -63,18 +63,9 @@ func compareFronts(samples []sample) ([]comparison, error) {
 		operation      string
 		bytes, callers int
 	}
-	var points []point
-	rounds := map[point]map[string][]sample{} // :: point → front → its samples
-	for _, s := range samples {
-		p := point{s.Operation, s.Bytes, s.Callers}
-		if rounds[p] == nil {
-			points = append(points, p)
-			rounds[p] = map[string][]sample{}
-		}
-		rounds[p][s.Server] = append(rounds[p][s.Server], s)
-	}
-	if len(points) == 0 {
-		return nil, errors.New("there are no measurements")
+	points, rounds, err := byPoint(samples, func(s sample) point { return point{s.Operation, s.Bytes, s.Callers} })
+	if err != nil {
+		return nil, err
 	}
 	var all []comparison
 	for _, p := range points {

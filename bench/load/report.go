@@ -127,6 +127,23 @@ const maxOtherCPU = 0.2
 
 func (p pair) quiet() bool { return max(p.echo.OtherCPU, p.kmsd.OtherCPU) <= maxOtherCPU }
 
+// byPoint sorts samples by what they are of, in the order in which that was measured first. :: point → server → its samples
+func byPoint[P comparable](samples []sample, pointOf func(sample) P) (points []P, rounds map[P]map[string][]sample, err error) {
+	if len(samples) == 0 {
+		return nil, nil, errors.New("there are no measurements")
+	}
+	rounds = map[P]map[string][]sample{}
+	for _, s := range samples {
+		p := pointOf(s)
+		if rounds[p] == nil {
+			points = append(points, p)
+			rounds[p] = map[string][]sample{}
+		}
+		rounds[p][s.Server] = append(rounds[p][s.Server], s)
+	}
+	return points, rounds, nil
+}
+
 // minQuiet is how many quiet rounds are enough to leave out the others.
 const minQuiet = 2
 
@@ -134,18 +151,9 @@ const minQuiet = 2
 // echo. Where there are enough quiet rounds the others do not count. It fails if one of a pair is missing, or if the two
 // servers did not exchange messages of the same sizes.
 func summarize(samples []sample) ([]result, error) {
-	var points []point
-	rounds := map[point]map[string][]sample{} // :: point → server → its samples
-	for _, s := range samples {
-		p := s.point()
-		if rounds[p] == nil {
-			points = append(points, p)
-			rounds[p] = map[string][]sample{}
-		}
-		rounds[p][s.Server] = append(rounds[p][s.Server], s)
-	}
-	if len(points) == 0 {
-		return nil, errors.New("there are no measurements")
+	points, rounds, err := byPoint(samples, sample.point)
+	if err != nil {
+		return nil, err
 	}
 	var results []result
 	for _, p := range points {

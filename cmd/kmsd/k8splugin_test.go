@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io/fs"
@@ -9,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,30 +18,13 @@ import (
 
 	"github.com/kmsd/kmsd/client"
 	"github.com/kmsd/kmsd/internal/kmstest"
+	"github.com/kmsd/kmsd/internal/logtest"
 )
 
-// stderrBuffer is a process's standard error, read while it runs.
-type stderrBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *stderrBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *stderrBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // startPlugin starts kmsd k8s-plugin as a process of its own.
-func startPlugin(t *testing.T, socket, keyID, credentials string) (*exec.Cmd, *stderrBuffer) {
+func startPlugin(t *testing.T, socket, keyID, credentials string) (*exec.Cmd, *logtest.Buffer) {
 	t.Helper()
-	cmd, log := exec.Command(os.Args[0], "k8s-plugin", "--socket", socket, "--key-id", keyID, "--credentials-file", credentials), &stderrBuffer{}
+	cmd, log := exec.Command(os.Args[0], "k8s-plugin", "--socket", socket, "--key-id", keyID, "--credentials-file", credentials), &logtest.Buffer{}
 	cmd.Env, cmd.Stderr = append(os.Environ(), asMain+"=1"), log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -100,7 +81,7 @@ func TestK8sPlugin(t *testing.T) {
 }
 
 // stopPlugin ends a plugin as systemd does, and reads its log.
-func stopPlugin(t *testing.T, cmd *exec.Cmd, log *stderrBuffer) {
+func stopPlugin(t *testing.T, cmd *exec.Cmd, log *logtest.Buffer) {
 	t.Helper()
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

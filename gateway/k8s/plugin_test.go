@@ -1,13 +1,11 @@
 package k8s_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,27 +17,10 @@ import (
 	"github.com/kmsd/kmsd/gateway/k8s"
 	"github.com/kmsd/kmsd/internal/daemon"
 	"github.com/kmsd/kmsd/internal/kmstest"
+	"github.com/kmsd/kmsd/internal/logtest"
 	"github.com/kmsd/kmsd/internal/unixsocket"
 	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
 )
-
-// journal keeps what is logged.
-type journal struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.String()
-}
 
 // cluster is an API server's side of a plugin on a kmsd of its own.
 type cluster struct {
@@ -48,7 +29,7 @@ type cluster struct {
 	key    *kmsv1.KeyMetadata
 	user   client.Credentials
 	socket string
-	log    *journal
+	log    *logtest.Buffer
 	api    kmsapi.KeyManagementServiceClient
 }
 
@@ -57,7 +38,7 @@ const keyAlias = "alias/kubernetes"
 // newCluster starts a kmsd with a key under keyAlias and a user who may use it.
 func newCluster(t *testing.T, o *kmstest.Options) *cluster {
 	t.Helper()
-	c := &cluster{t: t, kms: kmstest.New(t, o), socket: filepath.Join(t.TempDir(), "k.sock"), log: &journal{}}
+	c := &cluster{t: t, kms: kmstest.New(t, o), socket: filepath.Join(t.TempDir(), "k.sock"), log: &logtest.Buffer{}}
 	c.key = c.kms.Key()
 	c.point(keyAlias, c.key)
 	c.user = c.kms.User("apiserver", kmstest.Allow([]string{"kms:Encrypt", "kms:Decrypt"}, c.key.GetArn()))

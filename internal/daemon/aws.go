@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -84,14 +83,8 @@ func (a *AWSConfig) check() error {
 	return nil
 }
 
-// awsFront is where clients of AWS are served.
-type awsFront struct {
-	gateway  *aws.Gateway
-	listener net.Listener
-}
-
 // listenAWS opens the listener for AWS's clients, nil if none is configured. secure is the configuration of gRPC's listener.
-func (d *Daemon) listenAWS(secure *tls.Config, registry *prometheus.Registry) (*awsFront, error) {
+func (d *Daemon) listenAWS(secure *tls.Config, registry *prometheus.Registry) (*door, error) {
 	cfg := &d.cfg.AWS
 	if cfg.Listen == "" {
 		return nil, nil
@@ -117,34 +110,7 @@ func (d *Daemon) listenAWS(secure *tls.Config, registry *prometheus.Registry) (*
 	if t, ok := l.Addr().(*net.TCPAddr); ok && cfg.Plaintext && !t.IP.IsLoopback() { // a localhost that is none
 		return nil, errors.Join(fmt.Errorf("aws.plaintext: %s is not a loopback address", t), l.Close())
 	}
-	return &awsFront{gateway: gateway, listener: l}, nil
-}
-
-// serve answers clients of AWS.
-func (a *awsFront) serve(d *Daemon) {
-	if a == nil {
-		return
-	}
-	d.done.Go(func() {
-		if err := a.gateway.Serve(a.listener); err != nil {
-			d.fatal(err)
-		}
-	})
-	d.log.Info("serving clients of AWS", "listen", d.AWSAddress(), "tls", !d.cfg.AWS.Plaintext)
-}
-
-// shutdown takes no more requests, and finishes those under way until ctx ends.
-func (a *awsFront) shutdown(ctx context.Context) {
-	if a != nil {
-		a.gateway.Shutdown(ctx)
-	}
-}
-
-// close closes the listener of a front that was never served.
-func (a *awsFront) close() {
-	if a != nil {
-		a.listener.Close() // closed already unless the start failed
-	}
+	return &door{gateway, l}, nil
 }
 
 // AWSAddress is where clients of AWS are served, "host:port" or "unix:/path"; empty if they are not.

@@ -55,8 +55,8 @@ type Daemon struct {
 	domain crypto.Secret
 
 	listener net.Listener
-	aws      *awsFront   // nil if there is none
-	k8s      *kubernetes // nil if there is none
+	aws      *door // for clients of AWS
+	k8s      *door // for an API server of Kubernetes
 	admin    *admin
 	cert     atomic.Pointer[tls.Certificate]
 	failed   chan error // capacity 1: what kmsd cannot go on after
@@ -265,6 +265,7 @@ func (d *Daemon) serve(o Options) error {
 	})
 	d.aws.serve(d)
 	d.k8s.serve(d)
+	d.logDoors()
 	d.done.Go(func() { d.watch(ctx) })
 	d.keys.Start()
 	d.log.Info("serving", "listen", d.Address(), "admin", d.admin.address(), "version", o.Version, "account", d.people.Snapshot().ManagementAccount(), "generation", d.store.Generation())

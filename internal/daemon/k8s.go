@@ -1,10 +1,8 @@
 package daemon
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
 
 	"github.com/kmsd/kmsd/client"
@@ -30,15 +28,9 @@ func (k K8sConfig) check() error {
 	return errors.New("k8s: socket, key_id and credentials_file go together")
 }
 
-// kubernetes is the plugin and where it is reached.
-type kubernetes struct {
-	plugin   *k8s.Plugin
-	listener net.Listener
-}
-
 // listenK8s opens the socket of the plugin, nil if none is configured. The plugin calls kmsd in process, as the user whose access key it has: no
 // name, certificate or port of kmsd's has to be right for that, and the audit log tells the calls from those over the network.
-func (d *Daemon) listenK8s() (*kubernetes, error) {
+func (d *Daemon) listenK8s() (*door, error) {
 	cfg := d.cfg.K8s
 	if cfg == (K8sConfig{}) {
 		return nil, nil
@@ -63,32 +55,5 @@ func (d *Daemon) listenK8s() (*kubernetes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("k8s.socket: %w", err)
 	}
-	return &kubernetes{plugin, l}, nil
-}
-
-// serve answers the API server.
-func (k *kubernetes) serve(d *Daemon) {
-	if k == nil {
-		return
-	}
-	d.done.Go(func() {
-		if err := k.plugin.Serve(k.listener); err != nil {
-			d.fatal(err)
-		}
-	})
-	d.log.Info("serving Kubernetes", "socket", k.listener.Addr().String(), "key", d.cfg.K8s.KeyID)
-}
-
-// shutdown takes no more calls, and finishes those under way until ctx ends.
-func (k *kubernetes) shutdown(ctx context.Context) {
-	if k != nil {
-		k.plugin.Shutdown(ctx)
-	}
-}
-
-// close closes the socket of a plugin that was never served.
-func (k *kubernetes) close() {
-	if k != nil {
-		k.listener.Close() // closed already unless the start failed
-	}
+	return &door{plugin, l}, nil
 }

@@ -11,13 +11,13 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/kmsd/kmsd/audit"
 	"github.com/kmsd/kmsd/client"
 	"github.com/kmsd/kmsd/internal/daemon"
+	"github.com/kmsd/kmsd/internal/logtest"
 	kmsv1 "github.com/kmsd/kmsd/proto/kmsd/kms/v1"
 )
 
@@ -35,22 +35,10 @@ type KMS struct {
 	t    testing.TB
 	opts Options
 	dir  string
-	log  logBuffer
+	log  logtest.Buffer
 
 	daemon *daemon.Daemon // nil while stopped
 	root   *client.Client
-}
-
-// logBuffer keeps what kmsd logs.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
 }
 
 // Account is the management account of every kmsd of this package.
@@ -167,11 +155,7 @@ func (k *KMS) AWSEndpoint() string { return k.daemon.AWSEndpoint() }
 func (k *KMS) AdminAddress() string { return k.daemon.AdminAddress() }
 
 // Log returns what kmsd has logged.
-func (k *KMS) Log() string {
-	k.log.mu.Lock()
-	defer k.log.mu.Unlock()
-	return k.log.b.String()
-}
+func (k *KMS) Log() string { return k.log.String() }
 
 // Credentials are the root user's, for where kmsd listens.
 func (k *KMS) Credentials() client.Credentials {
