@@ -116,10 +116,3 @@ func wantCode(t testing.TB, what string, err error, want string) {
 		t.Errorf("%s: error %q (%v), want %s", what, got, err, want)
 	}
 }
-
-// withoutRetries turns the retries of the SDK off.
-func withoutRetries(c aws.Config) aws.Config {
-	c = c.Copy()
-	c.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
-	return c
-}

@@ -68,6 +68,7 @@ func signatures(t *testing.T, s *goSDK) {
 	public := must(s.kms.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: key.KeyId}))(t)
 	wantPtr(t, "GetPublicKey KeyId", public.KeyId, *key.Arn)
 	want(t, "GetPublicKey KeySpec", public.KeySpec, types.KeySpecEccNistP256)
+	//lint:ignore SA1019 programs still read it
 	want(t, "GetPublicKey CustomerMasterKeySpec", public.CustomerMasterKeySpec, types.CustomerMasterKeySpecEccNistP256)
 	want(t, "GetPublicKey KeyUsage", public.KeyUsage, types.KeyUsageTypeSignVerify)
 	want(t, "GetPublicKey SigningAlgorithms", fmt.Sprint(public.SigningAlgorithms), "[ECDSA_SHA_256]")
@@ -289,6 +290,7 @@ func kmsSpecifications(t *testing.T, s *goSDK) {
 func (s *goSDK) useEveryAlgorithm(t *testing.T, key *types.KeyMetadata) {
 	t.Helper()
 	ctx := t.Context()
+	//lint:ignore SA1019 programs still read it
 	want(t, "CustomerMasterKeySpec", string(key.CustomerMasterKeySpec), string(key.KeySpec))
 	uses := 0
 	if name := string(key.KeySpec); key.KeySpec != types.KeySpecSymmetricDefault && !strings.HasPrefix(name, "HMAC") {

@@ -112,6 +112,7 @@ func keyMetadata(t *testing.T, s *goSDK) {
 		wantPtr(t, what+" AWSAccountId", m.AWSAccountId, account)
 		wantNear(t, what+" CreationDate", m.CreationDate, 0)
 		wantMaterial(t, what+" CurrentKeyMaterialId", m.CurrentKeyMaterialId)
+		//lint:ignore SA1019 programs still read it
 		want(t, what+" CustomerMasterKeySpec", m.CustomerMasterKeySpec, types.CustomerMasterKeySpecSymmetricDefault)
 		wantPtr(t, what+" Description", m.Description, "größe 🔑")
 		want(t, what+" Enabled", m.Enabled, true)
