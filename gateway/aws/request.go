@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -207,9 +208,20 @@ func (x *exchange) write(code int, requestID, errorType string, b []byte) {
 		h["Connection"] = closing
 	}
 	x.g.metrics.requests.WithLabelValues(x.service.label(), strconv.Itoa(code)).Inc()
+	control := http.NewResponseController(x.w)
+	if x.refused == errBusy && x.r.ProtoMajor == 2 {
+		_ = control.SetWriteDeadline(time.Now().Add(untakenBusy)) // which only a stub has not
+	}
 	x.w.WriteHeader(code)
 	_, _ = x.w.Write(b)
+	if x.r.ProtoMajor == 2 {
+		// A client need not take an answer, on each of its streams. net/http would wait for it once the handler has returned, when nothing counts it.
+		_ = control.Flush()
+	}
 }
+
+// untakenBusy is how long an answer over HTTP/2 to a request that there was no room for waits for its client to take it: it has no share of the room.
+const untakenBusy = 250 * time.Millisecond
 
 // Values of headers, which are never written.
 var (
