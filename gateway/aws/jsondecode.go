@@ -105,7 +105,9 @@ func (d *jsonDecoder) member(f *member, m protoreflect.Message) (given bool, err
 		return false, d.refuse(f)
 	}
 	if c == 'n' {
-		m.Clear(f.field)
+		if f.twin == nil { // what the other name has said stands
+			m.Clear(f.field)
+		}
 		return false, d.ignore()
 	}
 	switch {
@@ -116,9 +118,22 @@ func (d *jsonDecoder) member(f *member, m protoreflect.Message) (given bool, err
 	}
 	v, err := d.value(f, m, nil)
 	if err == nil && v.IsValid() {
+		d.agree(f, m, v)
 		m.Set(f.field, v)
 	}
 	return true, err
+}
+
+// agree refuses a value that differs from what the field's other name has said: which of the two is meant, nobody knows.
+func (d *jsonDecoder) agree(f *member, m protoreflect.Message, v protoreflect.Value) {
+	if f.twin == nil || !m.Has(f.field) || m.Get(f.field).Equal(v) || d.refused != nil {
+		return
+	}
+	first, second := f, f.twin
+	if first.older {
+		first, second = second, first
+	}
+	d.refused = &front.Error{Reason: reasonValidation, Message: "You cannot specify both " + first.name + " and " + second.name + "."}
 }
 
 // refuse reads the value of a member that kmsd cannot do. What asks for nothing is no reason to refuse: null, false, and what is empty.

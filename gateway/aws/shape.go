@@ -41,6 +41,8 @@ type member struct {
 	bounds   bounds
 	instead  string // Query: the text of answers where the field is empty
 	preset   protoreflect.EnumNumber
+	twin     *member // of requests: another name of the same field
+	older    bool    // the one of the two that AWS has replaced
 }
 
 // condition is when answers have a member: where another field is set, and has the number, if that is not 0. The zero value is always.
@@ -175,6 +177,11 @@ func (s *shape) add(m *member) {
 	if m.preset != 0 {
 		s.presets = append(s.presets, m)
 	}
+	for _, other := range s.ordered {
+		if m.in && other.in && m.field != nil && m.field == other.field {
+			m.twin, other.twin = other, m
+		}
+	}
 	s.members[m.name] = m
 	s.ordered = append(s.ordered, m)
 }
@@ -245,7 +252,7 @@ func (b *builder) extra(d protoreflect.MessageDescriptor, e extra) *member {
 	}
 	m.field = d.Fields().ByName(e.field)
 	m.kind, m.in, m.out = kindOf(m.field), isRequest(d), !isRequest(d)
-	m.enum = b.enum(m.field.Enum(), e.names)
+	m.enum, m.older = b.enum(m.field.Enum(), e.names), true
 	return m
 }
 
