@@ -5,12 +5,15 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kmsd/kmsd/client"
 )
@@ -123,6 +126,42 @@ func TestAWSListenerAndItsCertificate(t *testing.T) {
 		t.Error("the listener for clients of AWS takes TLS 1.2")
 	}
 	metricsHave(t, d, "kmsd_aws_connections_refused_total", "kmsd_aws_connections_evicted_total")
+}
+
+// Who keeps a request open uses up no more than half of the time in which the calls under way are finished: the rest is for gRPC's.
+func TestShutdownLeavesTimeToGRPC(t *testing.T) {
+	cfg, err := Load(mustInit(t, nil), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Listen, cfg.AdminListen, cfg.AWS.Listen, cfg.AWS.Plaintext = "127.0.0.1:0", AdminOff, "127.0.0.1:0", true
+	if err := cfg.Check(); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Start(cfg, Options{LogTo: &bytes.Buffer{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", d.AWSAddress())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: kms\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); err != nil { // that it may go on: it is under way
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	begin := time.Now()
+	if err := d.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took < 500*time.Millisecond || took > 1900*time.Millisecond {
+		t.Errorf("with 2 s to stop in, and a request whose body does not come, kmsd takes %v, want some 1 s", took)
+	}
 }
 
 func metricsHave(t *testing.T, d *Daemon, names ...string) {

@@ -377,8 +377,7 @@ func (d *Daemon) Failed() <-chan error { return d.failed }
 // Shutdown stops serving, finishes the calls under way until ctx ends, and closes everything.
 func (d *Daemon) Shutdown(ctx context.Context) error {
 	d.log.Info("shutting down")
-	d.aws.shutdown(ctx)
-	d.k8s.shutdown(ctx)
+	d.shutDoors(ctx)
 	d.server.Shutdown(ctx)
 	if err := d.people.SaveLastUsed(); err != nil {
 		d.log.Error("saving when access keys were last used", "error", err)

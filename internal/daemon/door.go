@@ -3,6 +3,8 @@ package daemon
 import (
 	"context"
 	"net"
+	"sync"
+	"time"
 )
 
 // door is a gateway and where it is reached. A nil *door is one that is not configured.
@@ -41,6 +43,21 @@ func (o *door) shutdown(ctx context.Context) {
 	if o != nil {
 		o.gateway.Shutdown(ctx)
 	}
+}
+
+// shutDoors lets nobody in by any door, and finishes the calls under way until half of the time of ctx is over. The rest is for those over gRPC, which
+// nobody at a door can use up.
+func (d *Daemon) shutDoors(ctx context.Context) {
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/2)
+		defer cancel()
+	}
+	var shut sync.WaitGroup
+	for _, o := range []*door{d.aws, d.k8s} {
+		shut.Go(func() { o.shutdown(ctx) })
+	}
+	shut.Wait()
 }
 
 // close closes the listener of a door that was never served.
