@@ -18,11 +18,7 @@ func (d *jsonDecoder) text(f *member, listed bool) (protoreflect.Value, error) {
 		return none, errNotJSON
 	}
 	if !listed && f.bounds.most > 0 {
-		n := len(b)
-		if n > f.bounds.most {
-			n = utf8.RuneCount(b)
-		}
-		d.findings.length(n, d.path+f.label, f.bounds)
+		d.findings.length(utf8.RuneCount(b), d.path+f.label, f.bounds)
 	}
 	return protoreflect.ValueOfString(string(b)), nil
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -147,7 +148,7 @@ func (d *queryDecoder) scalar(n *node, m *member, b bounds, label string) (v pro
 	}
 	switch m.kind {
 	case kindText:
-		d.findings.length(len(text), label, b)
+		d.findings.length(utf8.RuneCountInString(text), label, b)
 		return protoreflect.ValueOfString(text), nil
 	case kindBlob:
 		return blobOf(text, m.field)

@@ -51,8 +51,8 @@ type condition struct {
 	number protoreflect.EnumNumber
 }
 
-// bounds is how much a member of a request may hold, where AWS allows less than kmsd or kmsd could not tell that it was given: bytes of a text or
-// blob, entries of a list or map, the value of a number. The zero value bounds nothing.
+// bounds is how much a member of a request may hold, where AWS allows less than kmsd or kmsd could not tell that it was given: characters of a
+// text, bytes of a blob, entries of a list or map, the value of a number. The zero value bounds nothing.
 type bounds struct{ least, most int }
 
 // kind is what a member, or an entry of a list, looks like.
