@@ -289,7 +289,7 @@ func TestOperationsThatAreNotThere(t *testing.T) {
 		{"one of IAM's that AWS has", s.query("iam", "Action=CreateSAMLProvider&Version=2010-05-08"), 400, "<Code>UnsupportedOperation</Code>"},
 		{"one of STS's by IAM's version", s.query("iam", "Action=GetCallerIdentity&Version=2010-05-08"), 400, "Could not find operation GetCallerIdentity for version 2010-05-08"},
 		{"one of a version that there is not", s.query("iam", "Action=ListUsers&Version=2020-01-01"), 400, "Could not find operation ListUsers for version 2020-01-01"},
-		{"one of no version", s.query("iam", "Action=ListUsers"), 400, "Could not find"},
+		{"one of no version", s.query("iam", "Action=ListUsers"), 400, "Could not find operation ListUsers for version NO_VERSION_SPECIFIED"},
 		{"none", s.query("iam", "Version=2010-05-08"), 400, "<Code>MissingAction</Code>"},
 		{"two", s.query("iam", "Action=ListUsers&Version=2010-05-08&Action=ListRoles"), 400, "<Code>MissingAction</Code>"},
 	} {

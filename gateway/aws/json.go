@@ -13,7 +13,7 @@ type jsonProtocol struct{ errors *errorForms }
 
 var _ protocol = (*jsonProtocol)(nil)
 
-func (*jsonProtocol) contentType() string { return "application/x-amz-json-1.1" }
+func (*jsonProtocol) contentType() string { return jsonType }
 
 // decode reads one JSON object; an empty body is one without members. It takes time and memory in proportion to the body.
 func (*jsonProtocol) decode(op *operation, body []byte, m proto.Message) error {

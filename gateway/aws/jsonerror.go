@@ -17,13 +17,12 @@ type errorForm struct {
 
 // errorForms is the errors of a service, by the pipeline's reasons. What is not in it has AWS's name already and is the client's fault.
 type errorForms struct {
-	forms    map[string]errorForm
-	rewords  []reword
-	internal string // what the service calls a fault of its own, which SDKs repeat
-	capital  bool   // the member is called Message, in every error of the service's model
+	forms   map[string]errorForm
+	rewords []reword
+	capital bool // the member is called Message, in every error of the service's model
 }
 
-// commonErrors are those that every service of AWS has, whose members are called message.
+// commonErrors are those that every service of AWS has, whose members are called message. Never written, as the tables below.
 var commonErrors = map[string]bool{
 	"ExpiredTokenException": true, "IncompleteSignatureException": true, "InvalidSignatureException": true,
 	"MissingAuthenticationTokenException": true, "SerializationException": true, "SignatureDoesNotMatch": true, "ThrottlingException": true,
@@ -32,8 +31,7 @@ var commonErrors = map[string]bool{
 
 // kmsErrors are AWS KMS's.
 var kmsErrors = &errorForms{
-	internal: "KMSInternalException",
-	rewords:  kmsRewords,
+	rewords: kmsRewords,
 	forms: map[string]errorForm{
 		"KMSInternalException":           {code: http.StatusInternalServerError},
 		"KeyUnavailableException":        {code: http.StatusInternalServerError},
@@ -48,8 +46,7 @@ var kmsErrors = &errorForms{
 
 // organizationsErrors are AWS Organizations'.
 var organizationsErrors = &errorForms{
-	internal: "ServiceException",
-	capital:  true,
+	capital: true,
 	forms: map[string]errorForm{
 		"ValidationException":                  {name: "InvalidInputException"},
 		"IdempotentParameterMismatchException": {name: "InvalidInputException"},

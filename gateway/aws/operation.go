@@ -10,6 +10,7 @@
 package aws
 
 import (
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -111,5 +112,5 @@ func (op *operation) dry(m proto.Message, requestID string) *status.Status {
 	if op.dryRun == nil || !m.ProtoReflect().Get(op.dryRun).Bool() {
 		return nil
 	}
-	return dryRunStatus(requestID)
+	return ownStatus(codes.FailedPrecondition, &front.Error{Reason: reasonDryRun, Message: "The request would have succeeded, but the DryRun option is set."}, requestID)
 }

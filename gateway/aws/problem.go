@@ -4,6 +4,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/kmsd/kmsd/internal/front"
 )
 
 // problem is what the pipeline says of a call that failed.
@@ -36,10 +38,10 @@ func problemOf(st *status.Status) problem {
 	return p
 }
 
-// dryRunStatus is what the answer of a dry run becomes.
-func dryRunStatus(requestID string) *status.Status {
-	st := status.New(codes.FailedPrecondition, "The request would have succeeded, but the DryRun option is set.")
-	with, err := st.WithDetails(&errdetails.ErrorInfo{Reason: reasonDryRun, Domain: "kms"}, &errdetails.RequestInfo{RequestId: requestID})
+// ownStatus is an error of the front's own in the pipeline's form: problemOf takes it apart.
+func ownStatus(code codes.Code, e *front.Error, requestID string) *status.Status {
+	st := status.New(code, e.Message)
+	with, err := st.WithDetails(&errdetails.ErrorInfo{Reason: e.Reason, Domain: "kms"}, &errdetails.RequestInfo{RequestId: requestID})
 	if err != nil {
 		return st
 	}

@@ -180,15 +180,15 @@ func (x *exchange) wipe() {
 
 // fail writes an error.
 func (x *exchange) fail(st *status.Status) {
-	id, reason := problemOf(st).requestID, problemOf(st).reason
-	if x.absent != nil && reason == reasonUnsupported {
-		st = absentStatus(x.absent, id)
+	p := problemOf(st)
+	if x.absent != nil && p.reason == reasonUnsupported {
+		st = ownStatus(codes.Unimplemented, x.absent, p.requestID) // in the place of the pipeline's words for a call of no method
 	}
 	f := x.service.protocol.fail(x.service, x.op, st)
-	if x.refused != nil && x.refused.code != 0 && reason == x.refused.Reason {
+	if x.refused != nil && x.refused.code != 0 && p.reason == x.refused.Reason {
 		f.code = x.refused.code
 	}
-	x.write(f.code, id, f.errorType, f.body)
+	x.write(f.code, p.requestID, f.errorType, f.body)
 }
 
 // write writes the answer. What cannot be written has nobody who waits for it.

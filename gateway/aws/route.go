@@ -8,10 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"github.com/kmsd/kmsd/internal/front"
 )
 
@@ -19,16 +15,6 @@ import (
 type refused struct {
 	front.Error
 	code int
-}
-
-// absentStatus says how a call of an operation ends that a service has not, in the place of the pipeline's own words for a call of no method.
-func absentStatus(e *front.Error, requestID string) *status.Status {
-	st := status.New(codes.Unimplemented, e.Message)
-	with, err := st.WithDetails(&errdetails.ErrorInfo{Reason: e.Reason, Domain: "kms"}, &errdetails.RequestInfo{RequestId: requestID})
-	if err != nil {
-		return st
-	}
-	return with
 }
 
 // The refusals. They are never written.
@@ -54,6 +40,9 @@ func errTooLarge(most int) *refused {
 // errVersion is how a request ends that is for a version which no service has.
 func errVersion(action, version string) *refused {
 	e := &refused{front.Error{Reason: reasonUnknownOperation, Message: "Could not find the operation for the version: IAM has 2010-05-08, STS 2011-06-15"}, http.StatusBadRequest}
+	if version == "" {
+		version = "NO_VERSION_SPECIFIED"
+	}
 	if quotable(action) && quotable(version) {
 		e.Message = "Could not find operation " + action + " for version " + version
 	}
