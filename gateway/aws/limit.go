@@ -23,7 +23,7 @@ type Limits struct {
 	Bodies           int           // bytes of bodies in memory in all, a quarter of them of one address; at least 4 * BodyBytes
 	Header           time.Duration // from the first byte of a request, or from TCP, to the end of its headers; also for the TLS handshake
 	Read             time.Duration // from the first byte of a request to its last
-	Write            time.Duration // from there to the last byte of the answer, the call itself included
+	Write            time.Duration // from there to the last byte of the answer, the call itself included; over HTTP/2 an answer is taken within Read
 	Idle             time.Duration // a connection without a request is closed after
 }
 

@@ -208,16 +208,21 @@ func (x *exchange) write(code int, requestID, errorType string, b []byte) {
 		h["Connection"] = closing
 	}
 	x.g.metrics.requests.WithLabelValues(x.service.label(), strconv.Itoa(code)).Inc()
-	control := http.NewResponseController(x.w)
-	if x.refused == errBusy && x.r.ProtoMajor == 2 {
-		_ = control.SetWriteDeadline(time.Now().Add(untakenBusy)) // which only a stub has not
+	if x.r.ProtoMajor != 2 {
+		x.w.WriteHeader(code)
+		_, _ = x.w.Write(b)
+		return
 	}
+	// A client need not take an answer, on each of its streams. net/http would wait for it once the handler has returned, when nothing counts it.
+	wait := x.g.limits.Read
+	if x.refused == errBusy {
+		wait = untakenBusy
+	}
+	control := http.NewResponseController(x.w)
+	_ = control.SetWriteDeadline(time.Now().Add(wait)) // which only a stub has not
 	x.w.WriteHeader(code)
 	_, _ = x.w.Write(b)
-	if x.r.ProtoMajor == 2 {
-		// A client need not take an answer, on each of its streams. net/http would wait for it once the handler has returned, when nothing counts it.
-		_ = control.Flush()
-	}
+	_ = control.Flush()
 }
 
 // untakenBusy is how long an answer over HTTP/2 to a request that there was no room for waits for its client to take it: it has no share of the room.
