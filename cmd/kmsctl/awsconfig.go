@@ -328,6 +328,13 @@ func (a *app) writeProfile(f *awsFlags, p awsProfile) error {
 		delete(v.Environment, "AWS_SECRET_ACCESS_KEY")
 		delete(v.Environment, "AWS_SESSION_TOKEN")
 	}
+	switch names := p.overridden(os.Getenv); len(names) {
+	case 0:
+	case 1:
+		a.say("%s is set in this shell, and goes before the profile: unset %[1]s", names[0])
+	default:
+		a.say("%s are set in this shell, and go before the profile: unset %s", strings.Join(names, " and "), strings.Join(names, " "))
+	}
 	return a.done(v, "wrote the profile %s to %s; use it by AWS_PROFILE=%s or --profile %s", p.name, strings.Join(v.Written, " and "), p.name, p.name)
 }
 

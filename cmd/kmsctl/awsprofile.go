@@ -130,6 +130,24 @@ func (p awsProfile) environment() environment {
 	return e
 }
 
+// overridden returns the names of the variables in env that AWS's clients go by in the place of what the profile says, and that say otherwise.
+func (p awsProfile) overridden(env func(name string) string) []string {
+	says := environment{{"AWS_ACCESS_KEY_ID", p.keys.AccessKeyID}, {"AWS_REGION", p.region}, {"AWS_DEFAULT_REGION", p.region}, {"AWS_ENDPOINT_URL", p.endpoint}}
+	for _, s := range awsServices {
+		says = append(says, struct{ name, value string }{s.variable, p.endpoint})
+	}
+	if p.caFile != "" {
+		says = append(says, struct{ name, value string }{"AWS_CA_BUNDLE", p.caFile})
+	}
+	var names []string
+	for _, s := range says {
+		if set := env(s.name); set != "" && set != s.value {
+			names = append(names, s.name)
+		}
+	}
+	return names
+}
+
 // shell is the environment as lines of a POSIX shell.
 func (e environment) shell() string {
 	var b strings.Builder
