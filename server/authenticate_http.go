@@ -111,7 +111,7 @@ func scopeFailure(sig sigv4.Signature, service, home string) error {
 	if sig.Service != service {
 		wrong = append(wrong, "Credential should be scoped to correct service: '"+service+"'.")
 	} else if len(wrong) > 0 {
-		wrong = append(wrong, "This kmsd serves the region '"+home+"': set AWS_REGION, or region in the profile, to '"+home+"'.")
+		wrong = append(wrong, "This kmsd serves the region '"+home+"': set AWS_REGION and AWS_DEFAULT_REGION, or region in the profile, to '"+home+"'.")
 	}
 	if len(wrong) == 0 {
 		return nil

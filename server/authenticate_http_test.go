@@ -92,7 +92,7 @@ func TestHTTPSignatureRefused(t *testing.T) {
 		{"the wrong secret", as(func(s *signer) { s.credentials.SecretAccessKey += "x" }), nothing, "InvalidSignatureException", saidMismatch, "SignatureMismatch"},
 		{"an unknown access key", as(func(s *signer) { s.credentials.AccessKeyID = "AKIAIOSFODNN7EXAMPLE" }), nothing, "UnrecognizedClientException", saidInvalid, "UnknownAccessKey"},
 		{"an access key id that is none", as(func(s *signer) { s.credentials.AccessKeyID = "test" }), nothing, "UnrecognizedClientException", saidInvalid, "UnknownAccessKey"},
-		{"another region", as(func(s *signer) { s.region = "eu-west-1" }), nothing, "InvalidSignatureException", "Credential should be scoped to a valid region, not 'eu-west-1'. This kmsd serves the region 'local': set AWS_REGION", "Scope"},
+		{"another region", as(func(s *signer) { s.region = "eu-west-1" }), nothing, "InvalidSignatureException", "Credential should be scoped to a valid region, not 'eu-west-1'. This kmsd serves the region 'local': set AWS_REGION and AWS_DEFAULT_REGION, or region in the profile, to 'local'.", "Scope"},
 		{"the region of global services, for kms", as(func(s *signer) { s.region = "us-east-1" }), nothing, "InvalidSignatureException", "Credential should be scoped to a valid region, not 'us-east-1'.", "Scope"},
 		{"another service", as(func(s *signer) { s.service = "iam" }), nothing, "InvalidSignatureException", "Credential should be scoped to correct service: 'kms'.", "Scope"},
 		{"another region and service", as(func(s *signer) { s.service, s.region = "s3", "eu-west-1" }), nothing, "InvalidSignatureException", "Credential should be scoped to a valid region, not 'eu-west-1'. Credential should be scoped to correct service: 'kms'.", "Scope"},
