@@ -64,7 +64,10 @@ func (a *AWSConfig) check() error {
 			return fmt.Errorf("aws.%s: must not be negative, nor more than %d", one.key, one.most)
 		}
 	}
-	if a.Listen == "" {
+	switch {
+	case a.Listen == "" && a.Plaintext:
+		return errors.New("aws.plaintext: aws.listen is missing: nothing is served to clients of AWS")
+	case a.Listen == "":
 		return nil
 	}
 	if path, ok := strings.CutPrefix(a.Listen, aws.UnixPrefix); ok {
@@ -78,7 +81,7 @@ func (a *AWSConfig) check() error {
 		return err
 	}
 	if ip := net.ParseIP(host); a.Plaintext && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fmt.Errorf("aws.plaintext: %q is not a loopback address: what is served there must be encrypted", a.Listen)
+		return fmt.Errorf("aws.plaintext: %q is not a loopback address: what is served there must be encrypted; leave aws.plaintext out, or listen on 127.0.0.1", a.Listen)
 	}
 	return nil
 }
