@@ -89,7 +89,7 @@ func stopPlugin(t *testing.T, cmd *exec.Cmd, log *logtest.Buffer) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("after SIGTERM: %v\n%s", err, log)
 	}
-	for _, want := range []string{`"msg":"serving Kubernetes"`, `"msg":"the Kubernetes plugin is healthy"`, `"uid":"u2"`, `"msg":"shutting down"`} {
+	for _, want := range []string{`"msg":"serving Kubernetes"`, `"msg":"the Kubernetes plugin is healthy"`, `"msg":"a call of Kubernetes","operation":"Decrypt","uid":"u2"`, `"msg":"shutting down"`} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %s:\n%s", want, log)
 		}
@@ -141,7 +141,7 @@ func TestK8sPluginCommandLine(t *testing.T) {
 		code int
 		says string
 	}{
-		{"", exitUsage, "--socket is missing"},
+		{"", exitUsage, "--socket is missing\nhint: kmsd k8s-plugin --help"},
 		{at, exitUsage, "--key-id is missing"},
 		{at + "--key-id k", exitUsage, "--credentials-file is missing"},
 		{at + "--key-id k --credentials-file " + good + " extra", exitUsage, "takes no argument"},

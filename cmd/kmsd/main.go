@@ -64,13 +64,13 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		Use: "version", Short: "print version, commit, Go version and FIPS state", Args: noArgs,
 		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), version()) },
 	})
-	err := root.ExecuteContext(ctx)
+	called, err := root.ExecuteContextC(ctx)
 	var usage usageError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "error: %v\nhint: kmsd help\n", err)
+		fmt.Fprintf(stderr, "error: %v\nhint: %s --help\n", err, called.CommandPath())
 		return exitUsage
 	}
 	fmt.Fprintf(stderr, "error: %v\n", err)

@@ -45,7 +45,7 @@ func (p *Plugin) Encrypt(ctx context.Context, r *kmsapi.EncryptRequest) (*kmsapi
 	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
 	defer cancel()
 	sealed, err := p.encrypt(ctx, r.GetPlaintext())
-	p.note(ctx, "encrypted", r.GetUid(), sealed.under, sealed.requestID, err)
+	p.note(ctx, "Encrypt", r.GetUid(), sealed.under, sealed.requestID, err)
 	if err != nil {
 		return nil, err
 	}
@@ -58,11 +58,11 @@ func (p *Plugin) Decrypt(ctx context.Context, r *kmsapi.DecryptRequest) (*kmsapi
 	defer cancel()
 	under, err := p.decryptable(r)
 	if err != nil {
-		p.note(ctx, "decrypted", r.GetUid(), version{}, "", err)
+		p.note(ctx, "Decrypt", r.GetUid(), version{}, "", err)
 		return nil, err
 	}
 	plaintext, id, err := p.decrypt(ctx, r.GetCiphertext(), under)
-	p.note(ctx, "decrypted", r.GetUid(), under, id, err)
+	p.note(ctx, "Decrypt", r.GetUid(), under, id, err)
 	if err != nil {
 		return nil, err
 	}
@@ -144,13 +144,13 @@ func (p *Plugin) decrypt(ctx context.Context, ciphertext []byte, under version) 
 }
 
 // note logs a call: uid is the API server's, id names it in kmsd's audit log.
-func (p *Plugin) note(ctx context.Context, did, uid string, under version, id string, err error) {
+func (p *Plugin) note(ctx context.Context, operation, uid string, under version, id string, err error) {
 	uid = bounded(uid, 64)
 	if err != nil {
-		p.log.WarnContext(ctx, "a call of Kubernetes failed", "not", did, "uid", uid, "key_id", under.String(), "code", status.Code(err).String(), "error", status.Convert(err).Message())
+		p.log.WarnContext(ctx, "a call of Kubernetes failed", "operation", operation, "uid", uid, "key_id", under.String(), "code", status.Code(err).String(), "error", status.Convert(err).Message())
 		return
 	}
-	p.log.InfoContext(ctx, did+" for Kubernetes", "uid", uid, "key_id", under.String(), "request_id", id)
+	p.log.InfoContext(ctx, "a call of Kubernetes", "operation", operation, "uid", uid, "key_id", under.String(), "request_id", id)
 }
 
 func requestID(header metadata.MD) string {
