@@ -51,7 +51,8 @@ func listen(path string) (net.Listener, error) {
 	return bind(path)
 }
 
-// lockFolder keeps others who open sockets in a folder waiting. It waits a second for them.
+// lockFolder keeps others who open sockets in a folder waiting. It waits a second for them, which is far more than they need, and then goes on without: whoever
+// can read the folder can hold the lock too.
 func lockFolder(dir string) (unlock func(), err error) {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -62,7 +63,11 @@ func lockFolder(dir string) (unlock func(), err error) {
 		if err == nil {
 			return func() { f.Close() }, nil // which unlocks it
 		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
+		held := errors.Is(err, syscall.EWOULDBLOCK)
+		switch {
+		case held && time.Now().After(end):
+			return func() { f.Close() }, nil
+		case !held:
 			f.Close()
 			return nil, fmt.Errorf("locking the folder: %w", err)
 		}

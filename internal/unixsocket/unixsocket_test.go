@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/kmsd/kmsd/internal/unixsocket"
@@ -132,4 +133,22 @@ func TestSocketThatCannotBe(t *testing.T) {
 		}
 	}
 	leaves(t, dir)
+}
+
+// Who can open a folder can lock it, for as long as he likes: that keeps nobody from opening a socket in it.
+func TestLockedFolder(t *testing.T) {
+	dir := t.TempDir()
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	l, err := unixsocket.Listen(filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatalf("Listen in a folder that somebody has locked = %v", err)
+	}
+	l.Close()
 }
