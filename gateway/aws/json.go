@@ -38,11 +38,7 @@ func (*jsonProtocol) decode(op *operation, body []byte, m proto.Message) error {
 	if d.refused != nil {
 		return d.refused
 	}
-	for _, f := range op.in.presets {
-		if r := m.ProtoReflect(); !r.Has(f.field) {
-			r.Set(f.field, protoreflect.ValueOfEnum(f.preset))
-		}
-	}
+	op.in.preset(m.ProtoReflect())
 	return nil
 }
 

@@ -51,6 +51,7 @@ func (*queryProtocol) decode(op *operation, body []byte, m proto.Message) error 
 	if d.refused != nil {
 		return d.refused
 	}
+	op.in.preset(m.ProtoReflect())
 	return nil
 }
 

@@ -242,7 +242,16 @@ func (m *member) told(answer protoreflect.Message) bool {
 	case m.only.field != nil && (!answer.Has(m.only.field) || m.only.number != 0 && answer.Get(m.only.field).Enum() != m.only.number):
 		return false
 	}
-	return m.always || answer.Has(m.field)
+	return m.always || m.instead != "" || answer.Has(m.field)
+}
+
+// preset gives a request what it means to AWS without a member, where that is not what kmsd means.
+func (s *shape) preset(request protoreflect.Message) {
+	for _, m := range s.presets {
+		if !request.Has(m.field) {
+			request.Set(m.field, protoreflect.ValueOfEnum(m.preset))
+		}
+	}
 }
 
 func (b *builder) extra(d protoreflect.MessageDescriptor, e extra) *member {

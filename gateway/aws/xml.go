@@ -43,14 +43,14 @@ func (w *xmlWriter) wrapped(name string, inner func()) {
 func (w *xmlWriter) structure(s *shape, m protoreflect.Message) {
 	for _, f := range s.ordered {
 		switch {
-		case !f.out:
+		case !f.told(m):
 		case f.literal != "":
 			w.element(f.name, strings.Trim(f.literal, `"`))
 		case m.Has(f.field):
 			w.member(f, m.Get(f.field))
 		case f.instead != "":
 			w.element(f.name, f.instead)
-		case f.always:
+		default:
 			w.absent(f)
 		}
 	}
