@@ -237,6 +237,9 @@ func (a *app) provideCA(f *awsFlags, p *awsProfile, ca []byte) error {
 	switch {
 	case err == nil && bytes.Equal(old, ca):
 		return nil
+	case ours && f.shell:
+		a.say("the CA's certificate is not in %s: --ca-file FILE writes it", path)
+		return nil
 	case ours && !f.write:
 		a.say("the CA's certificate is not in %s: --write puts it there, --ca-file FILE elsewhere", path)
 		return nil
