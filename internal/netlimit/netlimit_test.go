@@ -99,23 +99,25 @@ func TestBounds(t *testing.T) {
 }
 
 func TestMakeRoom(t *testing.T) {
-	var held []net.Conn
+	oldest := make(chan net.Conn, 2)
 	d := open(t, "tcp", "127.0.0.1:0", Config{Most: 2, MostPerHost: 1, MakeRoom: func() bool {
-		if len(held) == 0 {
+		select {
+		case conn := <-oldest:
+			conn.Close()
+			return true
+		default:
 			return false
 		}
-		held[0].Close()
-		held = held[1:]
-		return true
 	}})
-	held = append(held, d.knock("127.0.0.2"), d.knock("127.0.0.3"))
-	if d.knock("127.0.0.4") == nil || len(held) != 1 {
-		t.Errorf("a connection beyond those in all is refused, with %d held, want it accepted in the place of one", len(held))
+	oldest <- d.knock("127.0.0.2")
+	oldest <- d.knock("127.0.0.3")
+	if d.knock("127.0.0.4") == nil || len(oldest) != 1 {
+		t.Errorf("a connection beyond those in all is refused, with %d to close, want it accepted in the place of one", len(oldest))
 	}
 	if d.knock("127.0.0.3") != nil {
 		t.Error("room is made for a host that has its share")
 	}
-	held = nil
+	<-oldest
 	if d.knock("127.0.0.5") != nil {
 		t.Error("a connection is accepted for which there is no room")
 	}
