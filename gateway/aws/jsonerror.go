@@ -112,7 +112,7 @@ func (j *jsonProtocol) fail(_ *service, op *operation, st *status.Status) failur
 	return failure{code: code, errorType: name, body: errorBody(name, text, j.errors.capital && !commonErrors[name])}
 }
 
-// reason is that of a call which did not come from the pipeline's own table.
+// reason is that of an error which the pipeline gave none, by its gRPC code.
 func (e *errorForms) reason(c codes.Code) string {
 	switch c {
 	case codes.InvalidArgument:

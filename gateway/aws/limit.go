@@ -146,7 +146,7 @@ func (i *idleConns) closeOldest() bool {
 	return true
 }
 
-// metrics are counted by what the front chooses, never by anything that a client does.
+// metrics are counted under labels that the front chooses: no client can make more of them.
 type metrics struct {
 	requests         *prometheus.CounterVec
 	refused, evicted prometheus.Counter

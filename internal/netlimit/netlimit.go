@@ -13,9 +13,9 @@ import (
 
 // Config is what bounds a listener.
 type Config struct {
-	Most        int    // open connections in all
-	MostPerHost int    // open connections of one host; those that have no IP address are bounded in all only
-	Refused     func() // is told of each connection that is closed at once
+	Most        int    // open connections in all; at 0 none is taken
+	MostPerHost int    // open connections of one host, likewise; those that have no IP address are bounded in all only
+	Refused     func() // is told of each connection that is closed at once, by the goroutine of Accept; required
 	// MakeRoom is asked when there are as many connections as there may be in all. It closes one and returns true, or returns false. Nil never does.
 	// It is called by the goroutine of Accept.
 	MakeRoom func() bool
