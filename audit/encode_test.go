@@ -178,7 +178,7 @@ func everything(s string, count int) *Event {
 		EventID: ID{1}, RequestID: ID{2}, Phase: Phase(s), ReceivedTime: time.Unix(1e9, 1), EventTime: time.Unix(1e9, 2),
 		EventCategory: s, EventType: EventType(s), EventSource: s, EventName: s, APIVersion: s, ReadOnly: true,
 		Actor:             Actor{ActorType(s), s, s, s, s, s, AuthMethod(s), s, true, s, Session{s, s, time.Unix(1e9, 3), time.Unix(1e9, 4)}},
-		Network:           Network{s, 1<<63 - 1, s, s, s, s, s},
+		Network:           Network{s, s, 1<<63 - 1, s, s, s, s, s},
 		Key:               Key{s, -1 << 63, s, s, s, s},
 		Decision:          Decision{Result: Result(s), Reason: s, Layer: s, PolicyGeneration: 1<<64 - 1, GrantID: s},
 		Outcome:           Outcome{s, s, s, -1 << 63, 1<<63 - 1, 1<<53 - 1},
