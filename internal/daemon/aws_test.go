@@ -36,6 +36,8 @@ func TestCheckAWS(t *testing.T) {
 		{"plain HTTP on a name", AWSConfig{Listen: "localhost.example.com:7445", Plaintext: true}, "not a loopback address"},
 		{"no port", AWSConfig{Listen: "127.0.0.1"}, "aws.listen"},
 		{"no path", AWSConfig{Listen: "unix:"}, "aws.listen"},
+		{"the address of gRPC", AWSConfig{Listen: "127.0.0.1:7443"}, "aws.listen: 127.0.0.1:7443 is the address of listen"},
+		{"the address of the metrics", AWSConfig{Listen: "127.0.0.1:7444"}, "aws.listen: 127.0.0.1:7444 is the address of admin_listen"},
 		{"a limit below zero", AWSConfig{Requests: -1}, "aws.requests"},
 		{"a body that is too large", AWSConfig{BodyBytes: 1 << 30}, "aws.body_bytes"},
 	} {

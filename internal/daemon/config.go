@@ -227,7 +227,19 @@ func (c *Config) Check() error {
 	case c.Audit.SegmentMiB < 0 || c.Audit.SegmentMiB > 4096:
 		return errors.New("audit.segment_mib: must be 1 to 4096, or 0 for the default")
 	}
-	return errors.Join(c.AWS.check(), c.K8s.check(), c.Limits.check())
+	return errors.Join(c.AWS.check(), c.K8s.check(), c.Limits.check(), c.checkDistinct())
+}
+
+// checkDistinct refuses two listeners at one address. Port 0 is another one each time.
+func (c *Config) checkDistinct() error {
+	keys := map[string]string{} // :: address → its key
+	for _, one := range []struct{ key, address string }{{"listen", c.Listen}, {"admin_listen", c.AdminListen}, {"aws.listen", c.AWS.Listen}} {
+		if other, taken := keys[one.address]; taken && one.address != "" && !strings.HasSuffix(one.address, ":0") {
+			return fmt.Errorf("%s: %s is the address of %s: give each its own", one.key, one.address, other)
+		}
+		keys[one.address] = one.key
+	}
+	return nil
 }
 
 func (l LimitsConfig) check() error {
