@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -134,7 +135,8 @@ func (g *Gateway) enter() bool {
 
 // connection is what the requests on a connection have in common.
 type connection struct {
-	host netip.Prefix // of the client, as limits count it
+	host  netip.Prefix // of the client, as limits count it
+	known atomic.Bool  // a request on it was carried out
 
 	once sync.Once
 	conn front.Conn // whole once a request has come

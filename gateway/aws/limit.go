@@ -17,7 +17,7 @@ type Limits struct {
 	Connections      int           // open connections in all; one more closes the one that has been without a request for longest
 	ConnectionsPerIP int           // open connections of one address, and requests under way of it
 	Streams          int           // requests at a time on one connection of HTTP/2
-	Requests         int           // requests under way in all; beyond, they end as ThrottlingException, their bodies unread
+	Requests         int           // requests under way in all, three quarters of them of connections on which nobody has proven yet who he is; beyond, they end as ThrottlingException, their bodies unread
 	HeaderBytes      int           // line and headers of one request; beyond, HTTP 431
 	BodyBytes        int           // of one request; beyond, RequestEntityTooLargeException
 	Bodies           int           // bytes of bodies in memory in all, a quarter of them of one address; at least 4 * BodyBytes
@@ -59,42 +59,58 @@ func orDefault[T comparable](field *T, value T) {
 	}
 }
 
-// room is what the requests under way take: their number, and the bytes of their bodies.
+// room is what the requests under way take: their number, and the bytes of their bodies. A quarter of it is kept for connections that are known.
 type room struct {
 	most, mostPerHost share
 
-	mu    sync.Mutex
-	all   share
-	hosts map[netip.Prefix]share // :: host → its share; those without an IP address are bounded in all only
+	mu           sync.Mutex
+	all, unknown share
+	hosts        map[netip.Prefix]share // :: host → its share; those without an IP address are bounded in all only
 }
 
 type share struct{ requests, bytes int }
+
+// guest is whose request takes room.
+type guest struct {
+	host  netip.Prefix
+	known bool // somebody has proven on the connection, before this request, who he is
+}
 
 func newRoom(requests, requestsPerHost, bytes, bytesPerHost int) *room {
 	return &room{most: share{requests, bytes}, mostPerHost: share{requestsPerHost, bytesPerHost}, hosts: map[netip.Prefix]share{}}
 }
 
-// enter takes room for what a request of a host takes more; false if there is none.
-func (r *room) enter(host netip.Prefix, more share) bool {
+// enter takes room for what a request of a guest takes more; false if there is none.
+func (r *room) enter(g guest, more share) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all, its := r.all.plus(more), r.hosts[host].plus(more)
-	if !all.within(r.most) || host.IsValid() && !its.within(r.mostPerHost) {
+	all, unknown, its := r.all.plus(more), r.unknown, r.hosts[g.host].plus(more)
+	if !g.known {
+		unknown = unknown.plus(more)
+	}
+	switch {
+	case !all.within(r.most), g.host.IsValid() && !its.within(r.mostPerHost):
+		return false
+	case !g.known && !unknown.within(share{r.most.requests - r.most.requests/4, r.most.bytes - r.most.bytes/4}):
 		return false
 	}
-	r.all, r.hosts[host] = all, its
+	r.all, r.unknown, r.hosts[g.host] = all, unknown, its
 	return true
 }
 
-// leave gives back what enter took.
-func (r *room) leave(host netip.Prefix, less share) {
+// leave gives back what enter took for the same guest.
+func (r *room) leave(g guest, took share) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.all = r.all.plus(share{-less.requests, -less.bytes})
-	if its := r.hosts[host].plus(share{-less.requests, -less.bytes}); its == (share{}) {
-		delete(r.hosts, host)
+	less := share{-took.requests, -took.bytes}
+	r.all = r.all.plus(less)
+	if !g.known {
+		r.unknown = r.unknown.plus(less)
+	}
+	if its := r.hosts[g.host].plus(less); its == (share{}) {
+		delete(r.hosts, g.host)
 	} else {
-		r.hosts[host] = its
+		r.hosts[g.host] = its
 	}
 }
 

@@ -25,10 +25,11 @@ const unknownMethod = "/unknown"
 
 // exchange is one request and its answer. It is the front.Request of its call.
 type exchange struct {
-	g    *Gateway
-	w    http.ResponseWriter
-	r    *http.Request
-	conn *connection
+	g     *Gateway
+	w     http.ResponseWriter
+	r     *http.Request
+	conn  *connection
+	guest guest
 
 	service *service     // whose form the answer has
 	op      *operation   // nil if the request is of none
@@ -49,10 +50,11 @@ func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer g.handlers.Done()
 	x := &exchange{g: g, w: w, r: r, conn: connectionOf(r), service: g.services.formOf(r)}
+	x.guest = guest{x.conn.host, x.conn.known.Load()}
 	defer x.caught()
 	one := share{requests: 1}
-	if g.room.enter(x.conn.host, one) {
-		defer g.room.leave(x.conn.host, one)
+	if g.room.enter(x.guest, one) {
+		defer g.room.leave(x.guest, one)
 		x.receive()
 	} else {
 		x.refused = errBusy
@@ -94,7 +96,11 @@ func (x *exchange) invoke() error {
 	if x.op != nil && x.refused == nil {
 		method = x.op.method
 	}
-	return x.g.conn.Invoke(front.NewContext(x.r.Context(), &x.call), method, x, &x.reply)
+	err := x.g.conn.Invoke(front.NewContext(x.r.Context(), &x.call), method, x, &x.reply)
+	if err == nil && !x.conn.known.Load() {
+		x.conn.known.Store(true)
+	}
+	return err
 }
 
 // sign lays out the request as its signature covers it.
@@ -275,7 +281,7 @@ func (x *exchange) readBody() (*body, *refused) {
 	if n := x.r.ContentLength; n >= 0 && n < trustedBody {
 		first = int(n) + 1 // a byte more, so that its end is read without growing
 	}
-	b := &body{room: func(bytes int) { x.g.room.leave(x.conn.host, share{bytes: bytes}) }}
+	b := &body{room: func(bytes int) { x.g.room.leave(x.guest, share{bytes: bytes}) }}
 	if !x.grow(b, min(first, most+1)) {
 		return nil, errBusy
 	}
@@ -300,12 +306,12 @@ func (x *exchange) readBody() (*body, *refused) {
 
 // grow gives a body n bytes of memory in the place of what it has; false if there is no room.
 func (x *exchange) grow(b *body, n int) bool {
-	if !x.g.room.enter(x.conn.host, share{bytes: n}) {
+	if !x.g.room.enter(x.guest, share{bytes: n}) {
 		return false
 	}
 	old := b.b
 	b.b = append(make([]byte, 0, n), old...)
 	clear(old)
-	x.g.room.leave(x.conn.host, share{bytes: cap(old)})
+	x.g.room.leave(x.guest, share{bytes: cap(old)})
 	return true
 }
