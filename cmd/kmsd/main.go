@@ -236,6 +236,9 @@ func serve(ctx context.Context, cfg daemon.Config, trustClock bool, stdin *os.Fi
 	daemon.Tune()
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	hangup := make(chan os.Signal, 1) // from before the start on: a signal that comes during it would end the process
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	d, err := daemon.Start(cfg, daemon.Options{
 		Version: release + " " + commit, LogTo: stderr, TrustClock: trustClock,
 		Passphrase: func() (crypto.Secret, error) { return daemon.AskPassphrase(stdin, stderr, false) },
@@ -243,9 +246,6 @@ func serve(ctx context.Context, cfg daemon.Config, trustClock bool, stdin *os.Fi
 	if err != nil {
 		return err
 	}
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	failed := wait(ctx, d, hangup)
 	stop() // from here on a signal ends the process
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)

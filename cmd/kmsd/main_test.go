@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kmsd/kmsd/internal/logtest"
 )
 
 // asMain makes the test binary be kmsd.
@@ -85,13 +87,13 @@ func TestCommandLine(t *testing.T) {
 }
 
 // start starts a kmsd of its own process on a fresh data folder and waits until it serves.
-func start(t *testing.T) (*exec.Cmd, *bytes.Buffer) {
+func start(t *testing.T) (*exec.Cmd, *logtest.Buffer) {
 	t.Helper()
 	data, listen := filepath.Join(t.TempDir(), "data"), freePort(t)
 	if code, _, errs := kmsd(t, "init", "--data", data, "--listen", listen, "--admin-listen", "off"); code != exitOK {
 		t.Fatal(errs)
 	}
-	cmd, log := exec.Command(os.Args[0], "serve", "--data", data), &bytes.Buffer{}
+	cmd, log := exec.Command(os.Args[0], "serve", "--data", data), &logtest.Buffer{}
 	cmd.Env, cmd.Stderr = append(os.Environ(), asMain+"=1"), log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -136,7 +138,9 @@ func TestSignals(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(100 * time.Millisecond)
+	for end := time.Now().Add(10 * time.Second); !strings.Contains(log.String(), `"msg":"loaded the certificate"`) && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
